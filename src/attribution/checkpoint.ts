@@ -36,7 +36,7 @@ export const sampleOptions: OptionNames<SampleOptions> = {
 };
 
 /** Gradients of consecutive samples, materialised. */
-export interface Rows {
+export interface GradientRows {
   readonly from: number;
   readonly to: number;
   /** `[to - from, P]`, the parameters one after another in the objective's order, each in row-major order. */
@@ -93,7 +93,7 @@ export class Checkpoint {
   async *rows(data: Dataset, most = Math.max(1, Math.floor(rowNumbers / Math.max(1, this.space.size)))) {
     const chunkSize = Math.min(256, most);
     for await (const { from, to, results } of this.stream({ gradients: want.gradients() }, data, { chunkSize })) {
-      const found: Rows = { from, to, rows: this.space.rows(results.gradients, to - from) };
+      const found: GradientRows = { from, to, rows: this.space.rows(results.gradients, to - from) };
       yield found;
     }
   }

@@ -36,7 +36,7 @@ const leastSamples = 20;
 /** Held-out samples whose gradients are materialised. */
 const mostRows = 60;
 
-interface Parts {
+interface DataHalves {
   readonly first: Batch[];
   readonly second: Batch[];
   readonly held: Batch[];
@@ -219,11 +219,11 @@ function agreement(a: readonly Float64Array[], b: readonly Float64Array[]): numb
   return each.reduce((sum, value) => sum + value, 0) / Math.max(1, each.length);
 }
 
-async function partsOf(checkpoint: Checkpoint, train: Dataset, most: number): Promise<Parts> {
+async function partsOf(checkpoint: Checkpoint, train: Dataset, most: number): Promise<DataHalves> {
   const samples = await checkpoint.count(train);
   requireEnough(samples);
   const stride = Math.max(1, Math.ceil(samples / most));
-  const parts: Parts = { first: [], second: [], held: [] };
+  const parts: DataHalves = { first: [], second: [], held: [] };
   let from = 0;
   for await (const { feeds, samples: count } of checkpoint.blocks(train)) {
     const pick = (...places: readonly number[]) =>

@@ -13,7 +13,7 @@ import type { SampleAxis } from "../graph/sample-axis.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { sameSampleAxis } from "../ops/checks.js";
-import type { Contraction, Cotangent, Reduction, Rows } from "../ops/cotangent.js";
+import type { Contraction, Cotangent, Reduction, RowsCotangent } from "../ops/cotangent.js";
 import { isValue } from "../ops/cotangent.js";
 import { arrange, contract, groupDim, letterDims, rolesOf } from "../ops/subgraphs/contract.js";
 import { present } from "../present.js";
@@ -139,7 +139,12 @@ function factorContraction(
 }
 
 /** Rows of a table, picked by each sample's own indices. */
-function factorRows(build: Build, node: Node, { indices, cotangent, axis, shape }: Rows, axes: SampleAxes): Factored {
+function factorRows(
+  build: Build,
+  node: Node,
+  { indices, cotangent, axis, shape }: RowsCotangent,
+  axes: SampleAxes,
+): Factored {
   const [at, value] = [axes.of(indices), axes.of(cotangent)];
   if (!at || !value) throw cannot(node);
   // Where the indices are alike for all samples, the cotangent knows how they are folded.

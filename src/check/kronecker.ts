@@ -10,7 +10,7 @@ import { grouped } from "../grouped.js";
 import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
 import type { KroneckerFactors, KroneckerFactorsOptions } from "../wants/kronecker.js";
-import { type Part, partOf, type Rows, rowsOf } from "./layer-uses.js";
+import { type FloatRows, type Participation, partOf, rowsOf } from "./layer-uses.js";
 import type { Reference } from "./oracle.js";
 import { pulled, unitsLike } from "./products.js";
 
@@ -34,7 +34,7 @@ export interface SampleTargets {
 /** What a program's factors are held against, of one model. */
 export class PlainFactors {
   readonly #parameters: ReadonlyMap<string, Value>;
-  readonly #parts: ReadonlyMap<string, Part>;
+  readonly #parts: ReadonlyMap<string, Participation>;
   readonly #inputs: readonly Value[];
   /** What derivatives are taken in: parameters, and what comes out of operators. */
   readonly #targets: readonly Value[];
@@ -114,7 +114,7 @@ export class PlainFactors {
     if (!("uses" in part)) return null;
     // Uses of the same input are one, with the sum of their cotangents.
     const uses = grouped(part.uses.map((use) => [use.input, use] as const));
-    const reduced = (rows: Rows, by: (count: number) => number) =>
+    const reduced = (rows: FloatRows, by: (count: number) => number) =>
       approximation === "reduce" ? [sumOfRows(rows, by(rows.length))] : rows;
     return meanOfSides(
       all.map(({ inputs, coefficients, derivatives }) => {
@@ -172,20 +172,20 @@ export class PlainFactors {
   }
 }
 
-function turned(rows: Rows): Rows {
+function turned(rows: FloatRows): FloatRows {
   return Array.from(rows[0] ?? [], (_, k) => Float64Array.from(rows, (row) => row[k] ?? Number.NaN));
 }
 
-function sumOf(all: readonly Rows[]): Rows {
+function sumOf(all: readonly FloatRows[]): FloatRows {
   return nth(all, 0).map((row, s) => row.map((_, k) => all.reduce((sum, of) => sum + (of[s]?.[k] ?? Number.NaN), 0)));
 }
 
-function sumOfRows(rows: Rows, scale: number): Float64Array {
+function sumOfRows(rows: FloatRows, scale: number): Float64Array {
   return Float64Array.from(rows[0] ?? [], (_, k) => rows.reduce((sum, row) => sum + (row[k] ?? Number.NaN), 0) * scale);
 }
 
 /** The sum over pseudo-targets e, f and rows s of coefficient (e, f) times the outer product of e's row s and f's. */
-function products(all: readonly Rows[], coefficients: Matrix): Matrix {
+function products(all: readonly FloatRows[], coefficients: Matrix): Matrix {
   const size = all[0]?.[0]?.length ?? 0;
   const result = Array.from({ length: size }, () => Array<number>(size).fill(0));
   for (const [e, own] of all.entries())
@@ -200,7 +200,7 @@ function products(all: readonly Rows[], coefficients: Matrix): Matrix {
 }
 
 /** How often each row of a table is picked, as a diagonal matrix; a mean over positions. */
-function picked(places: Rows, size: number): Matrix {
+function picked(places: FloatRows, size: number): Matrix {
   const result = Array.from({ length: size }, () => Array<number>(size).fill(0));
   for (const [place] of places) {
     const row = nth(result, place ?? 0);

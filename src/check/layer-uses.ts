@@ -7,24 +7,24 @@ import { definitionOf } from "../ops/registry.js";
 import { nth, present } from "../present.js";
 
 /** Rows of numbers. */
-export type Rows = readonly Float64Array[];
+export type FloatRows = readonly Float64Array[];
 
 /** An operator that multiplies its input by a weight, at some positions. */
 export interface Use {
   readonly input: Value;
   readonly output: Value;
   /** Of the input's numbers of one sample: what the weight is multiplied by, `[S, I]`; for a table the rows that are picked, `[S, 1]`. */
-  readonly inputs: (data: Float64Array) => Rows;
+  readonly inputs: (data: Float64Array) => FloatRows;
   /** Of the output's: where the products come out, `[S, O]`. */
-  readonly outputs: (data: Float64Array) => Rows;
+  readonly outputs: (data: Float64Array) => FloatRows;
 }
 
 /** How a parameter takes part: in a layer, as a table, by itself, or in a way that is not followed here. */
-export type Part =
+export type Participation =
   | { readonly kind: "layer" | "table"; readonly uses: readonly Use[] }
   | { readonly kind: "alone" | "other" };
 
-export function partOf(parameter: Value, output: Value): Part {
+export function partOf(parameter: Value, output: Value): Participation {
   const readers = nodesBefore([output]).filter((node) => presentInputs(node).includes(parameter));
   const found = readers.flatMap((node) => readOf(node, parameter, output));
   const uses = found.flatMap(({ use }) => use ?? []);
@@ -37,7 +37,7 @@ export function partOf(parameter: Value, output: Value): Part {
 }
 
 interface Read {
-  readonly kind: Part["kind"];
+  readonly kind: Participation["kind"];
   /** Uses of one form are one layer's. */
   readonly form?: string;
   readonly use?: Use;
@@ -60,7 +60,7 @@ function readOf(node: Node, parameter: Value, output: Value): Read[] {
 const isPerSample = ({ shape }: Value) => shape.some((dim) => typeof dim !== "number");
 
 /** Rows of so many numbers. */
-export function rowsOf(data: Float64Array, size: number): Rows {
+export function rowsOf(data: Float64Array, size: number): FloatRows {
   return Array.from({ length: data.length / size }, (_, k) => data.subarray(k * size, (k + 1) * size));
 }
 

@@ -12,7 +12,7 @@ import type { Traced } from "../trace/traced.js";
 import { want } from "../wants/want.js";
 
 /** `[N, dims]` in row-major order. */
-export interface Rows {
+export interface ProjectedGradients {
   readonly samples: number;
   readonly dims: number;
   readonly data: Float32Array;
@@ -46,7 +46,11 @@ export interface ProjectOptions extends Running {
 }
 
 /** The gradients of the loss itself. */
-export async function lossFeatures(objective: Objective, dataset: Dataset, options: ProjectOptions): Promise<Rows> {
+export async function lossFeatures(
+  objective: Objective,
+  dataset: Dataset,
+  options: ProjectOptions,
+): Promise<ProjectedGradients> {
   const { dims, allowNotFinite } = options;
   const program = await Program.of(objective, {
     loss: objective.loss,
@@ -68,7 +72,7 @@ export async function outputFeatures(
   given: ObjectiveOptions,
   dataset: Dataset,
   options: ProjectOptions,
-): Promise<Rows> {
+): Promise<ProjectedGradients> {
   const output = given.output ?? objective.loss.output;
   const own = objectiveOf(objective.model, {
     loss: labelFree(2),
@@ -80,7 +84,7 @@ export async function outputFeatures(
 }
 
 /** Rows that hold NaN or infinity as zeros: nothing is known of them, and others stay as they are. */
-export function finiteOnly({ samples, dims, data }: Rows): Rows {
+export function finiteOnly({ samples, dims, data }: ProjectedGradients): ProjectedGradients {
   const kept = data.slice();
   for (let n = 0; n < samples; n++) {
     const row = kept.subarray(n * dims, (n + 1) * dims);
@@ -90,12 +94,12 @@ export function finiteOnly({ samples, dims, data }: Rows): Rows {
 }
 
 /** Whether a row is all zeros. */
-export function isZero({ dims, data }: Rows, n: number): boolean {
+export function isZero({ dims, data }: ProjectedGradients, n: number): boolean {
   return data.subarray(n * dims, (n + 1) * dims).every((x) => x === 0);
 }
 
 /** Rows of length 1; what is zero or not finite is zero. */
-export function normalised({ samples, dims, data }: Rows): Rows {
+export function normalised({ samples, dims, data }: ProjectedGradients): ProjectedGradients {
   const scaled = new Float32Array(data.length);
   for (let n = 0; n < samples; n++) {
     const row = data.subarray(n * dims, (n + 1) * dims);

@@ -3,7 +3,7 @@ import { compiled } from "../program/compiled.js";
 import { Largest } from "../tensor/largest.js";
 import { floatsIn } from "../tensor/tensor.js";
 import { input } from "../trace/functions.js";
-import type { Rows } from "./gradient-features.js";
+import type { ProjectedGradients } from "./gradient-features.js";
 
 /** Rows that are compared at once, and with so many others at a time. */
 const [rowsAtOnce, othersAtOnce] = [256, 8192];
@@ -21,7 +21,11 @@ export interface Neighbours {
  * @param wanted neighbours of each row
  * @param left rows that are neighbours only where there are too few others
  */
-export async function nearestOf(rows: Rows, wanted: number, left: readonly number[] = []): Promise<Neighbours> {
+export async function nearestOf(
+  rows: ProjectedGradients,
+  wanted: number,
+  left: readonly number[] = [],
+): Promise<Neighbours> {
   const { samples, dims, data } = rows;
   const count = Math.max(0, Math.min(wanted, samples - 1));
   const best = new Largest(samples, count);
@@ -50,7 +54,7 @@ export async function nearestOf(rows: Rows, wanted: number, left: readonly numbe
 }
 
 /** The distances, of the differences themselves: a cosine near 1 has lost their digits. The nearest first. */
-function measured({ samples, dims, data }: Rows, count: number, indices: Int32Array): Neighbours {
+function measured({ samples, dims, data }: ProjectedGradients, count: number, indices: Int32Array): Neighbours {
   const distances = new Float32Array(samples * count);
   for (let n = 0; n < samples; n++) {
     const own = Array.from({ length: count }, (_, k) => {

@@ -3,7 +3,7 @@ import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { compiled } from "../program/compiled.js";
 import { elementsIn } from "../tensor/tensor.js";
 import { einsum, input } from "../trace/functions.js";
-import type { Rows } from "./gradient-features.js";
+import type { ProjectedGradients } from "./gradient-features.js";
 
 /** Rows that go through the runtime at once. */
 const block = 1024;
@@ -23,7 +23,7 @@ export class Ridge {
     private readonly eigenvalues: Float64Array,
   ) {}
 
-  static async of(rows: Rows): Promise<Ridge> {
+  static async of(rows: ProjectedGradients): Promise<Ridge> {
     const { samples, dims } = rows;
     const gram = await gramOf(rows);
     const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(
@@ -121,7 +121,7 @@ export class Ridge {
 }
 
 /** The rows' products with themselves, `[dims, dims]`, summed in float64 over blocks. */
-async function gramOf({ samples, dims, data }: Rows): Promise<Float64Array> {
+async function gramOf({ samples, dims, data }: ProjectedGradients): Promise<Float64Array> {
   const rows = input("rows", ["N", dims]);
   const program = await compiled({ gram: einsum("nd,ne->de", rows, rows) });
   const sum = new Float64Array(dims * dims);
@@ -138,7 +138,7 @@ async function gramOf({ samples, dims, data }: Rows): Promise<Float64Array> {
   return sum;
 }
 
-async function rotatedBy({ samples, dims, data }: Rows, basis: Float32Array): Promise<Float32Array> {
+async function rotatedBy({ samples, dims, data }: ProjectedGradients, basis: Float32Array): Promise<Float32Array> {
   const rows = input("rows", ["N", dims]);
   const program = await compiled({ rotated: rows.matmul(input("basis", [dims, dims])) });
   const result = new Float32Array(samples * dims);

@@ -8,7 +8,14 @@ import { runningOf } from "../program/options.js";
 import { trainingData } from "../train/setup.js";
 import { largest } from "./by-class.js";
 import { type Followed, follow, type Parameters } from "./following.js";
-import { finiteOnly, isZero, lossFeatures, normalised, outputFeatures, type Rows } from "./gradient-features.js";
+import {
+  finiteOnly,
+  isZero,
+  lossFeatures,
+  normalised,
+  outputFeatures,
+  type ProjectedGradients,
+} from "./gradient-features.js";
 import { type LabelScores, labelScores } from "./label-scores.js";
 import { type Neighbours, nearestOf } from "./nearest.js";
 import { preparedPieces, type Read, readOnce, withoutTarget } from "./reading.js";
@@ -116,7 +123,7 @@ function influenceOnItself(gradients: Ridge, damping = 0.1 * gradients.meanEigen
 function assembled(
   { samples, targets, sameAs }: Read,
   followed: Followed,
-  features: Rows,
+  features: ProjectedGradients,
   near: Neighbours,
   labels: LabelScores,
   others: Pick<IssueMeasures, "selfInfluence"> & Readonly<Record<string, Float32Array>>,
@@ -189,7 +196,7 @@ function agreementOf({ count, indices }: Neighbours, targets: Targets): Float32A
  * How much nearer than usual the nearest neighbour is: 1 where inputs are the same, 0 from the median distance on. Samples
  * whose features are zeros look all alike, so that of them the inputs alone count.
  */
-function copies({ count, distances }: Neighbours, sameAs: Int32Array, features: Rows): Float32Array {
+function copies({ count, distances }: Neighbours, sameAs: Int32Array, features: ProjectedGradients): Float32Array {
   const nearest = Float32Array.from(sameAs, (_, n) => distances[n * count] ?? Number.POSITIVE_INFINITY);
   const usual = median(nearest.filter((distance, n) => sameAs[n] === -1 && distance > 0));
   return nearest.map((distance, n) => {

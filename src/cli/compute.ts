@@ -36,7 +36,7 @@ export interface GradsOptions extends ComputeOptions {
 type Shapes = ReadonlyMap<string, readonly number[]>;
 
 /** One kind of result. */
-export interface Result<W extends Wants> {
+export interface WrittenResult<W extends Wants> {
   readonly want: W;
   readonly layout: ReadonlyMap<string, TensorLayout>;
   /** Takes the results of the samples from `from` on. */
@@ -225,7 +225,7 @@ export async function compute<W extends Wants>(
   options: ComputeOptions,
   io: Io,
   progress: Progress,
-  result: Result<W>,
+  result: WrittenResult<W>,
 ): Promise<void> {
   progress.stage("compiling");
   const { threads, memoryBudget, workers } = options;
@@ -261,7 +261,7 @@ export async function compute<W extends Wants>(
 function warningOf<W extends Wants>(
   samples: readonly NotFiniteSample[],
   task: DataTask,
-  { notFinite }: Result<W>,
+  { notFinite }: WrittenResult<W>,
 ): string {
   const message = describeNotFinite(samples, false).slice(0, -1);
   const inData = samples.filter(({ sample }) => typeof sample === "number" && hasNotFinite(task, sample)).length;
@@ -284,7 +284,7 @@ async function stream<W extends Wants>(
   options: ComputeOptions,
   io: Io,
   program: Program<W>,
-  result: Result<W>,
+  result: WrittenResult<W>,
   progress: Progress,
   notFinite: NotFiniteSample[],
 ): Promise<void> {

@@ -5,7 +5,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import type { GivenToMap, MappedProgram } from "./types.js";
 
 /** What the worker feeds a program beside the data. */
-export interface Given {
+export interface ProgramGiven {
   /** Norms, by the name of the want, or of its group's input. */
   readonly scalars: Readonly<Record<string, number>>;
   /** By the names of the file's inputs. */
@@ -18,7 +18,7 @@ export interface Given {
  * Values for a compiled program are checked here. Those for a file are checked by the worker, before it computes anything.
  * @throws PergradError MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT, and what `run` throws on the data of another batch.
  */
-export async function givenOf(program: MappedProgram, options: GivenToMap): Promise<Given> {
+export async function givenOf(program: MappedProgram, options: GivenToMap): Promise<ProgramGiven> {
   const { shared = {}, parameters, vectors, maxNorms, others } = options;
   const values = {
     ...(parameters ? { parameters } : {}),

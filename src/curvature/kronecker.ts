@@ -39,13 +39,13 @@ export interface Sides {
 }
 
 /** Up to this size, a side, or a vector, has a full matrix of second moments; a larger one has only the diagonal. */
-export interface Sizes {
+export interface FullFactorSizes {
   readonly side: number;
   readonly vector: number;
 }
 
 /** The default. Finding the eigenvectors of a side of 2,048 takes some ten seconds. */
-export const usualSizes: Sizes = { side: 2048, vector: 256 };
+export const usualSizes: FullFactorSizes = { side: 2048, vector: 256 };
 
 /** The blocks of all parameters, for the gradients of pseudo-targets and for the gradients with which they are multiplied. */
 class PairedBlocks {
@@ -81,7 +81,7 @@ export function kroneckerSides(
   of: Differentiable,
   kind: PseudoTargetKind,
   approximation: Approximation,
-  sizes: Sizes,
+  sizes: FullFactorSizes,
 ): Sides[] {
   const paired = new PairedBlocks(of, kind);
   const sums = paired.sums((pair) => cotangentMoments(pair, approximation, sizes));
@@ -100,7 +100,7 @@ function sidesOf(
   block: Block,
   moments: readonly Value[],
   terms: number,
-  { approximation, sizes }: { readonly approximation: Approximation; readonly sizes: Sizes },
+  { approximation, sizes }: { readonly approximation: Approximation; readonly sizes: FullFactorSizes },
 ): Sides {
   const [own] = leadingOf(moments, 1);
   switch (block.kind) {
@@ -118,7 +118,11 @@ function sidesOf(
 }
 
 /** The second moments that depend on the pseudo-target, summed over samples. */
-function cotangentMoments({ block, weighted }: Pair, approximation: Approximation, { side, vector }: Sizes): Value[] {
+function cotangentMoments(
+  { block, weighted }: Pair,
+  approximation: Approximation,
+  { side, vector }: FullFactorSizes,
+): Value[] {
   const own = cotangentsOf(block, approximation);
   const other = block === weighted ? own : cotangentsOf(weighted, approximation);
   const last = fixedSize(own.shape, own.shape.length - 1);
@@ -155,7 +159,7 @@ function moments(own: Value, other: Value, full: boolean): Value {
 }
 
 /** The second moments of a layer's inputs, with a 1 for the bias: summed over samples, averaged over positions. */
-function inputMoments(layer: Layer, approximation: Approximation, { side }: Sizes): Value {
+function inputMoments(layer: Layer, approximation: Approximation, { side }: FullFactorSizes): Value {
   const positions = positionsIn(layer);
   const full = layer.matrix.columns + (layer.bias === null ? 0 : 1) <= side;
   const inputs = withOnes(layer, layer.inputs);

@@ -1,5 +1,5 @@
 /** How the curvature of each block of parameters is approximated, in words. */
-import type { Approximation, Sizes } from "./kronecker.js";
+import type { Approximation, FullFactorSizes } from "./kronecker.js";
 import { type Block, parametersOf, positionsIn } from "./layers.js";
 
 /** How the curvature of some parameters is approximated. */
@@ -13,7 +13,7 @@ export interface Standing {
 }
 
 /** How a block's curvature is approximated. */
-export function standingOf(block: Block, approximation: Approximation, sizes: Sizes): Standing {
+export function standingOf(block: Block, approximation: Approximation, sizes: FullFactorSizes): Standing {
   const parameters = parametersOf(block);
   const { rows, columns } = block.matrix;
   const cut = [rows, columns + parameters.length - 1].some((size) => size > sizes.side);

@@ -18,15 +18,15 @@ import { View } from "./view.js";
  * The gradients of a block of positions, unfolded by themselves.
  * @param weights `[N]` or `[]`, by which the samples are scaled before; null for none
  */
-type Part = (build: Build, weights: Value | null) => Outer;
+type BlockGradients = (build: Build, weights: Value | null) => Outer;
 
 /**
  * The gradients as a sum of those of blocks of positions. Sums have blocks of their own, and the samples' weights go to
  * the data before it is unfolded: so nothing that is unfolded for a norm is kept for a sum, as equal nodes are.
  */
-interface Parts {
-  readonly each: readonly Part[];
-  readonly ofSums: readonly Part[];
+interface PositionBlocks {
+  readonly each: readonly BlockGradients[];
+  readonly ofSums: readonly BlockGradients[];
   /** What it costs to cut them out, in floats moved. */
   readonly cutting: Cost;
   /** What it costs to unfold them, in floats moved for each sample. */
@@ -61,7 +61,7 @@ export class ConvolutionGradient extends Outer {
     columns: Value,
     viewed: View,
     readonly unfolded: UnfoldMethod,
-    private readonly parts: Parts | null,
+    private readonly parts: PositionBlocks | null,
   ) {
     super(rows, columns, viewed);
   }
@@ -102,7 +102,7 @@ export class ConvolutionGradient extends Outer {
   /** These gradients after a linear map, which is that of each block. */
   #mapped({ rows, columns, viewed }: Outer, map: (part: Outer, build: Build) => Outer): ConvolutionGradient {
     const { parts } = this;
-    const mapped = (part: Part): Part => {
+    const mapped = (part: BlockGradients): BlockGradients => {
       return (build, weights) => map(part(build, weights), build);
     };
     const all = parts && { ...parts, each: parts.each.map(mapped), ofSums: parts.ofSums.map(mapped) };
@@ -121,7 +121,7 @@ export class ConvolutionGradient extends Outer {
    * By blocks: the gradients of each are written, and added to those of the blocks before. (Unfolding the data once is
    * left out, as it is in the other methods.)
    */
-  #costOfRaw({ each, cutting }: Parts): Required<Cost> {
+  #costOfRaw({ each, cutting }: PositionBlocks): Required<Cost> {
     const size = sizeOfGradient(this);
     const written = (2 * each.length - 1) * size;
     return addCosts([cutting, { operations: size * this.positions, floats: written + 2 * this.held }]);
@@ -172,15 +172,15 @@ export class ConvolutionGradient extends Outer {
 }
 
 /** The runtime computes each part when it is added, and frees what it was made from before the next. */
-function added(build: Build, parts: readonly Part[], compute: (part: Part) => Value): Value {
+function added(build: Build, parts: readonly BlockGradients[], compute: (part: BlockGradients) => Value): Value {
   return parts.map(compute).reduce((sum, value) => build.add(sum, value));
 }
 
-function rawByParts(build: Build, { each }: Parts): Value {
+function rawByParts(build: Build, { each }: PositionBlocks): Value {
   return added(build, each, (part) => part(build, null).raw(build));
 }
 
-function joined(a: Parts | null, b: Parts | null): Parts | null {
+function joined(a: PositionBlocks | null, b: PositionBlocks | null): PositionBlocks | null {
   if (!a || !b || a.each.length + b.each.length > mostParts) return null;
   return {
     cutting: addCosts([a.cutting, b.cutting]),
@@ -248,12 +248,12 @@ function factors(build: Build, convolution: Convolution, at: SampleAxis, method:
 }
 
 /** The same gradients by blocks; null where there are too few positions for two. */
-function partsOf(build: Build, convolution: Convolution, at: SampleAxis, method: UnfoldMethod): Parts | null {
+function partsOf(build: Build, convolution: Convolution, at: SampleAxis, method: UnfoldMethod): PositionBlocks | null {
   const { unfoldBlock, materialise } = build.strategy;
   const images = at.outer * at.inner;
   const cut = cutOf(convolution, images, method, unfoldBlock);
   if (!cut) return null;
-  const part = (block: Block): Part => {
+  const part = (block: Block): BlockGradients => {
     return (own, weights) => {
       const data = weights ? scaledSamples(own, convolution.data, weights, at) : convolution.data;
       const { rows, columns, view } = factors(own, within(own, { ...convolution, data }, block), at, method);

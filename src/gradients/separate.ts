@@ -3,18 +3,18 @@ import type { Shape } from "../graph/dim.js";
 import type { ViewStep } from "../ops/definition.js";
 
 /** A piece of an axis, compared by identity; of size above 1. */
-export interface Piece {
+export interface AxisPiece {
   readonly size: number;
 }
 
 export interface Separation {
   /** The pieces of each raw axis, outermost first. */
-  readonly raw: readonly (readonly Piece[])[];
+  readonly raw: readonly (readonly AxisPiece[])[];
   /** The pieces of each axis of the viewed shape. */
-  readonly axes: readonly (readonly Piece[])[];
+  readonly axes: readonly (readonly AxisPiece[])[];
 }
 
-export function sizeOfPieces(pieces: readonly Piece[]): number {
+export function sizeOfPieces(pieces: readonly AxisPiece[]): number {
   return pieces.reduce((product, { size }) => product * size, 1);
 }
 
@@ -32,16 +32,16 @@ export function separate(raw: Shape, steps: readonly ViewStep[]): Separation | n
 }
 
 function transposed({ raw, axes }: Separation, permutation: readonly number[]): Separation {
-  return { raw, axes: permutation.map((axis) => axes[axis] as Piece[]) };
+  return { raw, axes: permutation.map((axis) => axes[axis] as AxisPiece[]) };
 }
 
 /** Cuts pieces in two where an axis of `shape` ends within one. */
 function regrouped({ raw, axes }: Separation, shape: Shape): Separation | null {
   const queue = [...axes.flat()];
-  const cuts = new Map<Piece, readonly Piece[]>();
-  const grouped: Piece[][] = [];
+  const cuts = new Map<AxisPiece, readonly AxisPiece[]>();
+  const grouped: AxisPiece[][] = [];
   for (const dim of shape) {
-    const group: Piece[] = [];
+    const group: AxisPiece[] = [];
     let left = dim as number;
     while (left > 1) {
       const piece = queue.shift();
@@ -61,6 +61,6 @@ function regrouped({ raw, axes }: Separation, shape: Shape): Separation | null {
     grouped.push(group);
   }
   // A piece that came from a cut may have been cut again.
-  const cut = (piece: Piece): readonly Piece[] => cuts.get(piece)?.flatMap(cut) ?? [piece];
+  const cut = (piece: AxisPiece): readonly AxisPiece[] => cuts.get(piece)?.flatMap(cut) ?? [piece];
   return { raw: raw.map((pieces) => pieces.flatMap(cut)), axes: grouped };
 }

@@ -8,7 +8,7 @@ import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { present } from "../present.js";
 import { type Random, random } from "../tensor/random.js";
-import type { Piece, Separation } from "./separate.js";
+import type { AxisPiece, Separation } from "./separate.js";
 
 /** `[size, dims]`, of 1 and -1. */
 export interface SignMatrix {
@@ -93,7 +93,7 @@ export interface Coordinates {
 export function coordinatesOf({ raw, axes }: Separation): Coordinates[] {
   const rows = stridesOf(axes.slice(0, 1).flat());
   const columns = stridesOf(axes.slice(1).flat());
-  const along = (pieces: readonly Piece[], strides: ReadonlyMap<Piece, number>) =>
+  const along = (pieces: readonly AxisPiece[], strides: ReadonlyMap<AxisPiece, number>) =>
     pieces.reduce<readonly number[]>(
       (places, piece) =>
         places.flatMap((place) =>
@@ -105,8 +105,8 @@ export function coordinatesOf({ raw, axes }: Separation): Coordinates[] {
 }
 
 /** In row-major order. */
-function stridesOf(pieces: readonly Piece[]): ReadonlyMap<Piece, number> {
-  const strides = new Map<Piece, number>();
+function stridesOf(pieces: readonly AxisPiece[]): ReadonlyMap<AxisPiece, number> {
+  const strides = new Map<AxisPiece, number>();
   let stride = 1;
   for (const piece of [...pieces].reverse()) {
     strides.set(piece, stride);

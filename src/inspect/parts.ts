@@ -14,7 +14,7 @@ const packing = "handing over";
  * Follows nodes through a compile. A node belongs to the first stage that has it, or to the wants that lead to it, by
  * the names that the user gave them; what a rule makes belongs where the node was that it fired at.
  */
-export class Parts implements Observer {
+export class PartsOfNodes implements Observer {
   readonly #parts = new Map<Node, string>();
   /** The values whose nodes have their part: no search goes beyond. */
   readonly #known = { has: (value: Value) => this.#of(value) !== undefined };

@@ -9,7 +9,7 @@ import type { FileHandle } from "./file-system.js";
 import { decodeNpy, NpyError, npyPlace } from "./npy.js";
 import { readNpz } from "./npz.js";
 import { OpenFile } from "./open-file.js";
-import { layoutOf, type Part, readAt, type TensorPlace } from "./rows.js";
+import { type AxisRange, layoutOf, readAt, type TensorPlace } from "./rows.js";
 import type { TensorFile } from "./tensor-file.js";
 import { membersOf } from "./zip-directory.js";
 
@@ -77,7 +77,7 @@ class ArraysFile implements TensorFile {
     return OpenFile.open(path, async (file) => new ArraysFile(file, await find(file.handle)));
   }
 
-  async read(name: string, part?: Part): Promise<Tensor> {
+  async read(name: string, part?: AxisRange): Promise<Tensor> {
     const own = this.#array(name);
     if ("data" in own) return part ? takeSamples(own, part.axis, part.from, part.to) : own;
     return this.file.tensor(own, part);

@@ -2,7 +2,7 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { changedFile, unreadable } from "./failure.js";
 import { type FileHandle, open } from "./file-system.js";
-import { fillAt, type Part, readPart, readRows, type TensorPlace } from "./rows.js";
+import { type AxisRange, fillAt, readPart, readRows, type TensorPlace } from "./rows.js";
 
 /** A file as it was when it was opened. */
 interface Version {
@@ -39,7 +39,7 @@ export class OpenFile {
   }
 
   /** A tensor, or what lies between two places of one of its axes. Throws FILE_UNREADABLE. */
-  tensor(placed: TensorPlace, part?: Part): Promise<Tensor> {
+  tensor(placed: TensorPlace, part?: AxisRange): Promise<Tensor> {
     return readPart(this.handle, placed, part).catch(this.#failed);
   }
 

@@ -19,7 +19,7 @@ export function layoutOf({ type, dims }: TensorPlace): TensorLayout {
 }
 
 /** What lies between two places of one axis. */
-export interface Part {
+export interface AxisRange {
   readonly axis: number;
   readonly from: number;
   readonly to: number;
@@ -40,7 +40,7 @@ const mostHere = 2 ** 15;
 const turn = 64;
 
 /** A tensor, or a part of it. Throws where the file ends before. */
-export async function readPart(file: FileHandle, placed: TensorPlace, part?: Part): Promise<Tensor> {
+export async function readPart(file: FileHandle, placed: TensorPlace, part?: AxisRange): Promise<Tensor> {
   const { type, dims, position } = placed;
   if (!part) return elements(placed, dims, await readAt(file, position, sizeOf(dims) * storedBytesOf(type)));
   const { axis, from, to } = part;

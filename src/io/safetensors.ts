@@ -16,7 +16,7 @@ import {
   tensorOfBytes,
 } from "./bytes.js";
 import { OpenFile } from "./open-file.js";
-import { layoutOf, type Part, readAt, type TensorPlace } from "./rows.js";
+import { type AxisRange, layoutOf, readAt, type TensorPlace } from "./rows.js";
 import { PieceChecker, type TensorWriter } from "./writer.js";
 
 export interface SafetensorsContent {
@@ -134,7 +134,7 @@ export class SafetensorsFile {
   }
 
   /** A tensor, or what lies between two places of one of its axes. Throws FILE_UNREADABLE. */
-  async read(name: string, part?: Part): Promise<Tensor> {
+  async read(name: string, part?: AxisRange): Promise<Tensor> {
     return this.file.tensor(this.#placed(name), part);
   }
 

@@ -39,8 +39,8 @@ export {
   initialise,
   type Layer,
   type Module,
+  type ModuleParts,
   module,
-  type Parts,
   residual,
   type SideInput,
   sequential,
@@ -58,4 +58,4 @@ export {
   rnn,
 } from "./recurrent.js";
 export { type EncoderLayerOptions, transformerEncoderLayer } from "./transformer.js";
-export type { Sizes } from "./window.js";
+export type { AxisSizes } from "./window.js";

@@ -7,7 +7,7 @@ import { invalid } from "../trace/shape.js";
 import { requireSameDType, type Traced } from "../trace/traced.js";
 import { fanIn, filled, type ParameterSpec } from "./initial-values.js";
 import type { Module } from "./module.js";
-import { count, perAxis, type Sizes } from "./window.js";
+import { type AxisSizes, count, perAxis } from "./window.js";
 
 type Named = Readonly<Record<string, Traced>>;
 
@@ -67,11 +67,11 @@ export function linear(inputs: number, outputs: number, { bias = true }: LinearO
 /** Options of `conv1d`, `conv2d` and `conv3d`; a number stands for all axes. */
 export interface ConvOptions {
   /** Distance of two neighbouring windows; default 1. */
-  readonly stride?: Sizes;
+  readonly stride?: AxisSizes;
   /** Zeros on both sides of each axis; "same" keeps the sizes and needs stride 1. Default 0. */
-  readonly padding?: Sizes | "same";
+  readonly padding?: AxisSizes | "same";
   /** Distance of two neighbouring elements of the kernel; default 1. */
-  readonly dilation?: Sizes;
+  readonly dilation?: AxisSizes;
   /** Groups of channels that do not mix; a divisor of input and output channels. Default 1. */
   readonly groups?: number;
   /** Whether each output channel has a bias; default true. */
@@ -129,7 +129,7 @@ function requireImage(x: Traced, channels: number, spatial: number): void {
   requireSize(x, 1, channels, "channels");
 }
 
-type ConvLayer = (inputs: number, outputs: number, kernel: Sizes, options?: ConvOptions) => Module;
+type ConvLayer = (inputs: number, outputs: number, kernel: AxisSizes, options?: ConvOptions) => Module;
 
 function convolution(spatial: number): ConvLayer {
   const name = `conv${spatial}d`;
@@ -163,12 +163,17 @@ export const conv3d: ConvLayer = convolution(3);
 /** Options of `convTranspose1d`, `convTranspose2d` and `convTranspose3d`. */
 export interface ConvTransposeOptions extends Omit<ConvOptions, "padding"> {
   /** What is cut from both sides of each axis of the result; default 0. */
-  readonly padding?: Sizes;
+  readonly padding?: AxisSizes;
   /** Extra size at the end of each axis of the result. Default 0. */
-  readonly outputPadding?: Sizes;
+  readonly outputPadding?: AxisSizes;
 }
 
-type ConvTransposeLayer = (inputs: number, outputs: number, kernel: Sizes, options?: ConvTransposeOptions) => Module;
+type ConvTransposeLayer = (
+  inputs: number,
+  outputs: number,
+  kernel: AxisSizes,
+  options?: ConvTransposeOptions,
+) => Module;
 
 function transposedConvolution(spatial: number): ConvTransposeLayer {
   const name = `convTranspose${spatial}d`;

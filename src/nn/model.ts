@@ -15,7 +15,7 @@ import {
   checkGiven,
   drawParameters,
   type Module,
-  type Parts,
+  type ModuleParts,
   parametersOf,
   type SideInput,
   sideInputsOf,
@@ -55,7 +55,7 @@ export interface ModelOptions extends TraceOptions {
  * @throws PergradError INVALID_ARGUMENT: a name is used twice, an input has two sample axes, or `forward` returns no traced tensors.
  * @throws PergradError MISSING_TENSOR: `forward` returns nothing.
  */
-export function trace<I extends Readonly<Record<string, InputSpec>>, P extends Parts>(
+export function trace<I extends Readonly<Record<string, InputSpec>>, P extends ModuleParts>(
   inputs: I,
   parts: P,
   forward: (inputs: { readonly [K in keyof I]: Traced }, parts: Bound<P>) => Traced | Readonly<Record<string, Traced>>,
@@ -74,7 +74,7 @@ export function trace<I extends Readonly<Record<string, InputSpec>>, P extends P
 type Named = Readonly<Record<string, Traced>>;
 
 /** Traces with inputs that are there already; adds those that the parts need. */
-function traceWith<P extends Parts>(
+function traceWith<P extends ModuleParts>(
   given: Named,
   taken: Readonly<Record<string, SideInput>>,
   parts: P,

@@ -43,10 +43,10 @@ export interface Module {
 export type Layer = (x: Traced, inputs?: Named) => Traced;
 
 /** What a module may be made of: parameters, and other modules. */
-export type Parts = Readonly<Record<string, ParameterSpec | Module>>;
+export type ModuleParts = Readonly<Record<string, ParameterSpec | Module>>;
 
 /** The same parts inside a forward pass: traced parameters, and modules as functions. */
-export type Bound<P extends Parts> = {
+export type Bound<P extends ModuleParts> = {
   readonly [K in keyof P]: P[K] extends Module ? Layer : Traced;
 };
 
@@ -55,21 +55,21 @@ function isModule(part: ParameterSpec | Module): part is Module {
 }
 
 /** Every use of a parameter in `parts`, in order, by its full name. */
-function usesOf(parts: Parts): [name: string, spec: ParameterSpec][] {
+function usesOf(parts: ModuleParts): [name: string, spec: ParameterSpec][] {
   return Object.entries(parts).flatMap(([name, part]): [string, ParameterSpec][] =>
     isModule(part) ? Object.entries(part.parameters).map(([own, spec]) => [`${name}.${own}`, spec]) : [[name, part]],
   );
 }
 
 /** The parameters of `parts`, each under the name of its first use. */
-export function parametersOf(parts: Parts): Record<string, ParameterSpec> {
+export function parametersOf(parts: ModuleParts): Record<string, ParameterSpec> {
   const first = new Map<ParameterSpec, string>();
   for (const [name, spec] of usesOf(parts)) if (!first.has(spec)) first.set(spec, name);
   return Object.fromEntries([...first].map(([spec, name]) => [name, spec]));
 }
 
 /** What the modules among `parts` take beside x, each once. Throws INVALID_ARGUMENT where two disagree. */
-export function sideInputsOf(parts: Parts): Record<string, SideInput> {
+export function sideInputsOf(parts: ModuleParts): Record<string, SideInput> {
   const found: Record<string, SideInput> = {};
   for (const part of Object.values(parts)) {
     for (const [name, own] of Object.entries((isModule(part) && part.inputs) || {})) {
@@ -148,7 +148,7 @@ export class Tracing {
     }
   }
 
-  bind<P extends Parts>(parts: P): Bound<P> {
+  bind<P extends ModuleParts>(parts: P): Bound<P> {
     const bound = Object.entries(parts).map(([name, part]) => [
       name,
       isModule(part) ? (x: Traced, inputs?: Named) => this.call(part, name, x, inputs) : this.parameter(part),
@@ -163,7 +163,7 @@ export class Tracing {
  * besides x (a mask, a seed) become inputs of the module, which passes them on; `inputs` are its own, its third argument.
  * @throws PergradError INVALID_ARGUMENT: two parts take an input of one name but different types; when called, `forward` returns no traced tensor.
  */
-export function module<P extends Parts = Readonly<Record<never, never>>>(
+export function module<P extends ModuleParts = Readonly<Record<never, never>>>(
   forward: (x: Traced, parts: Bound<P>, inputs: Named) => Traced,
   parts: P = {} as P,
   name = "module",
@@ -192,7 +192,7 @@ export function module<P extends Parts = Readonly<Record<never, never>>>(
  */
 export function sequential(...modules: readonly Module[]): Module {
   for (const [k, part] of modules.entries()) requireModule(part, `layer ${k}`);
-  const parts: Parts = Object.fromEntries(modules.map((part, k) => [String(k), part]));
+  const parts: ModuleParts = Object.fromEntries(modules.map((part, k) => [String(k), part]));
   const parameters = parametersOf(parts);
   const inputShape = modules[0]?.inputShape;
   return {
@@ -229,7 +229,7 @@ export function residual(
     readonly shortcut?: Module;
   } = {},
 ): Module {
-  const parts: Parts = shortcut ? { body, shortcut } : { body };
+  const parts: ModuleParts = shortcut ? { body, shortcut } : { body };
   const parameters = parametersOf(parts);
   return {
     name: "residual",

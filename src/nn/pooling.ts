@@ -9,14 +9,14 @@ import { nth } from "../present.js";
 import { invalid } from "../trace/shape.js";
 import type { Traced } from "../trace/traced.js";
 import type { Module } from "./module.js";
-import { perAxis, type Sizes } from "./window.js";
+import { type AxisSizes, perAxis } from "./window.js";
 
 /** Options of all pooling layers; a number stands for all axes. */
 export interface PoolOptions {
   /** Default: the kernel's size. */
-  readonly stride?: Sizes;
+  readonly stride?: AxisSizes;
   /** On both sides of each axis, at most half the kernel; default 0. */
-  readonly padding?: Sizes;
+  readonly padding?: AxisSizes;
   /** Rounds the size of the result up, so that the last window may extend over the edge. Default false. */
   readonly ceilMode?: boolean;
 }
@@ -24,7 +24,7 @@ export interface PoolOptions {
 /** Options of `maxPool1d`, `maxPool2d` and `maxPool3d`. */
 export interface MaxPoolOptions extends PoolOptions {
   /** Distance of two neighbouring elements of a window; default 1. */
-  readonly dilation?: Sizes;
+  readonly dilation?: AxisSizes;
 }
 
 /** Options of `avgPool1d`, `avgPool2d` and `avgPool3d`. */
@@ -34,7 +34,7 @@ export interface AvgPoolOptions extends PoolOptions {
 }
 
 /** Attributes that MaxPool and AveragePool share. */
-function poolAttributes(layer: string, kernel: Sizes, options: PoolOptions, spatial: number) {
+function poolAttributes(layer: string, kernel: AxisSizes, options: PoolOptions, spatial: number) {
   const sizes = perAxis(layer, "kernel", kernel, spatial);
   const padding = perAxis(layer, "padding", options.padding ?? 0, spatial, 0);
   // A window of padding alone would have no maximum.
@@ -61,7 +61,7 @@ function pooled(x: Traced, op: "MaxPool" | "AveragePool" | "GlobalAveragePool", 
   return x.onnx(op, [], attributes);
 }
 
-type MaxPool = (kernel: Sizes, options?: MaxPoolOptions) => Module;
+type MaxPool = (kernel: AxisSizes, options?: MaxPoolOptions) => Module;
 
 function maxPool(spatial: number): MaxPool {
   const name = `maxPool${spatial}d`;
@@ -91,7 +91,7 @@ export const maxPool2d: MaxPool = maxPool(2);
  */
 export const maxPool3d: MaxPool = maxPool(3);
 
-type AvgPool = (kernel: Sizes, options?: AvgPoolOptions) => Module;
+type AvgPool = (kernel: AxisSizes, options?: AvgPoolOptions) => Module;
 
 function avgPool(spatial: number): AvgPool {
   const name = `avgPool${spatial}d`;
@@ -121,7 +121,7 @@ export const avgPool3d: AvgPool = avgPool(3);
  * @throws PergradError INVALID_ARGUMENT: `outputSize` is not 1.
  * @throws PergradError SHAPE_MISMATCH, when called: the input has fewer than three axes.
  */
-export function adaptiveAvgPool(outputSize: Sizes = 1): Module {
+export function adaptiveAvgPool(outputSize: AxisSizes = 1): Module {
   const sizes = typeof outputSize === "number" ? [outputSize] : outputSize;
   if (sizes.some((size) => size !== 1))
     throw invalid(`adaptiveAvgPool: it pools to size 1 only, not [${sizes}]; use avgPool for other sizes.`);

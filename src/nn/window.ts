@@ -2,7 +2,7 @@
 import { invalid } from "../trace/shape.js";
 
 /** One size for every axis, or one per axis. */
-export type Sizes = number | readonly number[];
+export type AxisSizes = number | readonly number[];
 
 /** Throws INVALID_ARGUMENT where `value` is no whole number from `least`. */
 export function count(layer: string, what: string, value: number, least = 1): void {
@@ -12,7 +12,7 @@ export function count(layer: string, what: string, value: number, least = 1): vo
 }
 
 /** One size per axis. */
-export function perAxis(layer: string, what: string, sizes: Sizes, rank: number, least = 1): number[] {
+export function perAxis(layer: string, what: string, sizes: AxisSizes, rank: number, least = 1): number[] {
   if (typeof sizes !== "number" && !Array.isArray(sizes))
     throw invalid(
       `${layer}: ${what} must be a number or ${rank} numbers, one per axis: convolutions and pools take it before their options.`,

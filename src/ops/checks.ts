@@ -10,16 +10,16 @@ import type { Call } from "./call.js";
 type Named = Call | Node;
 
 /** Something of a node that a message is about: its weight, its mode, its second input. */
-interface Part {
+interface NodePart {
   readonly noun: string;
   readonly node: Named;
 }
 
 /** What a message is about. */
-export type Subject = Named | Part;
+export type Subject = Named | NodePart;
 
 /** `noun` has its article where it needs one: "the bias", "input 2". */
-export function part(node: Named, noun: string): Part {
+export function part(node: Named, noun: string): NodePart {
   return { noun, node };
 }
 

@@ -9,7 +9,7 @@ import type { Window } from "../graph/window.js";
  * contraction that is not emitted yet. On the data path it is emitted; for an input that the samples
  * share it becomes a factored gradient, which keeps the sample axis instead of summing over it.
  */
-export type Cotangent = Value | Reduction | Contraction | Convolution | Rows;
+export type Cotangent = Value | Reduction | Contraction | Convolution | RowsCotangent;
 
 /** Whether a cotangent is a value, which is emitted already. */
 export function isValue(cotangent: object): cotangent is Value {
@@ -54,7 +54,7 @@ export interface Convolution {
 }
 
 /** The cotangent of a gathered table: along `axis`, row indices[p] receives the cotangent at p; rows add up. */
-export interface Rows {
+export interface RowsCotangent {
   readonly kind: "rows";
   /** Integers of any shape; negative ones count from the end. */
   readonly indices: Value;

@@ -53,7 +53,7 @@ export type ExecutionOptions = MemoryOptions & NotFiniteOptions & GivenOptions &
 
 type Feeds = Readonly<Record<string, Tensor>>;
 
-interface Found extends Computed {
+interface ComputedAndJudged extends Computed {
   readonly notFinite: readonly NotFiniteSample[];
 }
 
@@ -180,7 +180,7 @@ export class Execution {
   }
 
   /** Runs a part; looks for samples that are not finite if somebody listens, and leaves them out if that is asked for. */
-  async #looked(part: Prepared, given: Feeds, options: NotFiniteOptions): Promise<Found> {
+  async #looked(part: Prepared, given: Feeds, options: NotFiniteOptions): Promise<ComputedAndJudged> {
     const found = await this.#run(part, given);
     const look = isUnknown(found.notFinite) && this.#separable && this.#reporter.listens(options);
     const notFinite = look ? await this.#search(part, given, found.notFinite) : found.notFinite;
@@ -189,12 +189,16 @@ export class Execution {
   }
 
   /** @param seen called with what is found, before the promise is returned if the runtime is in this thread */
-  async #run({ feeds, samples }: Prepared, given: Feeds, seen?: (found: Found) => void): Promise<Found> {
+  async #run(
+    { feeds, samples }: Prepared,
+    given: Feeds,
+    seen?: (found: ComputedAndJudged) => void,
+  ): Promise<ComputedAndJudged> {
     const { graph, running } = this.executed;
     const own: Record<string, Tensor> = { ...given };
     for (const { name } of graph.inputs) own[name] = entryOf(feeds, name);
-    let found: Found | undefined;
-    const look = (returned: Returned): Found => {
+    let found: ComputedAndJudged | undefined;
+    const look = (returned: Returned): ComputedAndJudged => {
       const notFinite = this.#watched.find(returned, samples);
       found = { returned, samples, counted: samples, notFinite };
       seen?.(found);
@@ -218,11 +222,11 @@ export class Execution {
 
   /** The same results, with sums and means over the finite samples only. */
   async #without(
-    { returned, samples, notFinite }: Found,
+    { returned, samples, notFinite }: ComputedAndJudged,
     { feeds }: Prepared,
     given: Feeds,
     options: NotFiniteOptions,
-  ): Promise<Found> {
+  ): Promise<ComputedAndJudged> {
     const { graph, objective, wants } = this.executed;
     const left = new Set(notFinite.map(({ sample }) => sample));
     const kept = Array.from({ length: samples }, (_, n) => n).filter((n) => !left.has(n));

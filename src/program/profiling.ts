@@ -3,7 +3,7 @@ import { type Planned, type ScheduleSettings, scheduled } from "../compile/compi
 import { factorsOf, withLosses } from "../compile/stage-graphs.js";
 import { PergradError } from "../errors.js";
 import { graphOf, Stages } from "../inspect/observe.js";
-import { Parts } from "../inspect/parts.js";
+import { PartsOfNodes } from "../inspect/parts.js";
 import { namesIn } from "../inspect/print-graph.js";
 import { Profile } from "../inspect/profile.js";
 import type { Target, Tensors } from "../target/target.js";
@@ -36,7 +36,7 @@ export async function profileOf(
   const { profiler } = target;
   if (!profiler) throw noProfiler(target);
   const { objective, plan } = planned;
-  const parts = new Parts();
+  const parts = new PartsOfNodes();
   const stages = new Stages(parts);
   // Not the model's own graph: its nodes may have others in their places.
   stages.reached("traced", () => Object.entries(objective.outputs).map(([name, value]) => ({ name, value })));

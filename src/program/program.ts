@@ -65,7 +65,7 @@ function requireRuntime(runtime: unknown, { name }: Target): void {
 }
 
 /** The parts of a program. */
-interface Parts extends Compilation {
+interface ProgramParts extends Compilation {
   readonly held: HeldValues;
   readonly others: ReadonlyMap<string, Others>;
 }
@@ -85,7 +85,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   #profiled = false;
 
   private constructor(
-    { held, others, ...compiled }: Parts,
+    { held, others, ...compiled }: ProgramParts,
     options: ProgramOptions<W> & InternalOptions,
     target: Target,
   ) {

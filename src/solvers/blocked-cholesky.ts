@@ -103,13 +103,13 @@ async function decomposed(matrix: Float64Array, size: number, products: BlockPro
   return inverses;
 }
 
-interface Rows {
+interface DenseRows {
   readonly data: Float64Array;
   readonly width: number;
 }
 
 /** Rows of a block's columns, filled up with zeros. */
-function cut({ data, width }: Rows, top: number, bottom: number, left: number): Float64Array {
+function cut({ data, width }: DenseRows, top: number, bottom: number, left: number): Float64Array {
   const own = Math.min(block, width - left);
   const found = new Float64Array((bottom - top) * block);
   for (let row = top; row < bottom; row++)
@@ -117,13 +117,13 @@ function cut({ data, width }: Rows, top: number, bottom: number, left: number): 
   return found;
 }
 
-function put({ data, width }: Rows, top: number, left: number, rows: Float64Array): void {
+function put({ data, width }: DenseRows, top: number, left: number, rows: Float64Array): void {
   const own = Math.min(block, width - left);
   for (let row = 0; row * block < rows.length; row++)
     data.set(rows.subarray(row * block, row * block + own), (top + row) * width + left);
 }
 
-function subtract({ data, width }: Rows, top: number, left: number, rows: Float64Array): void {
+function subtract({ data, width }: DenseRows, top: number, left: number, rows: Float64Array): void {
   const own = Math.min(block, width - left);
   for (let row = 0; row * block < rows.length; row++) {
     const at = (top + row) * width + left;
@@ -133,7 +133,7 @@ function subtract({ data, width }: Rows, top: number, left: number, rows: Float6
 }
 
 /** A block on the diagonal, of its own size. */
-function squareOf({ data, width }: Rows, from: number, to: number): Float64Array {
+function squareOf({ data, width }: DenseRows, from: number, to: number): Float64Array {
   const size = to - from;
   const found = new Float64Array(size * size);
   for (let row = 0; row < size; row++)
@@ -141,7 +141,7 @@ function squareOf({ data, width }: Rows, from: number, to: number): Float64Array
   return found;
 }
 
-function putTriangle({ data, width }: Rows, from: number, size: number, triangle: Float64Array): void {
+function putTriangle({ data, width }: DenseRows, from: number, size: number, triangle: Float64Array): void {
   for (let row = 0; row < size; row++)
     data.set(triangle.subarray(row * size, row * size + row + 1), (from + row) * width + from);
 }

@@ -7,7 +7,7 @@ import { type Eigenpairs, type Product, smallEigenpairs, tridiagonalEigenpairs }
 import { type Tridiagonal, tridiagonal } from "./tridiagonal.js";
 
 /** A side's eigenvalues, and its eigenvectors as the columns of `[size, size]`; null: the unit vectors. */
-export interface Side {
+export interface SideEigenpairs {
   readonly size: number;
   /** Not negative. */
   readonly values: Float64Array;
@@ -23,7 +23,7 @@ const block = 64;
  * @param moments `[size, size]`, or a diagonal `[size]`
  * @param threads that the runtime may use; undefined: all cores
  */
-export async function sideOf({ dims, data }: Tensor<"float32">, threads?: number): Promise<Side> {
+export async function sideOf({ dims, data }: Tensor<"float32">, threads?: number): Promise<SideEigenpairs> {
   const [size = 0] = dims;
   if (dims.length === 1) return { size, values: Float64Array.from(data, notNegative), vectors: null };
   // Rows of zeros (pixels that are black in all samples, ...) have unit vectors, and need not be looked for.

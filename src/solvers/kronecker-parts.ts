@@ -14,7 +14,7 @@ import { type Running, runningOf } from "../program/options.js";
 import type { Progress } from "../program/stream.js";
 import { eigenvaluesIn, type KroneckerFactors } from "../wants/kronecker.js";
 import { type FloatTensor, type Results, type Wants, want } from "../wants/want.js";
-import { type Side, sideOf } from "./eigenvectors.js";
+import { type SideEigenpairs, sideOf } from "./eigenvectors.js";
 
 /** Options of `kroneckerCurvature`. */
 export interface KroneckerOptions extends ObjectiveOptions, MemoryOptions {
@@ -43,10 +43,10 @@ export interface KroneckerOptions extends ObjectiveOptions, MemoryOptions {
 }
 
 /** A block of parameters, its two sides, and the eigenvalues in their eigenvectors, `[rows, columns]`. */
-export interface Part {
+export interface DecomposedBlock {
   readonly block: Block;
-  readonly rows: Side | null;
-  readonly columns: Side;
+  readonly rows: SideEigenpairs | null;
+  readonly columns: SideEigenpairs;
   readonly eigenvalues: FloatTensor;
 }
 
@@ -72,14 +72,14 @@ export async function kroneckerParts(
   objective: Objective,
   over: OverData,
   options: Pick<KroneckerOptions, "kind" | "probes" | "seed" | "corrected" | "approximation" | "threads">,
-): Promise<Part[]> {
+): Promise<DecomposedBlock[]> {
   const { kind: name, probes, seed, corrected = true, approximation = "expand" } = options;
   const drawn = { ...(probes === undefined ? {} : { probes }), ...(seed === undefined ? {} : { seed }) };
   const kind = kindOfTargets("kroneckerCurvature", { kind: name, ...drawn });
   const wanted = { factors: want.kroneckerFactors({ kind: name, approximation, ...drawn }) };
   const { factors } = await over(objective, wanted);
   const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), kind);
-  const found = new Map<string, Omit<Part, "eigenvalues">>();
+  const found = new Map<string, Omit<DecomposedBlock, "eigenvalues">>();
   for (const block of blocks) found.set(block.name, { block, ...(await sidesIn(block, factors, options.threads)) });
   if (!corrected) return [...found.values()].map(withProducts);
   const basisIn = ({ name }: Block) => basisOf(present(found.get(name)), objective.losses);
@@ -87,8 +87,9 @@ export async function kroneckerParts(
   return [...found.values()].map((part) => ({ ...part, eigenvalues: entryOf(moments, part.block.name) }));
 }
 
-export function basisOf({ rows, columns }: Pick<Part, "rows" | "columns">, like: Value): Basis {
-  const of = (side: Side | null) => (side?.vectors ? build.floats(side.vectors, [side.size, side.size], like) : null);
+export function basisOf({ rows, columns }: Pick<DecomposedBlock, "rows" | "columns">, like: Value): Basis {
+  const of = (side: SideEigenpairs | null) =>
+    side?.vectors ? build.floats(side.vectors, [side.size, side.size], like) : null;
   return { rows: of(rows), columns: of(columns) };
 }
 
@@ -96,7 +97,7 @@ async function sidesIn(
   { name, kind }: Block,
   factors: KroneckerFactors,
   threads: number | undefined,
-): Promise<Pick<Part, "rows" | "columns">> {
+): Promise<Pick<DecomposedBlock, "rows" | "columns">> {
   const layer = factors.layers[name];
   if (layer) {
     const [rows, columns] = kind === "table" ? [layer.A, layer.B] : [layer.B, layer.A];
@@ -108,7 +109,7 @@ async function sidesIn(
 }
 
 /** The same, for parameters that are given as one matrix `[M, rows, columns]`. */
-export interface MatrixPart extends Omit<Part, "block"> {
+export interface MatrixPart extends Omit<DecomposedBlock, "block"> {
   matrixOf(values: ReadonlyMap<string, Value>): Value;
 }
 
@@ -160,7 +161,9 @@ function withoutLast({ dtype, dims, data }: FloatTensor): FloatTensor {
 }
 
 /** The eigenvalues of a Kronecker product are the products of the factors'. */
-function withProducts<P extends Pick<Part, "rows" | "columns">>(part: P): P & Pick<Part, "eigenvalues"> {
+function withProducts<P extends Pick<DecomposedBlock, "rows" | "columns">>(
+  part: P,
+): P & Pick<DecomposedBlock, "eigenvalues"> {
   const rows = part.rows?.values ?? Float64Array.of(1);
   const { values } = part.columns;
   const data = new Float32Array(rows.length * values.length);
@@ -174,7 +177,11 @@ function withProducts<P extends Pick<Part, "rows" | "columns">>(part: P): P & Pi
 }
 
 /** The exact diagonal, by blocks. */
-export async function diagonalParts(objective: Objective, over: OverData, kind: PseudoTargetKind): Promise<Part[]> {
+export async function diagonalParts(
+  objective: Objective,
+  over: OverData,
+  kind: PseudoTargetKind,
+): Promise<DecomposedBlock[]> {
   const units = { rows: null, columns: null };
   const { moments } = await over(objective, { moments: eigenvaluesIn(kind, () => units) });
   const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), kind);
@@ -185,6 +192,6 @@ export async function diagonalParts(objective: Objective, over: OverData, kind: 
   });
 }
 
-function unitSide(size: number): Side {
+function unitSide(size: number): SideEigenpairs {
   return { size, values: new Float64Array(size), vectors: null };
 }

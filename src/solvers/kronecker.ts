@@ -21,12 +21,12 @@ import type { ByParameter, FloatTensor } from "../wants/want.js";
 import { requireAgain } from "./again.js";
 import {
   basisOf,
+  type DecomposedBlock,
   diagonalParts,
   type KroneckerOptions,
   kroneckerParts,
   type OverData,
   overData,
-  type Part,
 } from "./kronecker-parts.js";
 import { Space } from "./vectors.js";
 
@@ -68,7 +68,7 @@ export class KroneckerCurvature {
   private constructor(
     private readonly objective: Objective,
     /** @internal */
-    readonly parts: readonly Part[],
+    readonly parts: readonly DecomposedBlock[],
     private readonly threads: number | undefined,
   ) {
     this.#space = new Space(objective.parameters);
@@ -232,7 +232,7 @@ export class KroneckerCurvature {
   }
 }
 
-function inverseOf({ rows, columns, eigenvalues }: Part, matrix: Value, damping: Value): Value {
+function inverseOf({ rows, columns, eigenvalues }: DecomposedBlock, matrix: Value, damping: Value): Value {
   const basis = basisOf({ rows, columns }, damping);
   const size = [rows?.size ?? 1, columns.size];
   const values = build.floats(

@@ -26,7 +26,7 @@ import { Traced } from "../trace/traced.js";
 import { ggnMatrix, type Predicted, predictions } from "../wants/posterior.js";
 import { type FloatTensor, type Want, want } from "../wants/want.js";
 import { requireAgain } from "./again.js";
-import { type Side, sideOf } from "./eigenvectors.js";
+import { type SideEigenpairs, sideOf } from "./eigenvectors.js";
 import { basisOf, diagonalParts, type OverData, overData, partsWithBiasesApart } from "./kronecker-parts.js";
 import { maximum } from "./maximum.js";
 import { Space } from "./vectors.js";
@@ -69,8 +69,8 @@ export interface Prediction {
 
 interface Posterior {
   readonly parts: readonly (Pick<Independent, "matrixOf"> & {
-    readonly rows: Side | null;
-    readonly columns: Side;
+    readonly rows: SideEigenpairs | null;
+    readonly columns: SideEigenpairs;
     /** The eigenvalues of the mean over the samples. */
     readonly eigenvalues: Float64Array;
   })[];

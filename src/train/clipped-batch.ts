@@ -3,7 +3,7 @@
 import type { ClippingGroup } from "../wants/clipping.js";
 import { ClippedBatch, type StepRun } from "./clipped-part.js";
 import { groupsOf, PartClipper } from "./part-clipper.js";
-import { Parts } from "./parts.js";
+import { BatchParts } from "./parts.js";
 import { releasedOnFailure, type Setup } from "./setup.js";
 import type { StepWorkers } from "./step-workers.js";
 import { Sums } from "./sums.js";
@@ -11,7 +11,7 @@ import type { ClippingOptions, StepOptions, TrainingWorkers } from "./types.js";
 
 export class BatchClipper<S> {
   readonly #sums: Sums;
-  readonly #parts: Parts;
+  readonly #parts: BatchParts;
 
   private constructor(
     readonly groups: readonly ClippingGroup[],
@@ -21,7 +21,7 @@ export class BatchClipper<S> {
     private readonly workers: StepWorkers | undefined,
   ) {
     this.#sums = new Sums(setup.parameters);
-    this.#parts = new Parts(setup.data.samples, batchSize, clipper.samplesAtOnce);
+    this.#parts = new BatchParts(setup.data.samples, batchSize, clipper.samplesAtOnce);
   }
 
   /** Throws what `want.clippedSum` and `perSample` throw, and what beginning with workers throws. */

@@ -7,7 +7,7 @@
 /** How full parts are on average if there are several, as a share of the most that they hold. */
 const usualShare = 3 / 4;
 
-export class Parts {
+export class BatchParts {
   readonly #ranges: number;
 
   /**

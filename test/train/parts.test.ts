@@ -1,7 +1,7 @@
 /** Which samples go through a program together hardly depends on any one of them. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Parts } from "../../src/train/parts.js";
+import { BatchParts } from "../../src/train/parts.js";
 import "../support/seed.js";
 
 const drawn = fc
@@ -28,7 +28,7 @@ describe("the parts of a batch", () => {
   it("hold each sample once, and no more than they may", () => {
     fc.assert(
       fc.property(drawn, ({ options: { samples, expected, most }, batch }) => {
-        const parts = new Parts(samples, expected, most).of(Uint32Array.from([...batch].reverse()));
+        const parts = new BatchParts(samples, expected, most).of(Uint32Array.from([...batch].reverse()));
         expect(parts.flatMap((part) => [...part])).toEqual(batch);
         for (const part of parts) {
           expect(part.length).toBeGreaterThan(0);
@@ -39,15 +39,15 @@ describe("the parts of a batch", () => {
   });
 
   it("are one where as many as expected fit into it", () => {
-    expect(new Parts(1000, 64, 64).of(Uint32Array.from({ length: 64 }, (_, k) => 3 * k))).toHaveLength(1);
-    expect(new Parts(1000, 64, 64).of(new Uint32Array())).toHaveLength(0);
+    expect(new BatchParts(1000, 64, 64).of(Uint32Array.from({ length: 64 }, (_, k) => 3 * k))).toHaveLength(1);
+    expect(new BatchParts(1000, 64, 64).of(new Uint32Array())).toHaveLength(0);
   });
 
   it("stay as they are where a sample is left out, but for those of as many samples as a part holds and one", () => {
     fc.assert(
       fc.property(drawn, fc.nat(), ({ options: { samples, expected, most }, batch }, which) => {
         fc.pre(batch.length > 0);
-        const parts = new Parts(samples, expected, most);
+        const parts = new BatchParts(samples, expected, most);
         const without = batch[which % batch.length] as number;
         const all = parts.of(Uint32Array.from(batch));
         const fewer = parts.of(Uint32Array.from(batch.filter((n) => n !== without)));

@@ -5,7 +5,7 @@ import { present } from "../../present.js";
 import type { Dataset } from "../../program/dataset.js";
 import type { CurvatureKind } from "../../solvers/curvature.js";
 import { requireDamping } from "../../solvers/kronecker.js";
-import { basisOf, type Part } from "../../solvers/kronecker-parts.js";
+import { basisOf, type DecomposedBlock } from "../../solvers/kronecker-parts.js";
 import { type Divisors, productsIn, quotientsIn, squaresIn } from "../../wants/kronecker.js";
 import type { Checkpoint } from "../checkpoint.js";
 import type { Table } from "../table.js";
@@ -14,13 +14,13 @@ import type { Inverse } from "./inverse.js";
 
 /** Gradients are compared in the eigenvectors, where the damped curvature is a diagonal: nothing is moved back from there. */
 export class ByKronecker implements Inverse {
-  readonly #parts: ReadonlyMap<string, Part>;
+  readonly #parts: ReadonlyMap<string, DecomposedBlock>;
   readonly #bases: Bases;
 
   private constructor(
     private readonly checkpoint: Checkpoint,
     private readonly train: Dataset,
-    parts: readonly Part[],
+    parts: readonly DecomposedBlock[],
     private readonly damping: number,
   ) {
     this.#parts = new Map(parts.map((part) => [part.block.name, part]));

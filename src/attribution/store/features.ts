@@ -8,7 +8,7 @@ import { want } from "../../wants/want.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { margin } from "../margin.js";
 import type { Method } from "../method.js";
-import type { Rows } from "./shards.js";
+import type { FeatureRows } from "./shards.js";
 
 /** Methods whose scores are products of projected gradients. */
 export const indexed = ["gradDot", "gradCos", "tracIn", "trak", "loGra"] as const;
@@ -49,7 +49,7 @@ export function looked(checkpoints: readonly Checkpoint[], method: Method): read
 
 /** Computes what is kept of some samples. */
 export interface Features {
-  of(data: Dataset, signal?: AbortSignal): Promise<Rows>;
+  of(data: Dataset, signal?: AbortSignal): Promise<FeatureRows>;
   release(): Promise<void>;
 }
 

@@ -13,7 +13,7 @@ import type { Tensor } from "../../tensor/tensor.js";
 import type { Checkpoint } from "../checkpoint.js";
 import type { Features } from "./features.js";
 import type { Manifest } from "./manifest.js";
-import { broken, type Rows, ShardFile, type ShardSource, shardsIn, writeShard } from "./shards.js";
+import { broken, type FeatureRows, ShardFile, type ShardSource, shardsIn, writeShard } from "./shards.js";
 import { addSketch } from "./sketches.js";
 
 /** Written when all samples are there. */
@@ -39,7 +39,7 @@ export async function filled(
   let samples = 0;
   for await (const shard of shardsOf(checkpoint, train, manifest.shardSize)) {
     const from = samples;
-    const parts: Rows[] = [];
+    const parts: FeatureRows[] = [];
     const digest = new FeedsDigest(checkpoint.objective.expected);
     for await (const piece of shard) {
       digest.add(piece.feeds);
@@ -78,18 +78,22 @@ export async function samplesIn(folder: string): Promise<number> {
   throw broken(join(folder, done), "it is no number of samples");
 }
 
-interface Piece {
+interface ShardPiece {
   readonly feeds: Readonly<Record<string, Tensor>>;
   readonly samples: number;
 }
 
 /** The samples by shards, which are full but for the last one, whatever the sizes in which they come: pieces of each. */
-async function* shardsOf(checkpoint: Checkpoint, train: Dataset, size: number): AsyncGenerator<AsyncIterable<Piece>> {
+async function* shardsOf(
+  checkpoint: Checkpoint,
+  train: Dataset,
+  size: number,
+): AsyncGenerator<AsyncIterable<ShardPiece>> {
   const source = checkpoint.blocks(train, size);
   const { expected } = checkpoint.objective;
-  let left: Piece | undefined;
+  let left: ShardPiece | undefined;
   let ended = false;
-  async function* shard(): AsyncGenerator<Piece> {
+  async function* shard(): AsyncGenerator<ShardPiece> {
     for (let room = size; room > 0; ) {
       if (!left) {
         const next = await source.next();

@@ -20,7 +20,7 @@ export interface RowScalars {
 }
 
 /** What is kept of some samples. */
-export interface Rows extends RowScalars {
+export interface FeatureRows extends RowScalars {
   /** `[n, models * dims]`, each model's part of a row divided by its scale. */
   readonly features: Float32Array;
 }
@@ -52,7 +52,7 @@ export async function writeShard(
   folder: string,
   number: number,
   { models, dims, storage, shardSize }: Manifest,
-  parts: readonly Rows[],
+  parts: readonly FeatureRows[],
   { digest, samples, ids }: ShardSource,
 ): Promise<void> {
   const each = { dtype: "float32", dims: [samples, models.length] } as const;
@@ -82,7 +82,7 @@ export async function writeShard(
 async function writePart(
   writer: TensorWriter,
   from: number,
-  { features, scales, norms, weights }: Rows,
+  { features, scales, norms, weights }: FeatureRows,
   { width, models, storage }: { readonly width: number; readonly models: number } & Pick<Manifest, "storage">,
 ): Promise<void> {
   await writer.write("features", from * width, storage === "float16" ? roundedToHalves(features) : features);

@@ -4,7 +4,7 @@ import type { Attributes } from "../../graph/value.js";
 import type { Call } from "../../ops/call.js";
 import { describeProto, invalidModel, nodeName, standardDomain } from "../proto.js";
 import type { Scope } from "./scope.js";
-import type { Item } from "./sequence.js";
+import type { NamedItem } from "./sequence.js";
 
 /** A node of a file, before it is made. */
 export interface FileNode extends Call {
@@ -24,7 +24,7 @@ export function readNode(proto: NodeProto, scope: Scope, attributes: Attributes 
 }
 
 /** Puts values into a scope under the names that a node gives to its outputs. */
-export function bindOutputs(proto: NodeProto, values: readonly (() => Item)[], scope: Scope): void {
+export function bindOutputs(proto: NodeProto, values: readonly (() => NamedItem)[], scope: Scope): void {
   proto.output.forEach((name, k) => {
     const value = values[k];
     if (!value)

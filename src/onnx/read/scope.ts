@@ -1,6 +1,6 @@
 import { PergradError } from "../../errors.js";
 import type { Value } from "../../graph/value.js";
-import { Absent, type Item, isTensor, type NotTensor, SelectedRows, Selection } from "./sequence.js";
+import { Absent, isTensor, type NamedItem, type NotTensor, SelectedRows, Selection } from "./sequence.js";
 
 /**
  * The values of a graph by their names in the file; a graph inside a node sees those around it. What could
@@ -8,7 +8,7 @@ import { Absent, type Item, isTensor, type NotTensor, SelectedRows, Selection } 
  * output that nobody wants, hinders nobody.
  */
 export class Scope {
-  readonly #values = new Map<string, Item | PergradError>();
+  readonly #values = new Map<string, NamedItem | PergradError>();
 
   constructor(readonly around: Scope | null = null) {}
 
@@ -28,12 +28,12 @@ export class Scope {
     return value && !(value instanceof PergradError) && !isTensor(value) ? value : undefined;
   }
 
-  set(name: string, value: Item | PergradError): void {
+  set(name: string, value: NamedItem | PergradError): void {
     this.#values.set(name, value);
   }
 
   /** What `value` gives, or the error that it throws. */
-  bind(name: string, value: () => Item): void {
+  bind(name: string, value: () => NamedItem): void {
     try {
       this.set(name, value());
     } catch (error) {
@@ -59,7 +59,7 @@ export class Scope {
   }
 
   /** A tensor or a sequence of tensors. */
-  item(name: string): Item {
+  item(name: string): NamedItem {
     const item = this.#values.get(name);
     if (item instanceof PergradError) throw item;
     if (item) return item;

@@ -45,8 +45,8 @@ const notTensors = [Sequence, GrowingSequence, StackedSequence, Absent, Selectio
 /** What a name of a file may stand for beside a tensor. */
 export type NotTensor = InstanceType<(typeof notTensors)[number]>;
 
-export type Item = Value | NotTensor;
+export type NamedItem = Value | NotTensor;
 
-export function isTensor(item: Item): item is Value {
+export function isTensor(item: NamedItem): item is Value {
   return !notTensors.some((kind) => item instanceof kind);
 }

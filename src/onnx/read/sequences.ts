@@ -19,7 +19,7 @@ import type { Decoder } from "./decoder.js";
 import { bindOutputs, type FileNode, readNode } from "./file-node.js";
 import { subgraph } from "./loops/subgraphs.js";
 import { Scope } from "./scope.js";
-import { Absent, GrowingSequence, type Item, isTensor, Sequence, StackedSequence } from "./sequence.js";
+import { Absent, GrowingSequence, isTensor, type NamedItem, Sequence, StackedSequence } from "./sequence.js";
 import type { sequenceOperators } from "./special-operators.js";
 
 /** A node that reads or gives sequences. */
@@ -30,10 +30,10 @@ interface SequenceCall {
   /** The node, of its inputs only the tensors. */
   readonly node: FileNode;
   /** All of its inputs; undefined for those left out. */
-  readonly items: readonly (Item | undefined)[];
+  readonly items: readonly (NamedItem | undefined)[];
 }
 
-type Rule = (call: SequenceCall) => readonly Item[];
+type Rule = (call: SequenceCall) => readonly NamedItem[];
 
 /** How each operator is resolved. */
 const rules: Readonly<Record<(typeof sequenceOperators)[number], Rule>> = {
@@ -114,7 +114,7 @@ function placeIn(
   throw shapeMismatch(part(node, `position ${known}`), `is outside a sequence of ${length} tensors`);
 }
 
-function inserted(call: SequenceCall): Item {
+function inserted(call: SequenceCall): NamedItem {
   const { node, items } = call;
   const added = node.inputs[1];
   if (!added) throw shapeMismatch(node, "has no tensor to insert");
@@ -214,7 +214,7 @@ function joinedSamples({ node, decoder }: SequenceCall, stacked: Value, axis: nu
 }
 
 /** The body, once for each element of the first sequence; tensors are the same for all. */
-function mapped(call: SequenceCall): Item[] {
+function mapped(call: SequenceCall): NamedItem[] {
   const { decoder, proto, scope, node, items } = call;
   const body = subgraph(proto, "body");
   const lists = items.map((item, k) => (item && !isTensor(item) ? sequenceOf(call, k).elements : undefined));

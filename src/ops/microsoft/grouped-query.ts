@@ -48,7 +48,7 @@ const at = {
   queryLengths: 16,
 } as const;
 
-interface Sizes {
+interface GroupedQuerySizes {
   readonly batch: Dim;
   readonly queries: number;
   readonly keys: number;
@@ -60,7 +60,7 @@ interface Sizes {
   readonly packed: boolean;
 }
 
-function readSizes(call: Call | Node): Sizes {
+function readSizes(call: Call | Node): GroupedQuerySizes {
   const query = requireInput(call, 0);
   const [heads, keyHeads] = [intAttribute(call, "num_heads", 0), intAttribute(call, "kv_num_heads", 0)];
   if (!(heads > 0 && keyHeads > 0 && heads % keyHeads === 0))
@@ -106,7 +106,7 @@ function refuseCaches(call: Call): void {
     throw unsupported(call, "takes lengths of its queries", "export the model without query_seqlens");
 }
 
-function checkBeside(call: Call, { batch, queries, keys, heads, size }: Sizes): void {
+function checkBeside(call: Call, { batch, queries, keys, heads, size }: GroupedQuerySizes): void {
   const bias = call.inputs[at.bias];
   const full = [batch, heads, queries, keys];
   if (bias && !sameShape(broadcastShape({ ...call, outputs: 1 }, [full, bias.shape]), full))
@@ -158,7 +158,7 @@ function infer(call: Call): ValueType[] {
 // What it consists of
 
 /** Queries, keys and values, `[B, heads, S, size]`, before they are normalised and turned. */
-function headsOf(node: Node, sizes: Sizes, build: Build): readonly [Value, Value, Value] {
+function headsOf(node: Node, sizes: GroupedQuerySizes, build: Build): readonly [Value, Value, Value] {
   const { heads, keyHeads, size, packed } = sizes;
   const query = inputOf(node, 0);
   const parts = packed
@@ -203,7 +203,7 @@ function turned(node: Node, x: Value, build: Build): Value {
 }
 
 /** Which keys a query sees; null where it sees all. */
-function visible(node: Node, { queries, keys }: Sizes, build: Build): Value | null {
+function visible(node: Node, { queries, keys }: GroupedQuerySizes, build: Build): Value | null {
   const [row, column] = [counted(build, keys, false), counted(build, queries, true)];
   const window = windowOf(node);
   return all(build, [
@@ -213,14 +213,14 @@ function visible(node: Node, { queries, keys }: Sizes, build: Build): Value | nu
 }
 
 /** One more score for each query of a head, of a key whose value is 0; null where there is none. */
-function sinkOf(node: Node, scores: Value, { heads }: Sizes, build: Build): Value | null {
+function sinkOf(node: Node, scores: Value, { heads }: GroupedQuerySizes, build: Build): Value | null {
   const own = node.inputs[at.sink];
   if (!own && intAttribute(node, "smooth_softmax", 0) <= 0) return null;
   const sink = own ? build.reshape(own, [1, heads, 1, 1]) : build.scalar(0, scores);
   return build.expand(sink, [...scores.shape.slice(0, 3), 1]);
 }
 
-function weightsOf(node: Node, [q, k]: readonly [Value, Value], sizes: Sizes, build: Build): Value {
+function weightsOf(node: Node, [q, k]: readonly [Value, Value], sizes: GroupedQuerySizes, build: Build): Value {
   const stated = floatAttribute(node, "scale", 0);
   const raw = scoresOf(build, q, k, stated === 0 ? defaultScale(sizes.size) : stated);
   const cap = floatAttribute(node, "softcap", 0);

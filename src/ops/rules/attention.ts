@@ -20,6 +20,7 @@ import {
 import { type OpDefinition, perhaps } from "../definition.js";
 import { lowered } from "../elementwise.js";
 import {
+  type AttentionSizes,
   all,
   checkHeads,
   counted,
@@ -27,7 +28,6 @@ import {
   headSize,
   mergeHeads,
   perHead,
-  type Sizes,
   scoresOf,
   splitHeads,
 } from "../subgraphs/attend.js";
@@ -35,7 +35,7 @@ import {
 /** The places of the inputs. */
 const [maskAt, pastKeyAt, pastValueAt, lengthsAt] = [3, 4, 5, 6];
 
-interface Attention extends Sizes {
+interface Attention extends AttentionSizes {
   /** Queries, keys and values of this call, `[batch, heads, length, size]`; keys without those of the past. */
   readonly shapes: readonly [readonly Dim[], readonly Dim[], readonly Dim[]];
   readonly past: number;
@@ -207,14 +207,14 @@ function biasOf(node: Node, read: Attention, build: Build): Bias | null {
 
 // The whole
 
-interface Parts {
+interface AttentionParts {
   readonly y: Value;
   readonly key: Value;
   readonly value: Value;
   readonly scores: Value;
 }
 
-function attend(node: Node, build: Build): Parts {
+function attend(node: Node, build: Build): AttentionParts {
   const read = readAttention(node);
   const heads = (index: 0 | 1 | 2) => {
     const input = inputOf(node, index);

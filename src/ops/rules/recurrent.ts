@@ -10,7 +10,7 @@ import type { Call } from "../call.js";
 import { floatAttribute, intAttribute, requireInput, stringAttribute, unsupported } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
 import { type Activation, activationsOf } from "../subgraphs/recurrent-activations.js";
-import { gatesOf, type Kind, recurrentSizes, type Sizes } from "../subgraphs/recurrent-sizes.js";
+import { gatesOf, type Kind, type RecurrentSizes, recurrentSizes } from "../subgraphs/recurrent-sizes.js";
 import { type ScanResults, scan } from "./scan.js";
 
 function inferRecurrent(kind: Kind) {
@@ -49,7 +49,7 @@ function ofDirection(build: Build, value: Value, direction: number, axis = 0): V
 interface Layer {
   readonly node: Node;
   readonly kind: Kind;
-  readonly sizes: Sizes;
+  readonly sizes: RecurrentSizes;
   readonly build: Build;
 }
 

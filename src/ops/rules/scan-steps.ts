@@ -5,7 +5,7 @@ import type { Value } from "../../graph/value.js";
 import { kernelSize } from "../../graph/window.js";
 import { leadingOf, present } from "../../present.js";
 import type { Build } from "../build.js";
-import { type Contraction, type Convolution, type Cotangent, isValue, type Rows } from "../cotangent.js";
+import { type Contraction, type Convolution, type Cotangent, isValue, type RowsCotangent } from "../cotangent.js";
 import { unfold } from "../subgraphs/unfold.js";
 
 /** What a cotangent's operands are in all steps. */
@@ -78,7 +78,7 @@ const letters = [..."tTabcdefghijklmnopqrsuvwxyzABCDEFGHIJKLMNOPQRSUVWXYZ"];
 /** Each step has a table of its own: a row of it belongs to an index where a matrix of zeros and ones says so. */
 function rowsOfEachStep(
   build: Build,
-  { indices, cotangent, axis, shape }: Rows,
+  { indices, cotangent, axis, shape }: RowsCotangent,
   stacked: (value: Value) => Value,
 ): Contraction {
   const places = build.unsqueeze(build.cast(stacked(indices), "int64"), [-1]);

@@ -31,7 +31,7 @@ export function mergeHeads(build: Build, x: Value): Value {
 }
 
 /** Sizes of attention; the shapes are `[batch, heads, length, size]`. */
-export interface Sizes {
+export interface AttentionSizes {
   readonly batch: Dim;
   readonly heads: number;
   /** Heads of keys and values: each serves heads / keyHeads neighbouring heads of the query. */
@@ -41,7 +41,7 @@ export interface Sizes {
 }
 
 /** Checks q, k and v as `[batch, heads, length, size]` against each other. */
-export function checkHeads(call: Call | Node, q: readonly Dim[], k: readonly Dim[], v: readonly Dim[]): Sizes {
+export function checkHeads(call: Call | Node, q: readonly Dim[], k: readonly Dim[], v: readonly Dim[]): AttentionSizes {
   const fits =
     [q, k, v].every((shape) => shape.length === 4) &&
     [k, v].every((shape) => sameDim(nth(shape, 0), nth(q, 0))) &&

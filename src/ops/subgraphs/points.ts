@@ -12,14 +12,14 @@ import type { OpDefinition } from "../definition.js";
 import { moved } from "../range.js";
 
 /** Data `[...batch, ...indexed, ...rest]`, indices `[...batch, ...points, K]`. */
-interface Parts {
+interface IndexedShapes {
   readonly batch: Shape;
   readonly indexed: Shape;
   readonly rest: Shape;
   readonly points: Shape;
 }
 
-function partsOf(node: Call | Node): Parts {
+function partsOf(node: Call | Node): IndexedShapes {
   const [data, indices] = [requireInput(node, 0).shape, requireInput(node, 1).shape];
   const axes = intAttribute(node, "batch_dims", 0);
   const depth = indices[indices.length - 1];
@@ -51,7 +51,7 @@ function product(node: Node, dims: Shape): Dim {
 }
 
 /** Indices into the flattened axes: `[...batch, ...points]`. */
-function flatIndices(node: Node, parts: Parts, build: Build): Value {
+function flatIndices(node: Node, parts: IndexedShapes, build: Build): Value {
   const indices = build.cast(inputOf(node, 1), "int64");
   if (parts.indexed.some(isBatch)) {
     const [does, data] = node.op === "GatherND" ? ["reads", "from"] : ["writes", "into"];

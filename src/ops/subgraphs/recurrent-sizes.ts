@@ -10,7 +10,7 @@ export type Kind = "LSTM" | "GRU" | "RNN";
 
 export const gatesOf: Readonly<Record<Kind, number>> = { LSTM: 4, GRU: 3, RNN: 1 };
 
-export interface Sizes {
+export interface RecurrentSizes {
   readonly steps: number;
   readonly samples: Dim;
   readonly hidden: number;
@@ -19,7 +19,7 @@ export interface Sizes {
   readonly samplesFirst: boolean;
 }
 
-export function recurrentSizes(call: Call | Node, kind: Kind): Sizes {
+export function recurrentSizes(call: Call | Node, kind: Kind): RecurrentSizes {
   const [x, w, r] = leadingOf(
     [0, 1, 2].map((k) => requireInput(call, k)),
     3,

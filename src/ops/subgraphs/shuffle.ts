@@ -8,21 +8,21 @@ import type { Call } from "../call.js";
 import { intAttribute, part, requireInput, shapeMismatch, stringAttribute, unsupported } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
 
-interface Sizes {
+interface PictureSizes {
   readonly images: Dim;
   readonly channels: Dim;
   readonly rows: Dim;
   readonly columns: Dim;
 }
 
-function sizesOf(call: Pick<Call, "inputs">): Sizes {
+function sizesOf(call: Pick<Call, "inputs">): PictureSizes {
   const [images, channels, rows, columns] = leadingOf(nth(call.inputs, 0).shape, 4);
   return { images, channels, rows, columns };
 }
 
 function scaled(
   call: Call,
-  shrink: (sizes: Sizes, block: number) => (Dim | undefined)[],
+  shrink: (sizes: PictureSizes, block: number) => (Dim | undefined)[],
 ): { dtype: Value["dtype"]; shape: Dim[] }[] {
   const input = requireInput(call, 0);
   if (input.shape.length !== 4) throw shapeMismatch(part(call, "the input"), "is not of rank 4");

@@ -102,14 +102,14 @@ export function unfoldTime(method: UnfoldMethod, shape: Shape, window: Window, g
   }
 }
 
-interface Sizes {
+interface ConvolutionSizes {
   readonly batch: Dim;
   readonly channels: number;
   readonly spatial: readonly number[];
   readonly positions: readonly number[];
 }
 
-function sizesOf(data: Value, window: Window): Sizes {
+function sizesOf(data: Value, window: Window): ConvolutionSizes {
   const [batch, channels, ...rest] = leadingOf(data.shape, 2);
   const spatial = rest.map(factorOf);
   return { batch, channels: factorOf(channels), spatial, positions: positionsOf(spatial, window) };

@@ -33,7 +33,7 @@ export interface ApartSizes {
 export const usualApartSizes: ApartSizes = { weights: largeWeights, result: 2 ** 20, block: 2 ** 25 };
 
 /** An output of a program, of the runtime's. */
-interface Given {
+interface ProgramOutput {
   readonly name: string;
   readonly value: Value;
 }
@@ -48,10 +48,10 @@ export interface Tail {
   /** The program's outputs that are fed to the inputs. */
   readonly from: readonly string[];
   /** Where the rows of a matrix are computed in blocks, of columns of the first input. */
-  readonly rows?: Rows;
+  readonly rows?: RowBlocks;
 }
 
-export interface Rows {
+export interface RowBlocks {
   readonly count: number;
   /** In a block; the last may have fewer. */
   readonly size: number;
@@ -61,14 +61,14 @@ export interface Rows {
 
 /** A program without the last steps of its large results, and these. */
 export interface Apart extends Ordered {
-  readonly outputs: readonly Given[];
+  readonly outputs: readonly ProgramOutput[];
   /** Outputs that are no results: what tails, in their order, are computed from. */
   readonly factors: readonly string[];
   readonly tails: readonly Tail[];
 }
 
 /** A result that could be computed apart. */
-interface Cut extends Given {
+interface Cut extends ProgramOutput {
   /** The last steps' values, and what they are computed from. */
   readonly inner: ReadonlySet<Value>;
   readonly frontier: readonly Value[];
@@ -79,7 +79,11 @@ interface Cut extends Given {
  * smaller for one sample, and shares its last steps with nothing else.
  * @param allocated bytes that JavaScript allocates beyond copies of the outputs
  */
-export function computedApart(outputs: readonly Given[], sizes: ApartSizes, allocated: Bytes): Apart | undefined {
+export function computedApart(
+  outputs: readonly ProgramOutput[],
+  sizes: ApartSizes,
+  allocated: Bytes,
+): Apart | undefined {
   const found = outputs.flatMap((output) => cutOf(output, sizes.result) ?? []);
   const nodes = nodesBefore(outputs.map(({ value }) => value));
   const cuts = found.filter((cut) => isSeparate(cut, outputs, nodes));
@@ -87,7 +91,7 @@ export function computedApart(outputs: readonly Given[], sizes: ApartSizes, allo
   const names = new Map<Value, string>();
   const kept = outputs.filter(({ name }) => !cuts.some((cut) => cut.name === name));
   for (const { name, value } of kept) names.set(value, name);
-  const added: Given[] = [];
+  const added: ProgramOutput[] = [];
   for (const { name, frontier } of cuts) {
     for (const value of frontier) {
       if (names.has(value)) continue;
@@ -137,7 +141,7 @@ function isLarge({ shape, dtype }: Value, least: number): boolean {
   return !shape.some(isBatch) && bytesOfValue({ shape, dtype }).fixed >= least;
 }
 
-function cutOf({ name, value }: Given, least: number): Cut | null {
+function cutOf({ name, value }: ProgramOutput, least: number): Cut | null {
   if (!isLarge(value, least) || !isInner(value, least)) return null;
   const inner = new Set<Value>();
   const frontier = new Set<Value>();
@@ -157,7 +161,7 @@ function cutOf({ name, value }: Given, least: number): Cut | null {
 }
 
 /** Whether nothing but this result comes from the large values on the way to it: else they would be computed twice. */
-function isSeparate({ inner }: Cut, outputs: readonly Given[], nodes: readonly Node[]): boolean {
+function isSeparate({ inner }: Cut, outputs: readonly ProgramOutput[], nodes: readonly Node[]): boolean {
   const large = new Set([...inner].filter(({ shape }) => !shape.some(isBatch)));
   if (outputs.filter((output) => large.has(output.value)).length > 1) return false;
   const isOwn = (node: Node) => node.outputs.some((output) => inner.has(output));

@@ -10,7 +10,7 @@ import { elementsIn } from "../../../tensor/tensor.js";
 import type { FileNode } from "../file-node.js";
 
 /** One axis of the box. Its corners count from 0, the first element, to 1, the last. */
-interface Side {
+interface CroppedAxis {
   readonly axis: number;
   readonly size: number;
   readonly count: number;
@@ -35,7 +35,7 @@ export function withoutCrop(node: FileNode): FileNode {
   return { ...plain, op: "Where", inputs: [outside, number, taken] };
 }
 
-function sidesOf(node: FileNode, x: Value): Side[] | null {
+function sidesOf(node: FileNode, x: Value): CroppedAxis[] | null {
   const rank = x.shape.length;
   const axes = intsAttribute(node, "axes")?.map((axis) => (axis + rank) % rank) ?? [...x.shape.keys()];
   const [, roi, scales, sizes] = node.inputs;
@@ -51,7 +51,7 @@ function sidesOf(node: FileNode, x: Value): Side[] | null {
   return sides.includes(null) ? null : found;
 }
 
-interface Asked {
+interface CropRequest {
   readonly from: number;
   readonly to: number;
   readonly target: Dim | undefined;
@@ -59,7 +59,7 @@ interface Asked {
 }
 
 /** The side along an axis, none where all of it stays as it is; null where that cannot be told, or samples would be cut. */
-function sideOf(axis: number, dim: Dim, { from, to, target, scale }: Asked): Side[] | null {
+function sideOf(axis: number, dim: Dim, { from, to, target, scale }: CropRequest): CroppedAxis[] | null {
   const same = from === 0 && to === 1 && (target === undefined ? scale === 1 : factorOf(target) === factorOf(dim));
   if (same) return [];
   if (isBatch(dim) || dim < 1 || (target !== undefined && isBatch(target))) return null;
@@ -74,7 +74,7 @@ function numbersOf(value: Value | null | undefined): number[] | null {
 }
 
 /** Where the elements of the output lie, in elements of the input; in float32, which decides what is at the very edge. */
-function placesOf({ size, count, from, to }: Side): number[] {
+function placesOf({ size, count, from, to }: CroppedAxis): number[] {
   const { fround } = Math;
   const last = size - 1;
   if (count === 1) return [fround(0.5 * fround(from + to) * last)];
@@ -83,7 +83,7 @@ function placesOf({ size, count, from, to }: Side): number[] {
   );
 }
 
-const isInside = (place: number, { size }: Side) => place >= 0 && place <= size - 1;
+const isInside = (place: number, { size }: CroppedAxis) => place >= 0 && place <= size - 1;
 
 const nearest: Readonly<Record<string, (place: number) => number>> = {
   round_prefer_floor: (place) => Math.ceil(place - 0.5),
@@ -93,7 +93,7 @@ const nearest: Readonly<Record<string, (place: number) => number>> = {
 };
 
 /** Between its neighbours, or one of them. */
-function takenAlong(node: FileNode, value: Value, side: Side): Value {
+function takenAlong(node: FileNode, value: Value, side: CroppedAxis): Value {
   const { axis, size, count } = side;
   const within = placesOf(side).map((place) => Math.min(Math.max(place, 0), size - 1));
   const rows = (at: readonly number[]) => build.gather(value, build.ints(at, [count]), axis);
@@ -112,7 +112,7 @@ function takenAlong(node: FileNode, value: Value, side: Side): Value {
 }
 
 /** Which elements of the output lie outside of the input, as it broadcasts; null where none does. */
-function outsideOf(sides: readonly Side[], rank: number): Value | null {
+function outsideOf(sides: readonly CroppedAxis[], rank: number): Value | null {
   const masks = sides.flatMap((side) => {
     const outside = placesOf(side).map((place) => (isInside(place, side) ? 0 : 1));
     const dims = Array.from({ length: rank }, (_, axis) => (axis === side.axis ? side.count : 1));

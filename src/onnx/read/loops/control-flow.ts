@@ -12,7 +12,7 @@ import { describeProto, invalidModel } from "../../proto.js";
 import type { Decoder } from "../decoder.js";
 import { bindOutputs, type FileNode, readNode } from "../file-node.js";
 import { Scope } from "../scope.js";
-import { type Item, isTensor } from "../sequence.js";
+import { isTensor, type NamedItem } from "../sequence.js";
 import type { Structure } from "../structure.js";
 import { sameFunction } from "./same-function.js";
 import { decodeSampleLoop } from "./sample-loop.js";
@@ -51,7 +51,7 @@ export function decodeIf(decoder: Decoder, proto: NodeProto, scope: Scope): void
   bindOutputs(proto, branchOf(decoder, proto, scope, condition ? "then_branch" : "else_branch"), scope);
 }
 
-function branchOf(decoder: Decoder, proto: NodeProto, scope: Scope, name: string): (() => Item)[] {
+function branchOf(decoder: Decoder, proto: NodeProto, scope: Scope, name: string): (() => NamedItem)[] {
   const structure = decoder.structureOf(subgraph(proto, name), scope);
   const inner = new Scope(scope);
   decoder.context.initializers.read(structure, inner);
@@ -60,7 +60,7 @@ function branchOf(decoder: Decoder, proto: NodeProto, scope: Scope, name: string
 }
 
 /** In the last step of a loop over the samples a branch of its own may run, if it gives what the other one does. */
-function ofAnyStep(decoder: Decoder, call: Call, proto: NodeProto, scope: Scope): (() => Item)[] {
+function ofAnyStep(decoder: Decoder, call: Call, proto: NodeProto, scope: Scope): (() => NamedItem)[] {
   const last = decoder.indices.lastStep(() => branchOf(decoder, proto, scope, "then_branch").map((item) => item()));
   return branchOf(decoder, proto, scope, "else_branch").map((result, k) => () => {
     const [item, other] = [result(), last[k]];
@@ -70,7 +70,7 @@ function ofAnyStep(decoder: Decoder, call: Call, proto: NodeProto, scope: Scope)
 }
 
 /** What a sample's own data decides in a loop over the samples: both branches, and a choice between their results. */
-function choiceBetween(decoder: Decoder, call: Call, proto: NodeProto, scope: Scope): (() => Item)[] | null {
+function choiceBetween(decoder: Decoder, call: Call, proto: NodeProto, scope: Scope): (() => NamedItem)[] | null {
   const condition = requireInput(call, 0);
   const single = condition.shape.every((dim) => dim === 1);
   if (condition.known || !single || !decoder.indices.dependsOnStep(condition)) return null;
@@ -85,7 +85,7 @@ function choiceBetween(decoder: Decoder, call: Call, proto: NodeProto, scope: Sc
   });
 }
 
-function resultsOf({ outputs }: Structure, scope: Scope): (() => Item)[] {
+function resultsOf({ outputs }: Structure, scope: Scope): (() => NamedItem)[] {
   return outputs.map((name) => () => scope.item(name));
 }
 
@@ -143,7 +143,7 @@ interface KnownLoop {
   readonly call: FileNode;
   readonly structure: Structure;
   /** What the loop hands from step to step, as it is before the first. */
-  readonly carried: readonly (() => Item)[];
+  readonly carried: readonly (() => NamedItem)[];
 }
 
 function unroll(
@@ -154,7 +154,7 @@ function unroll(
 ): void {
   const trips = call.inputs[0] ? knownElement(decoder, call, 0, "trip count") : Number.POSITIVE_INFINITY;
   let { carried } = loop;
-  const stacks: (() => Item)[][] = structure.outputs.slice(1 + carried.length).map(() => []);
+  const stacks: (() => NamedItem)[][] = structure.outputs.slice(1 + carried.length).map(() => []);
   let goesOn = call.inputs[1] ? knownElement(decoder, call, 1, "condition") !== 0 : true;
   for (let trip = 0; goesOn && trip < trips; trip++) {
     decoder.countInner();
@@ -184,7 +184,7 @@ function withInputs(around: Scope, { input }: GraphProto): Scope {
   return scope;
 }
 
-function stacked(decoder: Decoder, call: Call, parts: readonly (() => Item)[]): Value {
+function stacked(decoder: Decoder, call: Call, parts: readonly (() => NamedItem)[]): Value {
   if (parts.length === 0) throw unsupported(call, "collects the results of no step at all, whose shape is not known");
   const axis = decoder.context.build.ints([0]);
   const rows = parts.flatMap((result) => {

@@ -14,10 +14,10 @@ import { describeProto, invalidModel } from "../../proto.js";
 import type { Decoder } from "../decoder.js";
 import { bindOutputs } from "../file-node.js";
 import { Scope } from "../scope.js";
-import { GrowingSequence, type Item, isTensor, Sequence, StackedSequence } from "../sequence.js";
+import { GrowingSequence, isTensor, type NamedItem, Sequence, StackedSequence } from "../sequence.js";
 import type { Structure } from "../structure.js";
 import type { Affine } from "./affine.js";
-import { Parts, type Steps } from "./steps.js";
+import { PartsOfSteps, type Steps } from "./steps.js";
 
 /** A Loop whose trip count is `rows`. */
 export interface SampleLoop {
@@ -25,7 +25,7 @@ export interface SampleLoop {
   readonly call: Call;
   readonly structure: Structure;
   /** What the loop hands from step to step, as it is before the first. */
-  readonly carried: readonly Item[];
+  readonly carried: readonly NamedItem[];
   readonly rows: BatchMultiple;
   /** The file fixes the trip count: that it is the number of samples shows in steps that read their own rows only. */
   readonly guessed: boolean;
@@ -48,7 +48,7 @@ export function decodeSampleLoop(decoder: Decoder, loop: SampleLoop, around: Aro
   const steps = stepsOver(rows);
   const before = carried.map((item) => (loop.counted && isZero(item) ? steps.index : asInStep(item)));
   const inner = new Scope(constants);
-  const given: Item[] = [steps.index, trueScalar(), ...before];
+  const given: NamedItem[] = [steps.index, trueScalar(), ...before];
   structure.inputs.forEach(({ name }, k) => {
     const item = given[k];
     if (!item) throw invalidModel(`The body of ${describeProto(proto)} has more inputs than its loop hands it`);
@@ -100,12 +100,12 @@ function isNext({ steps, samples, offset }: Affine): boolean {
   return steps === 1 && samples === 0 && offset === 1;
 }
 
-function isZero(item: Item): boolean {
+function isZero(item: NamedItem): boolean {
   return isTensor(item) && item.dtype === "int64" && item.known?.length === 1 && item.known[0] === 0;
 }
 
 function stepsOver(rows: BatchMultiple): Steps {
-  return { rows, index: leaf("", { dtype: "int64", shape: [] }, { kind: "input" }), parts: new Parts() };
+  return { rows, index: leaf("", { dtype: "int64", shape: [] }, { kind: "input" }), parts: new PartsOfSteps() };
 }
 
 function trueScalar(): Value {
@@ -113,7 +113,7 @@ function trueScalar(): Value {
 }
 
 /** A list that is empty before the first step may grow. */
-function asInStep(item: Item): Item {
+function asInStep(item: NamedItem): NamedItem {
   return item instanceof Sequence && item.elements.length === 0 ? new GrowingSequence() : item;
 }
 
@@ -128,9 +128,9 @@ function handedOn(
   decoder: Decoder,
   { call, rows, counted }: SampleLoop,
   all: (own: Value) => Value,
-  before: Item,
-  after: Item,
-): Item {
+  before: NamedItem,
+  after: NamedItem,
+): NamedItem {
   const index = counted && isTensor(after) ? decoder.indices.indexOf(after) : undefined;
   if (index && isNext(index)) return dimsValue([rows], true);
   if (after === before) return before instanceof GrowingSequence ? new Sequence([]) : before;

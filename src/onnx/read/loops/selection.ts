@@ -14,11 +14,11 @@ import { decodeAttributes } from "../../attributes.js";
 import type { Decoder } from "../decoder.js";
 import { bindOutputs, type FileNode, readNode } from "../file-node.js";
 import type { Scope } from "../scope.js";
-import { type Candidate, type Item, isTensor, SelectedRows, Selection } from "../sequence.js";
+import { type Candidate, isTensor, type NamedItem, SelectedRows, Selection } from "../sequence.js";
 import { upgradeNode } from "../upgrade.js";
 
 /** What one of two branches gives, as a condition on a step's own data says; null where pergrad cannot tell. */
-export function chosen(build: Build, condition: Value, then: Item, otherwise: Item): Item | null {
+export function chosen(build: Build, condition: Value, then: NamedItem, otherwise: NamedItem): NamedItem | null {
   const [a, b] = [candidatesOf(build, then), candidatesOf(build, otherwise)];
   const grown = a && b && merged(build, build.reshape(condition, []), a, b);
   if (grown) return grown;
@@ -43,7 +43,7 @@ function sameCandidate(a: Candidate, b: Candidate | undefined): boolean {
 }
 
 /** Of a list, of known integers, or of an empty tensor with an element behind it. */
-function candidatesOf(build: Build, item: Item): readonly Candidate[] | null {
+function candidatesOf(build: Build, item: NamedItem): readonly Candidate[] | null {
   if (item instanceof Selection) return item.candidates;
   if (!isTensor(item) || item.dtype !== "int64" || item.shape.length !== 1) return null;
   const { known } = item;
@@ -59,7 +59,7 @@ export function isSelectionNode(proto: NodeProto, scope: Scope): boolean {
   return proto.input.some((name) => isSelected(scope.notTensor(name)));
 }
 
-function isSelected(item: Item | undefined): item is Selection | SelectedRows {
+function isSelected(item: NamedItem | undefined): item is Selection | SelectedRows {
   return item instanceof Selection || item instanceof SelectedRows;
 }
 
@@ -67,7 +67,7 @@ interface SelectionCall {
   readonly decoder: Decoder;
   /** The node, with the rows that might be there in place of those that are, and no list. */
   readonly node: FileNode;
-  readonly items: readonly (Item | undefined)[];
+  readonly items: readonly (NamedItem | undefined)[];
 }
 
 export function decodeSelectionNode(decoder: Decoder, proto: NodeProto, scope: Scope): void {
@@ -81,7 +81,7 @@ export function decodeSelectionNode(decoder: Decoder, proto: NodeProto, scope: S
   bindOutputs(proto, [() => result], scope);
 }
 
-function resultOf(call: SelectionCall): Item {
+function resultOf(call: SelectionCall): NamedItem {
   const { decoder, node, items } = call;
   const { build } = decoder.context;
   const [first, second] = items;
@@ -102,7 +102,7 @@ function resultOf(call: SelectionCall): Item {
   );
 }
 
-function ofList(build: Build, node: FileNode, list: Selection): Item | null {
+function ofList(build: Build, node: FileNode, list: Selection): NamedItem | null {
   if (node.op === "Size") return build.sum(build.cast(keptOf(build, list), "int64"));
   const added = node.inputs.slice(1);
   if (node.op !== "Concat" || !added.every((each) => each?.shape[0] === 1)) return null;
@@ -130,7 +130,7 @@ function picked({ decoder, node }: SelectionCall, list: Selection): SelectedRows
   return rows ? new SelectedRows(rows, list) : null;
 }
 
-function ofRows({ decoder, node }: SelectionCall, operands: readonly SelectedRows[]): Item | null {
+function ofRows({ decoder, node }: SelectionCall, operands: readonly SelectedRows[]): NamedItem | null {
   const { build } = decoder.context;
   const [first] = operands;
   if (!first) return null;

@@ -8,11 +8,11 @@ export interface Steps {
   readonly rows: BatchMultiple;
   /** The number of the step: an int64 scalar. */
   readonly index: Value;
-  readonly parts: Parts;
+  readonly parts: PartsOfSteps;
 }
 
 /** What a step reads of tensors of all samples, and those parts of all steps, stacked: `[rows, ...]`. */
-export class Parts {
+export class PartsOfSteps {
   readonly stacked = new Map<Value, Value>();
   readonly #known = new Map<string, Value>();
   readonly #numbers = new Map<Value, number>();
