@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { blocksOf } from "../src/attribution/store/blocks.js";
 import { type Manifest, readManifest } from "../src/attribution/store/manifest.js";
+import { ShardRows } from "../src/attribution/store/shard-rows.js";
 import { writeShard } from "../src/attribution/store/shards.js";
-import { addSketch } from "../src/attribution/store/sketches.js";
+import { writeSketch } from "../src/attribution/store/sketches.js";
 import { attribution, nn } from "../src/index.js";
 import { interleave, timedAlone } from "./measure.js";
 
@@ -36,26 +37,19 @@ function pool(): Float32Array {
 async function fill(folder: string, manifest: Manifest, samples: number): Promise<void> {
   const numbers = pool();
   const { shardSize } = manifest;
+  const [rows, row] = [new ShardRows(manifest), new Float32Array(dims)];
   for (let from = 0; from < samples; from += shardSize) {
     const count = Math.min(shardSize, samples - from);
-    const features = new Float32Array(count * dims);
-    const scales = new Float32Array(count);
     for (let n = 0; n < count; n++) {
       const [a, b] = [0, 1].map(() => Math.floor(Math.random() * (poolNumbers - dims)));
-      let most = 0;
-      for (let i = 0; i < dims; i++) {
-        const x = ((numbers[(a ?? 0) + i] ?? 0) + (numbers[(b ?? 0) + i] ?? 0)) * Math.SQRT1_2;
-        features[n * dims + i] = x;
-        most = Math.max(most, Math.abs(x));
-      }
-      for (let i = 0; i < dims; i++) features[n * dims + i] = (features[n * dims + i] ?? 0) / most;
-      scales[n] = most;
+      for (let i = 0; i < dims; i++)
+        row[i] = ((numbers[(a ?? 0) + i] ?? 0) + (numbers[(b ?? 0) + i] ?? 0)) * Math.SQRT1_2;
+      rows.put(n, 0, row, { norm: 1, weight: 1 });
     }
-    const ones = () => new Float32Array(count).fill(1);
-    const rows = { features, scales, norms: ones(), weights: ones(), samples: count };
-    const number = from / shardSize;
-    await writeShard(folder, number, manifest, [rows], { digest: "noise", samples: count, ids: undefined });
-    await addSketch(folder, number, manifest, true);
+    const source = { digest: "noise", samples: count, ids: undefined };
+    await writeShard(folder, from / shardSize, manifest, rows.parts(), source);
+    await writeSketch(folder, from / shardSize, manifest, rows.parts(), source);
+    rows.clear();
   }
   await writeFile(join(folder, "complete"), `${samples}\n`);
 }

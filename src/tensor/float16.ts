@@ -34,12 +34,29 @@ function float32BitsOfFloat16(half: number): number {
   return sign | (bitsOfFloat[0] ?? 0);
 }
 
-/** The bits of float32 numbers rounded to half precision, to the nearest, of two the even one; beyond 65504 infinite. */
-export function roundedToHalves(numbers: Float32Array): Uint16Array {
+/** The bits of 2^-14, the smallest normal half, as a float32, and of 65520, from which on rounded numbers are infinite. */
+const [leastNormal, leastInfinite] = [0x38800000, 0x477ff000];
+
+/**
+ * Rounds numbers to half precision in place, to the nearest, of two the even one, and those from 65520 on to infinity.
+ * @param halves takes the bits of the rounded numbers
+ */
+export function roundToHalves(numbers: Float32Array, halves: Uint16Array): void {
   const bits = new Int32Array(numbers.buffer, numbers.byteOffset, numbers.length);
-  const halves = new Uint16Array(bits.length);
-  for (let k = 0; k < bits.length; k++) halves[k] = float16BitsOfFloat32(bits[k] ?? 0);
-  return halves;
+  for (let k = 0; k < bits.length; k++) {
+    const own = bits[k] ?? 0;
+    const size = own & 0x7fffffff;
+    if (size >= leastNormal && size < leastInfinite) {
+      // A carry goes into the exponent, where it belongs.
+      const rounded = size + 0xfff + ((size >>> 13) & 1);
+      halves[k] = ((own >>> 16) & 0x8000) | ((rounded >>> 13) - (112 << 10));
+      bits[k] = (own & 0x80000000) | (rounded & ~0x1fff);
+    } else {
+      const half = float16BitsOfFloat32(own);
+      halves[k] = half;
+      bits[k] = float32BitsOfFloat16(half);
+    }
+  }
 }
 
 function float16BitsOfFloat32(bits: number): number {

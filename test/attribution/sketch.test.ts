@@ -7,9 +7,10 @@ import { afterAll, describe, expect, it } from "vitest";
 import type { IndexOnDisk, QueryRows } from "../../src/attribution/store/exact.js";
 import { format, type Manifest } from "../../src/attribution/store/manifest.js";
 import { largestBySketch, largestOf, largestOfAll } from "../../src/attribution/store/search.js";
+import { ShardRows } from "../../src/attribution/store/shard-rows.js";
 import { writeShard } from "../../src/attribution/store/shards.js";
 import { type QueryCodes, sketchedQueries, sketchOf, zeroCode } from "../../src/attribution/store/sketch.js";
-import { addSketch } from "../../src/attribution/store/sketches.js";
+import { addSketch, writeSketch } from "../../src/attribution/store/sketches.js";
 import { readTensors, type Tensor } from "../../src/index.js";
 import { encodeSafetensors } from "../../src/io/safetensors.js";
 
@@ -90,22 +91,16 @@ async function written(made: Made, sketched = true): Promise<IndexOnDisk> {
   const draw = noise(seed);
   for (let from = 0; from < samples; from += shardSize) {
     const count = Math.min(shardSize, samples - from);
-    const rows = { count: count * models, features: new Float32Array(count * models * dims) };
-    const [scales, norms] = [new Float32Array(rows.count), new Float32Array(rows.count)];
-    for (let at = 0; at < rows.count; at++) {
-      const row = rowOf(kind, from + Math.floor(at / models), dims, draw);
-      const scale = row.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-      scales[at] = scale;
-      norms[at] = Math.hypot(...row);
-      rows.features.set(
-        row.map((x) => (scale > 0 ? x / scale : 0)),
-        at * dims,
-      );
+    const rows = new ShardRows(manifest);
+    for (let at = 0; at < count * models; at++) {
+      const [sample, model] = [Math.floor(at / models), at % models];
+      const row = rowOf(kind, from + sample, dims, draw);
+      const weight = kind === "few" || kind === "equal" ? 1 : 1 + draw() / 3;
+      rows.put(sample, model, row, { norm: Math.hypot(...row), weight });
     }
-    const weights = Float32Array.from(scales, () => (kind === "few" || kind === "equal" ? 1 : 1 + draw() / 3));
-    const part = { features: rows.features, scales, norms, weights, samples: count };
-    await writeShard(folder, from / shardSize, manifest, [part], { digest: "d", samples: count, ids: undefined });
-    if (sketched) await addSketch(folder, from / shardSize, manifest, true);
+    const source = { digest: "d", samples: count, ids: undefined };
+    await writeShard(folder, from / shardSize, manifest, rows.parts(), source);
+    if (sketched) await writeSketch(folder, from / shardSize, manifest, rows.parts(), source);
   }
   return { folder, manifest, samples, cosine, threads: 1 };
 }
@@ -255,10 +250,11 @@ describe("files", () => {
   it("an index without sketches has none to look at, until they are added", async () => {
     const stored = await written(made, false);
     expect(await answer(stored)).toBeNull();
-    for (const number of [0, 1, 2]) await addSketch(stored.folder, number, stored.manifest, false);
+    for (const number of [0, 1, 2]) await addSketch(stored.folder, number, stored.manifest);
     expect(await answer(stored)).toEqual(await largestOfAll(stored, asked(stored, 3, "normal", 1), 3, undefined));
     const before = readFileSync(file(stored, "sketch"));
-    await addSketch(stored.folder, 1, stored.manifest, true);
+    rmSync(file(stored, "sketch"));
+    await addSketch(stored.folder, 1, stored.manifest);
     expect(readFileSync(file(stored, "sketch")).equals(before)).toBe(true);
   });
 
@@ -268,7 +264,7 @@ describe("files", () => {
     // The last number of the last sample.
     bytes.writeUInt16LE(0x7e00, bytes.length - 2);
     writeFileSync(file(stored, "shard"), bytes);
-    for (const number of [0, 1, 2]) await addSketch(stored.folder, number, stored.manifest, false);
+    for (const number of [0, 1, 2]) await addSketch(stored.folder, number, stored.manifest);
     await expect(answer(stored)).rejects.toMatchObject({ code: "FILE_UNREADABLE" });
     await expect(answer(stored)).rejects.toThrow(/shard-00000001.*NaN or infinity/);
   });

@@ -1,14 +1,12 @@
 /** What an index keeps of samples: their gradients, projected. */
 import { invalidArgument } from "../../arguments.js";
 import type { Loss } from "../../nn/loss.js";
-import { nth } from "../../present.js";
 import type { Dataset } from "../../program/dataset.js";
 import type { ProjectedBy } from "../../wants/projection.js";
 import { want } from "../../wants/want.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { margin } from "../margin.js";
 import type { Method } from "../method.js";
-import type { FeatureRows } from "./shards.js";
 
 /** Methods whose scores are products of projected gradients. */
 export const indexed = ["gradDot", "gradCos", "tracIn", "trak", "loGra"] as const;
@@ -47,9 +45,25 @@ export function looked(checkpoints: readonly Checkpoint[], method: Method): read
   });
 }
 
-/** Computes what is kept of some samples. */
+/** The numbers of a sample beside its features. */
+export interface FeatureScalars {
+  /** Of the gradient that was projected. */
+  readonly norm: number;
+  /** What the sample's score is multiplied with. */
+  readonly weight: number;
+}
+
+/**
+ * @param sample counted from 0
+ * @param model counted from 0
+ * @param features `[dims]`, overwritten later
+ */
+export type TakeFeatures = (sample: number, model: number, features: Float32Array, scalars: FeatureScalars) => void;
+
+/** Computes the features of samples. */
 export interface Features {
-  of(data: Dataset, signal?: AbortSignal): Promise<FeatureRows>;
+  /** Hands over those of each sample, of one model after the other. */
+  of(data: Dataset, take: TakeFeatures, signal?: AbortSignal): Promise<void>;
   release(): Promise<void>;
 }
 
@@ -71,36 +85,22 @@ export async function featuresOf(
       each.program({ phi: want.project({ dims, seed: seed + k, by }), values: want.losses(), norms: want.norms() }),
     ),
   );
-  const models = programs.length;
   return {
-    of: async (data, signal) => {
-      const found = [];
-      const run = { notFinite: "throw", inPlace: true, ...(signal ? { signal } : {}) } as const;
-      for (const program of programs) found.push(await program.runAll(data, run));
-      const samples = nth(found, 0).values.data.length;
-      const [features, scales] = [new Float32Array(samples * models * dims), new Float32Array(samples * models)];
-      const [norms, weights] = [new Float32Array(samples * models), new Float32Array(samples * models).fill(1)];
-      for (const [k, { phi, values, norms: sizes }] of found.entries())
-        for (let n = 0; n < samples; n++) {
-          const at = n * models + k;
-          scales[at] = putScaled(features, at * dims, phi.data.subarray(n * dims, (n + 1) * dims));
-          norms[at] = sizes.total.data[n] ?? 0;
-          // 1 - p, of the odds' logarithm.
-          if (weighted) weights[at] = 1 / (1 + Math.exp(values.data[n] ?? 0));
+    of: async (data, take, signal) => {
+      const run = { notFinite: "throw", inPlace: true, reuse: true, ...(signal ? { signal } : {}) } as const;
+      for (const [model, program] of programs.entries())
+        for await (const { from, to, results } of program.stream(data, run)) {
+          const { phi, values, norms } = results;
+          for (let n = 0; n < to - from; n++) {
+            // 1 - p, of the odds' logarithm.
+            const weight = weighted ? 1 / (1 + Math.exp(values.data[n] ?? 0)) : 1;
+            const norm = norms.total.data[n] ?? 0;
+            take(from + n, model, phi.data.subarray(n * dims, (n + 1) * dims), { norm, weight });
+          }
         }
-      return { features, scales, norms, weights, samples };
     },
     release: async () => {
       for (const program of programs) await program.release();
     },
   };
-}
-
-/** Writes a row over its largest number, which it returns. */
-function putScaled(features: Float32Array, at: number, row: Float32Array): number {
-  let scale = 0;
-  for (let k = 0; k < row.length; k++) scale = Math.max(scale, Math.abs(row[k] ?? 0));
-  const divisor = scale === 0 ? 1 : scale;
-  for (let k = 0; k < row.length; k++) features[at + k] = (row[k] ?? 0) / divisor;
-  return scale;
 }

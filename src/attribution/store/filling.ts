@@ -13,8 +13,9 @@ import type { Tensor } from "../../tensor/tensor.js";
 import type { Checkpoint } from "../checkpoint.js";
 import type { Features } from "./features.js";
 import type { Manifest } from "./manifest.js";
-import { broken, type FeatureRows, ShardFile, type ShardSource, shardsIn, writeShard } from "./shards.js";
-import { addSketch } from "./sketches.js";
+import { ShardRows } from "./shard-rows.js";
+import { broken, ShardFile, type ShardSource, shardsIn, writeShard } from "./shards.js";
+import { addSketch, writeSketch } from "./sketches.js";
 
 /** Written when all samples are there. */
 const done = "complete";
@@ -35,23 +36,29 @@ export async function filled(
   { ids, onProgress }: FillingOptions,
 ): Promise<number> {
   const before = await shardsIn(out);
+  const rows = new ShardRows(manifest);
   let number = 0;
   let samples = 0;
   for await (const shard of shardsOf(checkpoint, train, manifest.shardSize)) {
     const from = samples;
-    const parts: FeatureRows[] = [];
+    rows.clear();
     const digest = new FeedsDigest(checkpoint.objective.expected);
     for await (const piece of shard) {
       digest.add(piece.feeds);
-      if (number >= before) parts.push(await features.of(piece.feeds));
+      const first = samples - from;
+      if (number >= before) await features.of(piece.feeds, (n, ...of) => rows.put(first + n, ...of));
       samples += piece.samples;
     }
     if (samples === from) break;
     const names = ids && namesOf(ids, from, samples);
     const source = { digest: digest.hex(names), samples: samples - from, ids: names };
-    if (number < before) await requireShard(out, number, manifest, source);
-    else await writeShard(out, number, manifest, parts, source);
-    await addSketch(out, number, manifest, number >= before);
+    if (number < before) {
+      await requireShard(out, number, manifest, source);
+      await addSketch(out, number, manifest);
+    } else {
+      await writeShard(out, number, manifest, rows.parts(), source);
+      await writeSketch(out, number, manifest, rows.parts(), source);
+    }
     number++;
     onProgress?.(samples);
   }

@@ -3,10 +3,9 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PergradError } from "../../errors.js";
 import { openSafetensors, SafetensorsFile } from "../../io/safetensors.js";
-import type { TensorWriter } from "../../io/writer.js";
-import { roundedToHalves } from "../../tensor/float16.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Manifest } from "./manifest.js";
+import type { Sketch } from "./sketch.js";
 
 /** The numbers that are kept of some samples beside their features, one for each model. */
 export interface RowScalars {
@@ -20,9 +19,11 @@ export interface RowScalars {
 }
 
 /** What is kept of some samples. */
-export interface FeatureRows extends RowScalars {
-  /** `[n, models * dims]`, each model's part of a row divided by its scale. */
-  readonly features: Float32Array;
+export interface StoredRows extends RowScalars {
+  /** `[n, models * dims]`, each model's part of a row divided by its scale; of half precision the bits. */
+  readonly features: Uint16Array | Float32Array;
+  /** Null where rows are too long for one. */
+  readonly sketch: Sketch | null;
 }
 
 /** Of what a shard was made. */
@@ -52,7 +53,7 @@ export async function writeShard(
   folder: string,
   number: number,
   { models, dims, storage, shardSize }: Manifest,
-  parts: readonly FeatureRows[],
+  parts: Iterable<StoredRows>,
   { digest, samples, ids }: ShardSource,
 ): Promise<void> {
   const each = { dtype: "float32", dims: [samples, models.length] } as const;
@@ -68,27 +69,18 @@ export async function writeShard(
   const writer = await openSafetensors(join(folder, nameOf(number)), layout, source);
   try {
     let from = 0;
-    for (const part of parts) {
-      await writePart(writer, from, part, { width: models.length * dims, models: models.length, storage });
-      from += part.samples;
+    for (const { features, scales, norms, weights } of parts) {
+      await writer.write("features", from * dims, features);
+      await writer.write("scales", from, scales);
+      await writer.write("norms", from, norms);
+      await writer.write("weights", from, weights);
+      from += scales.length;
     }
     if (names) await writer.write("ids", 0, names);
     await writer.commit();
   } finally {
     await writer.abort();
   }
-}
-
-async function writePart(
-  writer: TensorWriter,
-  from: number,
-  { features, scales, norms, weights }: FeatureRows,
-  { width, models, storage }: { readonly width: number; readonly models: number } & Pick<Manifest, "storage">,
-): Promise<void> {
-  await writer.write("features", from * width, storage === "float16" ? roundedToHalves(features) : features);
-  await writer.write("scales", from * models, scales);
-  await writer.write("norms", from * models, norms);
-  await writer.write("weights", from * models, weights);
 }
 
 /** A shard that is read in parts. */

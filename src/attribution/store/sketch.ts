@@ -38,14 +38,36 @@ export function isSketched({ dims }: Pick<Manifest, "dims">): boolean {
 /** @param numbers `[n, models * dims]`, as they are stored */
 export function sketchOf(numbers: Float32Array, dims: number): Sketch {
   const rows = numbers.length / dims;
-  const codes = new Uint8Array(numbers.length).fill(zeroCode);
-  const [steps, errors, sizes] = [new Float32Array(rows), new Float32Array(rows), new Float32Array(rows)];
-  for (let at = 0; at < rows; at++) {
-    const [from, to] = [at * dims, (at + 1) * dims];
-    const found = round(numbers.subarray(from, to), mostCode, codes.subarray(from, to), zeroCode);
-    [steps[at], errors[at], sizes[at]] = [found.step, found.error, found.size];
+  const each = () => new Float32Array(rows);
+  const sketch = { codes: new Uint8Array(numbers.length), steps: each(), errors: each(), sizes: each() };
+  for (let at = 0; at < rows; at++) sketchRow(numbers.subarray(at * dims, (at + 1) * dims), sketch, at);
+  return sketch;
+}
+
+/**
+ * Writes what is kept of a row. It runs for each number of an index: twenty nanoseconds for each would be a tenth of all the time.
+ * @param row as it is stored
+ * @param at which row of the sketch
+ */
+export function sketchRow(row: Float32Array, sketch: Sketch, at: number): void {
+  const codes = sketch.codes.subarray(at * row.length, (at + 1) * row.length);
+  const { step, error, size } = stepFor(row, mostCode);
+  [sketch.steps[at], sketch.errors[at], sketch.sizes[at]] = [step, error, size];
+  if (step === 0) {
+    codes.fill(zeroCode);
+    return;
   }
-  return { codes, steps, errors, sizes };
+  const steps = 1 / step;
+  let missed = 0;
+  for (let i = 0; i < row.length; i++) {
+    const x = row[i] ?? 0;
+    // All are positive, so that what is cut off rounds to the nearest.
+    const code = Math.max(-mostCode, Math.min(mostCode, ((x * steps + zeroCode + 0.5) | 0) - zeroCode));
+    codes[i] = code + zeroCode;
+    const off = x - code * step;
+    missed += off * off;
+  }
+  sketch.errors[at] = atLeast(Math.sqrt(missed));
 }
 
 interface Rounding {
@@ -55,38 +77,39 @@ interface Rounding {
   readonly size: number;
 }
 
-/**
- * Writes codes from `zero - most` to `zero + most`.
- * @param left is what was rounded away
- */
-function round(
-  row: Float32Array | Float64Array,
-  most: number,
-  codes: Uint8Array | Int8Array,
-  zero: number,
-  left?: Float64Array,
-): Rounding {
+/** What a code counts where the largest number is `most`, with the error of rounding everything away; 0 where there is nothing to count. */
+function stepFor(row: Float32Array | Float64Array, most: number): Rounding {
   let [largest, squares] = [0, 0];
   for (let i = 0; i < row.length; i++) {
     const x = row[i] ?? 0;
-    largest = Math.max(largest, Math.abs(x));
+    const own = Math.abs(x);
+    if (own > largest) largest = own;
     squares += x * x;
   }
   const size = atLeast(Math.sqrt(squares));
   // NaN is not less either.
   if (!(size < mostSize)) return { step: 0, error: Number.POSITIVE_INFINITY, size: Number.POSITIVE_INFINITY };
-  const step = Math.fround(largest / most);
-  if (step === 0) return { step, error: size, size };
+  return { step: Math.fround(largest / most), error: size, size };
+}
+
+/**
+ * Writes codes from `-most` to `most`.
+ * @param left is what was rounded away
+ */
+function round(row: Float32Array | Float64Array, most: number, codes: Int8Array, left?: Float64Array): Rounding {
+  const found = stepFor(row, most);
+  const { step } = found;
+  if (step === 0) return found;
   let missed = 0;
   for (let i = 0; i < row.length; i++) {
     const x = row[i] ?? 0;
     const code = Math.max(-most, Math.min(most, Math.round(x / step)));
-    codes[i] = code + zero;
+    codes[i] = code;
     const off = x - code * step;
     if (left) left[i] = off;
     missed += off * off;
   }
-  return { step, error: atLeast(Math.sqrt(missed)), size };
+  return { ...found, error: atLeast(Math.sqrt(missed)) };
 }
 
 /** A float32 that is no less than a number whose last digits are rounded. */
@@ -131,11 +154,11 @@ export function sketchedQueries(rows: readonly Float32Array[], dims: number, mos
     };
     for (let m = 0; m < count; m++) {
       const row = all.subarray(m * dims, (m + 1) * dims);
-      const whole = round(row, most, own.fill(0), 0, left.fill(0));
+      const whole = round(row, most, own.fill(0), left.fill(0));
       if (whole.size === Number.POSITIVE_INFINITY) return null;
       nth(sizes, k)[m] = whole.size;
       put(coarse, m, whole);
-      put(fine, m, round(whole.step === 0 ? row : left, most, own.fill(0), 0));
+      put(fine, m, round(whole.step === 0 ? row : left, most, own.fill(0)));
     }
   }
   return { sizes, coarse, fine };

@@ -2,12 +2,12 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { openSafetensors, SafetensorsFile } from "../../io/safetensors.js";
-import { nth } from "../../present.js";
+import { nth, present } from "../../present.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { blocksIn, numbersOf, readAhead } from "./blocks.js";
 import type { Manifest } from "./manifest.js";
 import type { OpenShards } from "./open-shards.js";
-import { broken, type RowScalars, ShardFile } from "./shards.js";
+import { broken, type RowScalars, ShardFile, type ShardSource } from "./shards.js";
 import { isSketched, type Sketch, type SketchBounds, sketchOf } from "./sketch.js";
 
 const nameOf = (number: number) => `sketch-${String(number).padStart(8, "0")}.safetensors`;
@@ -20,33 +20,38 @@ export async function areSketched(folder: string, shards: number): Promise<boole
 }
 
 /**
- * Writes the sketch of a shard.
- * @param anew also where there is one
+ * Writes the sketch of a shard that has none, from its file.
  * @throws PergradError FILE_UNREADABLE, FILE_UNWRITABLE
  */
-export async function addSketch(folder: string, number: number, manifest: Manifest, anew: boolean): Promise<void> {
-  const path = join(folder, nameOf(number));
-  if (!isSketched(manifest) || (!anew && (await stat(path).catch(() => null)))) return;
+export async function addSketch(folder: string, number: number, manifest: Manifest): Promise<void> {
+  if (!isSketched(manifest) || (await stat(join(folder, nameOf(number))).catch(() => null))) return;
   const file = await ShardFile.open(folder, number, manifest);
   try {
-    await writeSketch(path, manifest, partsOf(file, manifest), file);
+    await writeSketch(folder, number, manifest, partsOf(file, manifest), file);
   } finally {
     await file.close();
   }
 }
 
-async function* partsOf(file: ShardFile, manifest: Manifest): AsyncGenerator<Sketch> {
+async function* partsOf(file: ShardFile, manifest: Manifest): AsyncGenerator<{ readonly sketch: Sketch }> {
   const scalars = await file.scalars();
   for await (const { features } of blocksIn(file, scalars, manifest))
-    yield sketchOf(numbersOf(features.data), manifest.dims);
+    yield { sketch: sketchOf(numbersOf(features.data), manifest.dims) };
 }
 
-async function writeSketch(
-  path: string,
-  { models, dims }: Manifest,
-  parts: AsyncIterable<Sketch>,
-  { from: first, digest, samples }: ShardFile,
+/**
+ * Writes the sketch of a shard, also where there is one.
+ * @param parts one after another, as many samples as the source says
+ * @throws PergradError FILE_UNWRITABLE
+ */
+export async function writeSketch(
+  folder: string,
+  number: number,
+  { models, dims, shardSize }: Manifest,
+  parts: AsyncIterable<{ readonly sketch: Sketch | null }> | Iterable<{ readonly sketch: Sketch | null }>,
+  { digest, samples }: Pick<ShardSource, "digest" | "samples">,
 ): Promise<void> {
+  if (!isSketched({ dims })) return;
   const each = { dtype: "float32", dims: [samples, models.length] } as const;
   const layout = {
     codes: { dtype: "uint8", dims: [samples, models.length * dims] } as const,
@@ -54,10 +59,12 @@ async function writeSketch(
     errors: each,
     sizes: each,
   };
-  const writer = await openSafetensors(path, layout, { from: String(first), digest });
+  const path = join(folder, nameOf(number));
+  const writer = await openSafetensors(path, layout, { from: String(number * shardSize), digest });
   try {
     let from = 0;
-    for await (const { codes, steps, errors, sizes } of parts) {
+    for await (const { sketch } of parts) {
+      const { codes, steps, errors, sizes } = present(sketch);
       await writer.write("codes", from * dims, codes);
       await writer.write("steps", from, steps);
       await writer.write("errors", from, errors);

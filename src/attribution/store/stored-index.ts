@@ -19,11 +19,11 @@ import { asCheckpoints, asMethod, type Checkpoints, type ScoreOptions } from "..
 import { usualDims } from "../trak.js";
 import { blocksOf, idsOf } from "./blocks.js";
 import { type IndexOnDisk, type QueryRows, tablesOf } from "./exact.js";
-import { type Features, featuresOf, looked, looksAtMargin, requireIndexed } from "./features.js";
+import { type Features, featuresOf, looked, looksAtMargin, requireIndexed, type TakeFeatures } from "./features.js";
 import { filled, samplesIn } from "./filling.js";
 import { digestOf, format, type Manifest, readManifest, requireSame, writeManifest } from "./manifest.js";
 import { Squares } from "./multiplied.js";
-import { dampingOf, factorsOf, mostLooked, Solver, scaledRows } from "./rows.js";
+import { dampingOf, mostLooked, Solver, scaledRows } from "./rows.js";
 import { largestOf } from "./search.js";
 
 /** Options of `attribution.openIndex`. */
@@ -224,24 +224,27 @@ export class AttributionIndex {
     signal?.throwIfAborted();
     const { dims, models } = this.manifest;
     this.#features ??= featuresOf(this.checkpoints, { ...this.manifest, weighted: false });
-    const found = await (await this.#features).of(queries, signal);
-    const scales = factorsOf(found, this.#cosine);
+    const found = models.map((): { readonly row: Float64Array; readonly norm: number }[] => []);
+    const take: TakeFeatures = (query, model, features, { norm }) => {
+      nth(found, model)[query] = { row: Float64Array.from(features), norm };
+    };
+    await (await this.#features).of(queries, take, signal);
     this.#multiplied ??= this.#solvers();
     const solvers = await this.#multiplied;
     const factors = this.#factors();
-    const rows = models.map((_, k) => {
+    const count = nth(found, 0).length;
+    const rows = found.map((own, k) => {
       const solver = solvers[k];
-      const all = new Float32Array(found.samples * dims);
-      for (let m = 0; m < found.samples; m++) {
-        const at = m * models.length + k;
-        const row = Float64Array.from(found.features.subarray(at * dims, (at + 1) * dims));
-        const factor = nth(factors, k) * (scales[at] ?? 0) * (solver?.factor ?? 1);
+      const all = new Float32Array(count * dims);
+      for (const [m, { row, norm }] of own.entries()) {
+        const over = this.#cosine ? (norm > 0 ? 1 / norm : 0) : 1;
+        const factor = nth(factors, k) * over * (solver?.factor ?? 1);
         const made = solver ? solver.solve(row) : row;
         for (let i = 0; i < dims; i++) all[m * dims + i] = factor * (made[i] ?? 0);
       }
       return all;
     });
-    return { rows, count: found.samples };
+    return { rows, count };
   }
 
   #factors(): readonly number[] {
