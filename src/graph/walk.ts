@@ -40,6 +40,15 @@ export function nodesBefore(outputs: Iterable<Value>, stop: { has(value: Value):
   return order;
 }
 
+/** How often nodes and outputs read each value. */
+export function readersOf(nodes: readonly Node[], outputs: readonly Value[]): Map<Value, number> {
+  const readers = new Map<Value, number>();
+  const read = (value: Value) => readers.set(value, (readers.get(value) ?? 0) + 1);
+  outputs.forEach(read);
+  for (const node of nodes) presentInputs(node).forEach(read);
+  return readers;
+}
+
 /** The inputs, parameters and constants that `outputs` depend on, in no particular order. */
 export function leavesOf(outputs: Iterable<Value>): Value[] {
   const roots = [...outputs];

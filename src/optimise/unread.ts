@@ -6,7 +6,7 @@
 import { fixedSize, isBatch } from "../graph/dim.js";
 import { inputOf, outputOf } from "../graph/operands.js";
 import { type Attributes, makeNode, type Node, nodeOf, type Value } from "../graph/value.js";
-import { nodesBefore, presentInputs } from "../graph/walk.js";
+import { nodesBefore, presentInputs, readersOf } from "../graph/walk.js";
 import { extentOf, positionsOf, type Window } from "../graph/window.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { windowAttributes } from "../ops/subgraphs/window.js";
@@ -30,15 +30,6 @@ function maximaFirst(outputs: readonly Value[]): Value[] {
     const largest = outputOf(again(node, [inputOf(before, 0)], node.attributes), 0);
     return outputOf(again(before, [largest], before.attributes), 0);
   });
-}
-
-/** How many nodes and outputs read each value. */
-function readersOf(nodes: readonly Node[], outputs: readonly Value[]): Map<Value, number> {
-  const readers = new Map<Value, number>();
-  const read = (value: Value) => readers.set(value, (readers.get(value) ?? 0) + 1);
-  outputs.forEach(read);
-  for (const node of nodes) presentInputs(node).forEach(read);
-  return readers;
 }
 
 function again(node: Node, inputs: readonly (Value | null)[], attributes: Attributes): Node {

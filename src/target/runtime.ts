@@ -18,6 +18,8 @@ export interface RuntimeOptions {
   readonly blockedConvolutions?: boolean;
   /** The names of all operators in the model, where they are known: what does not concern them need not be tried. */
   readonly operators?: ReadonlySet<string>;
+  /** `Add>Sqrt` for an operator that alone reads what another computes, where such chains are known beside the operators. */
+  readonly chains?: ReadonlySet<string>;
 }
 
 export interface Runtime {

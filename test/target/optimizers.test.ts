@@ -4,13 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fromBinary, toJsonString } from "@bufbuild/protobuf";
 import { ModelProtoSchema, NodeProtoSchema } from "onnx-buf";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeWorkload, workloads } from "../../bench/workloads.js";
 import { objectiveOf } from "../../src/compile/objective.js";
-import { type Model, want } from "../../src/index.js";
+import { N } from "../../src/graph/dim.js";
+import { leaf } from "../../src/graph/value.js";
+import { type Model, type Wants, want } from "../../src/index.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
+import { build } from "../../src/ops/registry.js";
 import { loadSession } from "../../src/target/onnxruntime/node.js";
-import { disabledOptimizers, operatorsOf } from "../../src/target/onnxruntime/optimizers.js";
+import { contentsOf, disabledOptimizers } from "../../src/target/onnxruntime/optimizers.js";
 import { graphOf } from "../support/program-graph.js";
 
 let folder = "";
@@ -31,29 +34,55 @@ async function optimised(model: Uint8Array, options: Options): Promise<string[]>
   return nodes.map((text) => text.replace(/_token_\d+/g, "")).sort();
 }
 
-/** The program of norms and clipped sums, with the model's parameters in it, and its operators. */
-function programOf(model: Model, loss: Parameters<typeof objectiveOf>[1]["loss"]) {
-  const wants = { norms: want.norms(), clipped: want.clippedSum({ maxNorm: 1 }) };
+const backward: Wants = { norms: want.norms(), clipped: want.clippedSum({ maxNorm: 1 }) };
+const forward: Wants = { losses: want.losses() };
+
+/** A program with the model's parameters in it, and what it holds. */
+function programOf(model: Model, loss: Parameters<typeof objectiveOf>[1]["loss"], wants: Wants) {
   const { inputs, outputs } = graphOf(objectiveOf(model, { loss }), wants);
   const fed = inputs.filter(({ name }) => !Object.hasOwn(model.parameters, name));
-  const operators = operatorsOf(outputs.map(({ value }) => value));
-  return { encoded: encodeModel({ inputs: fed, outputs, parameters: model.parameters }), operators };
+  const contents = contentsOf(outputs.map(({ value }) => value));
+  return { encoded: encodeModel({ inputs: fed, outputs, parameters: model.parameters }), contents };
 }
 
 /** ResNet-18 takes 10 seconds and has what the CIFAR CNN has. */
 const quick = workloads.filter(({ id }) => id !== "resnet18");
 
-it.each(quick.map((spec) => [spec.id, spec] as const))("of %s", async (_, spec) => {
-  const { model, loss } = makeWorkload(spec, 2);
-  const { encoded, operators } = programOf(model, loss);
-  const left = disabledOptimizers({ operators }).split(";").length - disabledOptimizers({}).split(";").length;
-  expect(left).toBeGreaterThan(10);
-  expect(await optimised(encoded, { operators })).toEqual(await optimised(encoded, {}));
+describe.each([
+  ["norms and clipped sums", backward],
+  ["losses alone, in which nothing but the next layer reads a layer's result", forward],
+])("of %s", (_, wants) => {
+  it.each(quick.map((spec) => [spec.id, spec] as const))("of %s", async (_, spec) => {
+    const { model, loss } = makeWorkload(spec, 2);
+    const { encoded, contents } = programOf(model, loss, wants);
+    const left = disabledOptimizers(contents).split(";").length - disabledOptimizers({}).split(";").length;
+    expect(left).toBeGreaterThan(10);
+    expect(await optimised(encoded, contents)).toEqual(await optimised(encoded, {}));
+  });
+});
+
+it("chains are of what one node alone reads, once, and that is no result", () => {
+  const x = leaf("x", { dtype: "float32", shape: [N, 3] }, { kind: "input" });
+  const chain = build.tanh(build.exp(x));
+  const twice = build.sqrt(x);
+  const square = build.mul(twice, twice);
+  const result = build.abs(x);
+  const { operators, chains } = contentsOf([build.add(chain, square), result, build.neg(result)]);
+  expect([...operators].sort()).toEqual(["Abs", "Add", "Exp", "Mul", "Neg", "Sqrt", "Tanh"]);
+  expect([...chains].sort()).toEqual(["Exp>Tanh", "Mul>Add", "Tanh>Add"]);
+});
+
+it("and where chains are not known, what looks for one is left in", () => {
+  const operators = new Set(["Add", "Softmax"]);
+  expect(disabledOptimizers({ operators })).not.toContain("BiasSoftmaxFusion");
+  expect(disabledOptimizers({ operators, chains: new Set() })).toContain("BiasSoftmaxFusion");
+  expect(disabledOptimizers({ operators, chains: new Set(["Add>Softmax"]) })).not.toContain("BiasSoftmaxFusion");
 });
 
 it("and with all that a program could hold, none is left out but those of no use to any", () => {
   const all = new Set(["Conv", "MatMul", "Gemm", "Erf", "Tanh", "Sigmoid", "Softmax", "ReduceMean", "Dropout"]);
-  for (const op of ["Add", "Mul", "Gather", "Range", "Slice", "Concat", "Transpose", "LayerNormalization"]) all.add(op);
+  for (const op of ["Add", "Mul", "Gather", "Range", "Slice", "Concat", "Transpose", "Resize", "LayerNormalization"])
+    all.add(op);
   for (const op of ["QuantizeLinear", "MatMulInteger", "MatMulNBits", "GroupQueryAttention", "SkipLayerNormalization"])
     all.add(op);
   expect(disabledOptimizers({ operators: all })).toBe(disabledOptimizers({}));

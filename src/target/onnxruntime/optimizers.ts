@@ -3,17 +3,20 @@
  * the time in which a session is made. Those whose operators a program does not hold change nothing: they are left out.
  */
 import { isBody } from "../../graph/body.js";
-import type { Value } from "../../graph/value.js";
-import { nodesBefore } from "../../graph/walk.js";
+import { nodeOf, type Value } from "../../graph/value.js";
+import { nodesBefore, presentInputs, readersOf } from "../../graph/walk.js";
 import type { RuntimeOptions } from "../runtime.js";
 
 const quantised = [["QuantizeLinear", "DequantizeLinear"]];
-const normalised = [["ReduceMean"]];
+/** A root mean square that nothing but a quotient reads, as the backward pass does. */
+const normalised = [["ReduceMean"], ["Add>Sqrt"], ["Sqrt>Div"]];
 const convolutions = [["Conv", "ConvTranspose", "FusedConv", "NhwcFusedConv", "QLinearConv", "ConvInteger"]];
+const activations = ["Relu", "Sigmoid", "Tanh", "LeakyRelu", "Softplus", "Softsign", "Elu", "HardSigmoid", "Clip"];
 
 /**
- * Optimizers by name, with the operators that they look for: of each list at least one. Operators that another optimizer
- * makes are stood for by those that it makes them of.
+ * Optimizers by name, with what they look for: of each list at least one. `Add>Sqrt` is a chain, a Sqrt that alone reads
+ * what an Add computes: most optimizers join such nodes to one. What another optimizer makes is stood for by what it makes
+ * that of.
  */
 const searched: Readonly<Record<string, readonly (readonly string[])[]>> = {
   EnsureUniqueDQForNodeUnit: quantised,
@@ -21,8 +24,11 @@ const searched: Readonly<Record<string, readonly (readonly string[])[]>> = {
   QDQPropagationTransformer: quantised,
   WeightBiasQuantization: quantised,
   WhereDummyDq: quantised,
+  QDQS8ToU8Transformer: quantised,
   QDQSelectorActionTransformer: quantised,
   QDQFinalCleanupTransformer: quantised,
+  // Of convolutions only those of integers and of float16.
+  NhwcTransformer: [["QLinearConv", "ConvInteger", "QuantizeLinear", "DequantizeLinear"]],
   MatMulIntegerToFloatFusion: [["MatMulInteger"]],
   DynamicQuantizeMatMulFusion: [["MatMulInteger"]],
   MatMulNBitsFusion: [["MatMulNBits"]],
@@ -30,40 +36,41 @@ const searched: Readonly<Record<string, readonly (readonly string[])[]>> = {
   GroupQueryAttentionPreNormFusion: [["GroupQueryAttention"]],
   BiasSkipLayerNormFusion: [["SkipLayerNormalization"]],
   BiasDropoutFusion: [["Dropout"]],
-  BiasSoftmaxFusion: [["Softmax"]],
-  AttentionFusion: [["Softmax"]],
-  EmbedLayerNormFusion: [["Gather"], ["LayerNormalization", "SkipLayerNormalization", "ReduceMean"]],
-  GeluFusionL1: [["Erf"]],
-  GeluFusionL2: [["Erf"]],
-  FastGeluFusion: [["Tanh"]],
-  QuickGeluFusion: [["Sigmoid"]],
-  BiasGeluFusion: [["Gelu", "FastGelu", "QuickGelu", "Erf", "Tanh"]],
+  BiasSoftmaxFusion: [["Add>Softmax"]],
+  AttentionFusion: [["Softmax>MatMul", "Softmax>Cast", "Softmax>Dropout", "Softmax>Transpose"]],
+  EmbedLayerNormFusion: [["Gather>Add"], ["LayerNormalization", "SkipLayerNormalization", "ReduceMean"]],
+  GeluFusionL1: [["Erf>Add"]],
+  GeluFusionL2: [["Erf>Add"]],
+  FastGeluFusion: [["Tanh>Add"]],
+  QuickGeluFusion: [["Sigmoid>Mul"]],
+  BiasGeluFusion: [["Add>Gelu", "Add>FastGelu", "Add>QuickGelu", "Erf>Add", "Tanh>Add", "Sigmoid>Mul"]],
   LayerNormFusionL1: normalised,
   LayerNormFusionL2: normalised,
   SimplifiedLayerNormFusion: normalised,
+  ReshapeFusion: [["Concat>Reshape", "Reshape>Reshape"]],
   GatherSliceToSplitFusion: [["Gather", "Slice"]],
   GatherToSliceFusion: [["Gather"], ["Range"]],
-  SliceConcatToSpaceToDepthFusion: [["Slice"], ["Concat"]],
+  SliceConcatToSpaceToDepthFusion: [["Slice>Concat"]],
   TransposeOptimizer: [["Transpose"]],
+  // The same once more, with what only the processor's kernels can do.
+  TransposeOptimizer_CPUExecutionProvider: [["Transpose"], ["Resize", "MaxPool"]],
   MatmulTransposeFusion: [["Transpose"]],
-  MatMulAddFusion: [["MatMul"], ["Add"]],
-  MatMulScaleFusion: [
-    ["MatMul", "FusedMatMul", "TransposeMatMul"],
-    ["Mul", "Div"],
-  ],
-  GemmActivationFusion: [["Gemm", "MatMul"]],
+  MatMulAddFusion: [["MatMul>Add"]],
+  MatMulScaleFusion: [["Mul>MatMul", "Div>MatMul", "MatMul>Mul", "MatMul>Div"]],
+  GemmActivationFusion: [["Gemm", "MatMul"], activations.flatMap((op) => [`Gemm>${op}`, `Add>${op}`])],
   ConvActivationFusion: convolutions,
-  ConvAddActivationFusion: convolutions,
+  ConvAddActivationFusion: [...convolutions, ["Conv>Add", "FusedConv>Add", "NhwcFusedConv>Add"]],
   NchwcTransformer: convolutions,
 };
 
-/** What changes nothing in any program: no dimension is overridden, and the other is for DirectML. */
-const idle = ["FreeDimensionOverrideTransformer", "MatMulActivationFusion"];
+/** What changes nothing in any program: no dimension is overridden, one is for DirectML, and the encoder stores equal constants once. */
+const idle = ["FreeDimensionOverrideTransformer", "MatMulActivationFusion", "ConstantSharing"];
 
 /** The optimizers that a session does without, as the runtime's configuration names them. */
-export function disabledOptimizers({ blockedConvolutions = true, operators }: RuntimeOptions): string {
+export function disabledOptimizers({ blockedConvolutions = true, operators, chains }: RuntimeOptions): string {
+  const isHeld = (sought: string) => (isChain(sought) ? (chains?.has(sought) ?? true) : operators?.has(sought));
   const unneeded = operators
-    ? Object.keys(searched).filter((name) => !searched[name]?.every((ops) => ops.some((op) => operators.has(op))))
+    ? Object.keys(searched).filter((name) => !searched[name]?.every((alternatives) => alternatives.some(isHeld)))
     : [];
   // SkipLayerNormalization, a residual sum fused with what follows, takes its mean with a fraction of the digits.
   const names = ["SkipLayerNormFusion", ...idle, ...unneeded, ...(blockedConvolutions ? [] : ["NchwcTransformer"])];
@@ -81,13 +88,31 @@ export function mayBlockConvolutions(operators: ReadonlySet<string>): boolean {
   return !choosing.some((op) => operators.has(op));
 }
 
-/** The names of all operators that `outputs` are computed by, those in bodies included. */
-export function operatorsOf(outputs: Iterable<Value>): Set<string> {
-  const operators = new Set<string>();
-  for (const { op, attributes } of nodesBefore(outputs)) {
-    operators.add(op);
-    for (const body of Object.values(attributes).filter(isBody))
-      for (const inside of operatorsOf(body.outputs)) operators.add(inside);
-  }
-  return operators;
+/** What a session is told of what it is given. */
+export interface Contents {
+  readonly operators: ReadonlySet<string>;
+  readonly chains: ReadonlySet<string>;
 }
+
+/** The operators and chains that `outputs` are computed by, those in bodies included. */
+export function contentsOf(outputs: readonly Value[]): Contents {
+  const operators = new Set<string>();
+  const chains = new Set<string>();
+  const nodes = nodesBefore(outputs);
+  const readers = readersOf(nodes, outputs);
+  for (const node of nodes) {
+    operators.add(node.op);
+    for (const input of presentInputs(node)) {
+      const before = nodeOf(input);
+      if (before && readers.get(input) === 1) chains.add(`${before.op}>${node.op}`);
+    }
+    for (const body of Object.values(node.attributes).filter(isBody)) {
+      const inside = contentsOf(body.outputs);
+      for (const op of inside.operators) operators.add(op);
+      for (const chain of inside.chains) chains.add(chain);
+    }
+  }
+  return { operators, chains };
+}
+
+const isChain = (sought: string): boolean => sought.includes(">");

@@ -12,7 +12,7 @@ import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
 import type { Running, Tensors } from "../target.js";
 import type { Apart, Tail } from "./apart.js";
 import { releasedError } from "./exchange.js";
-import { mayBlockConvolutions, operatorsOf } from "./optimizers.js";
+import { contentsOf, mayBlockConvolutions } from "./optimizers.js";
 import { isApart, type Scheduled } from "./scheduled.js";
 
 /** What a batch is run by: the program as it is, with what is held inside, or with large results apart. */
@@ -88,9 +88,9 @@ export class Sessions implements Running {
     const inputs = program.inputs.filter(({ name }) => !Object.hasOwn(held, name));
     const storage = new InMemory();
     const model = encodeModel({ inputs, outputs, order, parameters: held }, storage);
-    const operators = operatorsOf(outputs.map(({ value }) => value));
-    const blockedConvolutions = mayBlockConvolutions(operators);
-    return runtime.load(model, { ...this.options, files: storage.files, blockedConvolutions, operators });
+    const contents = contentsOf(outputs.map(({ value }) => value));
+    const blockedConvolutions = mayBlockConvolutions(contents.operators);
+    return runtime.load(model, { ...this.options, files: storage.files, blockedConvolutions, ...contents });
   }
 
   async #load(way: Way): Promise<void> {
@@ -98,8 +98,8 @@ export class Sessions implements Running {
     const { inputs } = program;
     const apart = way === "apart" ? program.apart : undefined;
     const { outputs, order } = apart ?? program;
-    const operators = operatorsOf(outputs.map(({ value }) => value));
-    const main = await runtime.load(encodeModel({ inputs, outputs, order }), { ...options, operators });
+    const contents = contentsOf(outputs.map(({ value }) => value));
+    const main = await runtime.load(encodeModel({ inputs, outputs, order }), { ...options, ...contents });
     const load = (model: Uint8Array) => runtime.load(model, options);
     this.#loaded.set(way, apart ? await ApartSession.load(apart, main, load) : main);
   }
