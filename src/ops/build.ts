@@ -109,9 +109,8 @@ export class Build {
   filled(value: number, dims: readonly number[], dtype: DType): Value {
     const size = sizeOf(dims);
     if (isFloat(dtype)) return this.#float(new Float64Array(size).fill(value), dims, dtype);
-    if (dtype === "int64" || dtype === "uint64") {
-      return constantValue({ dtype: "int64", dims, data: new BigInt64Array(size).fill(BigInt(value)) });
-    }
+    if (dtype === "int64") return constantValue({ dtype, dims, data: new BigInt64Array(size).fill(BigInt(value)) });
+    if (dtype === "uint64") return constantValue({ dtype, dims, data: new BigUint64Array(size).fill(BigInt(value)) });
     const data = new (arrayOf(dtype) as Int32ArrayConstructor)(size).fill(value);
     return constantValue({ dtype, dims, data } as Tensor);
   }

@@ -175,7 +175,7 @@ export const builds = ({ op, inputs, attributes }: OpCase): boolean => {
   }
 };
 /** With its second output. */
-export const indexedPoolCases: Cases = poolCases("MaxPool", fc.constant({}))
+export const indexedPoolCases: Cases = poolCases("MaxPool", fc.record({ storage_order: fc.nat(1) }))
   .filter(builds)
   .map((test) => ({ ...test, outputs: 2 }));
 const globalCases = (op: string, more: fc.Arbitrary<Attributes> = fc.constant({})): Cases =>
@@ -200,7 +200,7 @@ const unpoolCases: Cases = fc
 export const windowTable: Record<string, Cases> = {
   Conv: convCases,
   ConvTranspose: transposeCases,
-  MaxPool: poolCases("MaxPool", fc.constant({})).filter(builds),
+  MaxPool: poolCases("MaxPool", fc.record({ storage_order: fc.nat(1) })).filter(builds),
   AveragePool: poolCases("AveragePool", fc.record({ count_include_pad: fc.nat(1) }), (dims) => filled(dims)),
   LpPool: poolCases("LpPool", fc.record({ p: upTo(3, 1) })),
   GlobalAveragePool: globalCases("GlobalAveragePool"),

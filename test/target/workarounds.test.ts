@@ -85,6 +85,7 @@ const cases: Readonly<Record<string, () => Case>> = {
       const twice = build.op("Mul", [once, build.scalar(5, x)]);
       return [build.matmul(once, v), build.matmul(twice, w)];
     }),
+  "ellipsis-summed": () => of("refuses", [fed([N, 3, 2])], (x) => node("Einsum", [x], { equation: "n...->n" })),
   "fused-product-of-vector": () =>
     of("gives another result", [fed([3, 2]), fed([3])], (a, v) => contrib("FusedMatMul", [a, v], { transA: 1 })),
   "fused-gemm-without-activation": () =>
@@ -196,6 +197,23 @@ const cases: Readonly<Record<string, () => Case>> = {
   "shift-of-16-bits": () =>
     of("refuses", [fed([N, 2], [1, 2, 3, 4], "uint16"), fed([2], [3, 1], "uint16")], (x, by) =>
       node("BitShift", [x, by], { direction: "LEFT" }),
+    ),
+  "integers-without-kernel": () =>
+    of("refuses", [fed([N, 3]), fed([N, 3], [1, 0, 1, 1, 1, 0], "bool"), fed([3], [1, 0, 0], "bool")], (x, a, b) =>
+      build.where(build.greater(x, build.scalar(0, x)), a, b),
+    ),
+  "relu-of-64-bits": () => of("refuses", [fed([N, 3], [1, -2, 3, -4, 5, 0], "int64")], (x) => node("Relu", [x])),
+  "one-hot-of-other-types": () =>
+    of("refuses", [fed([N, 2], [2, 0, 1, 1], "int32")], (x) =>
+      node("OneHot", [x, build.ints([3], []), floats([0, 1])]),
+    ),
+  "product-of-integers": () =>
+    of("refuses", [fed([N, 2], [1, 2, 3, 4], "int32"), fed([2, 2], [5, 6, 7, 8], "int32")], (a, b) =>
+      node("Gemm", [a, b], { transB: 1 }),
+    ),
+  "blocks-of-integers": () =>
+    of("refuses", [fed([N, 4, 1, 1], [1, 2, 3, 4, 5, 6, 7, 8], "int32")], (x) =>
+      node("DepthToSpace", [x], { blocksize: 2 }),
     ),
   "scatter-in-parallel": () =>
     // A million updates of four elements were seen to lose half of one (1.30, two cores); most runs are right.

@@ -14,6 +14,7 @@ import type { OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { contract, letterDims } from "../subgraphs/contract.js";
 
+/** The subscripts of each operand and of the result, a letter for each axis. */
 export interface Equation {
   readonly operands: readonly string[];
   readonly result: string;
@@ -42,7 +43,7 @@ export function parseEquation(call: Call | Node, text: string, ranks: readonly n
   return { operands, result: ellipsis + once.join("") };
 }
 
-function equationOf(node: Call | Node): Equation {
+export function equationOf(node: Call | Node): Equation {
   const ranks = node.inputs.map((input) => present(input).shape.length);
   return parseEquation(node, stringAttribute(node, "equation", ""), ranks);
 }

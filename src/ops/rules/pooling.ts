@@ -31,6 +31,7 @@ function evaluateMaxPool([x]: readonly (Array64 | null)[], node: Node): Array64[
   const { spatial, positions, window } = poolOf(node);
   const offsets = windowOffsets(spatial, window, positions);
   const [plane, count, size] = [sizeOf(spatial), sizeOf(positions), kernelSize(window)];
+  const placed = intAttribute(node, "storage_order", 0) === 1 ? columnMajor(spatial) : (place: number) => place;
   const [y, indices] = leadingOf(
     [0, 1].map(() => zeros64([...input.dims.slice(0, 2), ...positions])),
     2,
@@ -45,9 +46,21 @@ function evaluateMaxPool([x]: readonly (Array64 | null)[], node: Node): Array64[
       if (where < 0 || element > best) [best, where] = [element, from + offset];
     }
     y.data[at] = best;
-    indices.data[at] = where;
+    indices.data[at] = from + placed(where - from);
   }
   return node.outputs.length > 1 ? [y, indices] : [y];
+}
+
+/** The place of an element of a plane in column-major order: the first axis is counted fastest. */
+function columnMajor(spatial: readonly number[]): (place: number) => number {
+  return (place) => {
+    let [rest, column] = [place, 0];
+    for (const [axis, size] of [...spatial.entries()].reverse()) {
+      column += (rest % size) * sizeOf(spatial.slice(0, axis));
+      rest = Math.floor(rest / size);
+    }
+    return column;
+  };
 }
 
 /** A window that reads nothing but padding has no maximum. */

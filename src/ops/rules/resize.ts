@@ -213,8 +213,13 @@ function columnsOf(build: Build, value: Value, { axis, count }: Stretch, taps: r
 
 /** The same by Gather. */
 export function stretchByGather(build: Build, x: Value, node: Node, stretch: Stretch): Value {
-  const columns = columnsOf(build, x, stretch, axisTaps(node, stretch));
-  const parts = columns.map(({ indices, weights }) => build.mul(build.gather(x, indices, stretch.axis), weights));
+  const taps = axisTaps(node, stretch);
+  const columns = columnsOf(build, x, stretch, taps);
+  const parts = columns.map(({ indices, weights }, k) => {
+    const gathered = build.gather(x, indices, stretch.axis);
+    // Integers are taken as they are: their taps have no other weights.
+    return nth(taps, k).weights.every((weight) => weight === 1) ? gathered : build.mul(gathered, weights);
+  });
   return parts.reduce((sum, part) => build.add(sum, part));
 }
 

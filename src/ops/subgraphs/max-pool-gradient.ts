@@ -45,7 +45,8 @@ function cheaper(pool: Pool, { prices, strategy }: Build): MaxPoolMethod {
 function byIndices(node: Node, dy: Value, pool: Pool, build: Build): Value {
   const { spatial, positions } = pool;
   const x = inputOf(node, 0);
-  const indices = outputOf(build.node("MaxPool", [x], node.attributes, 2), 1);
+  const { storage_order: _, ...rowMajor } = node.attributes;
+  const indices = outputOf(build.node("MaxPool", [x], rowMajor, 2), 1);
   if (unpools(pool)) {
     const ones = spatial.map(() => 1);
     return build.op("MaxUnpool", [dy, indices, dimsValue(x.shape)], { kernel_shape: ones, strides: ones });

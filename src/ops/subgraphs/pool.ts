@@ -84,13 +84,6 @@ export function inferPool(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
   requireLessThanKernel(call, stated);
   const output = [...shape.slice(0, 2), ...positions];
   const indices = { dtype: "int64", shape: output } as const;
-  if (call.outputs > 1 && intAttribute(call, "storage_order", 0) !== 0) {
-    throw unsupported(
-      call,
-      "gives its indices in column-major order, which pergrad does not support",
-      "export it with storage_order=0",
-    );
-  }
   return call.outputs > 1 ? [{ dtype, shape: output }, indices] : [{ dtype, shape: output }];
 }
 

@@ -1,8 +1,19 @@
 /** Work-arounds for matrix products. */
 import { inputsOf } from "../../../graph/operands.js";
 import { nodeOf } from "../../../graph/value.js";
+import { stringAttribute } from "../../../ops/checks.js";
+import { equationOf } from "../../../ops/rules/einsum.js";
 import { scaledTwice } from "../../../optimise/arithmetic-rules.js";
-import type { Workaround } from "./workaround.js";
+import type { Rewrite } from "../../../optimise/rule.js";
+import { restated, type Workaround } from "./workaround.js";
+
+const ellipsisSummed: Rewrite = (node, build) => {
+  const [operands = "", result] = stringAttribute(node, "equation", "").split("->");
+  if (!operands.includes("...") || result === undefined || result.includes("...")) return null;
+  const letters = equationOf(node);
+  const equation = `${letters.operands.join(",")}->${letters.result}`;
+  return restated(node, build, { attributes: { ...node.attributes, equation } });
+};
 
 export const products: readonly Workaround[] = [
   {
@@ -24,6 +35,13 @@ export const products: readonly Workaround[] = [
     versions: "1.30 to 1.32",
     rewrite: ({ inputs: [a], outputs: [product] }, build) =>
       a?.shape.at(-1) === 0 && product ? [build.zeros(product.shape, product.dtype)] : null,
+  },
+  {
+    name: "ellipsis-summed",
+    ops: ["Einsum"],
+    why: "It refuses to sum over the axes of an ellipsis.",
+    versions: "1.30 to 1.32",
+    rewrite: ellipsisSummed,
   },
   {
     name: "scaled-twice",

@@ -4,15 +4,18 @@ import { requireInput, stringAttribute } from "../../../ops/checks.js";
 import { lowerShift } from "../../../ops/rules/bitwise.js";
 import { isAntialiased, stretchByGather, stretchesOf, stretchMode } from "../../../ops/rules/resize.js";
 import type { Rewrite } from "../../../optimise/rule.js";
+import { type DType, isFloat } from "../../../tensor/tensor.js";
 import { decomposed, decomposedWhere, type Workaround } from "./workaround.js";
+
+const hasKernel = (dtype: DType) => isFloat(dtype) || ["int8", "uint8", "int32"].includes(dtype);
 
 /**
  * It interpolates along the last axes of `[n, channels, ...]`, and in matrices. Beside a transposition it moves that
- * behind the Resize, where its cubic kernel finds the channels last, which it does not know.
+ * behind the Resize, where its cubic kernel finds the channels last, which it does not know. It repeats numbers of few types.
  */
 function isResized(node: Node): boolean {
   const mode = stretchMode(node);
-  if (mode === "nearest") return true;
+  if (mode === "nearest") return hasKernel(requireInput(node, 0).dtype);
   if (mode === "cubic") return false;
   const rank = requireInput(node, 0).shape.length;
   const planes = stretchesOf(node).every(({ axis }) => axis >= 2);
@@ -28,7 +31,7 @@ export const resized: readonly Workaround[] = [
   {
     name: "resize-by-gather",
     ops: ["Resize"],
-    why: "It interpolates in few ranks and along few axes, and loses its cubic kernel beside a transposition.",
+    why: "It interpolates in few ranks and along few axes, loses its cubic kernel beside a transposition, and repeats few types of integers.",
     versions: "1.30 to 1.32",
     rewrite: resizeByGather,
   },

@@ -3,7 +3,7 @@ import { inputOf, inputsOf, outputOf } from "../../../graph/operands.js";
 import { type Node, nodeOf, type Value } from "../../../graph/value.js";
 import { extentOf, positionsOf } from "../../../graph/window.js";
 import type { Build } from "../../../ops/build.js";
-import { intsAttribute } from "../../../ops/checks.js";
+import { intAttribute, intsAttribute } from "../../../ops/checks.js";
 import { autoPadOf, readWindow } from "../../../ops/subgraphs/window.js";
 import { nth, present } from "../../../present.js";
 
@@ -86,17 +86,18 @@ function croppedPool(node: Node, axes: readonly Axis[], build: Build): Value[] |
   if (cropped === x && axes.every((axis, k) => axis.after === after[k])) return null;
   const attributes = { ...node.attributes, auto_pad: "NOTSET", ceil_mode: 1, pads: padsOf(axes, after) };
   const [y, ...indices] = build.node(node.op, [cropped], attributes, node.outputs.length, node).outputs;
-  return [present(y), ...indices.map((each) => uncroppedIndices(each, axes, build))];
+  const fastestFirst = intAttribute(node, "storage_order", 0) === 1 ? axes : [...axes].reverse();
+  return [present(y), ...indices.map((each) => uncroppedIndices(each, fastestFirst, build))];
 }
 
 function padsOf(axes: readonly Axis[], after: readonly number[]): number[] {
   return [...axes.map(({ before }) => before), ...after];
 }
 
-/** Flat indices into the cropped input become indices into the whole: each row before them was shorter. */
+/** Flat indices into the cropped input become indices into the whole: each row before them was shorter. Axes that are counted fast come first. */
 function uncroppedIndices(indices: Value, axes: readonly Axis[], build: Build): Value {
   let [value, behind] = [indices, 1];
-  for (const { size, overhang } of [...axes].reverse()) {
+  for (const { size, overhang } of axes) {
     if (overhang < 0) {
       const rows = build.div(value, build.ints([(size + overhang) * behind], []));
       value = build.add(value, build.mul(rows, build.ints([-overhang * behind], [])));
