@@ -187,7 +187,28 @@ const groupNormalization: OpDefinition = {
   },
 };
 
-const normalisesOverBatch = (node: Call | Node) => intAttribute(node, "training_mode", 0) !== 0;
+export const normalisesOverBatch = (node: Call | Node) => intAttribute(node, "training_mode", 0) !== 0;
+
+/** In training mode, of what all samples share: with the statistics of its own elements, which the runtime's kernel lacks. */
+function withOwnStatistics(node: Node, build: Build): Value[] {
+  const [x, scale, shift] = inputsOf(node, 3);
+  if (x.shape.some(isBatch)) {
+    const advice = sentence`export it in eval mode, or replace it with group normalisation (${option("replaceBatchNorm")})`;
+    throw interaction(node, "normalises over the batch (training mode)", advice);
+  }
+  const axes = [...x.shape.keys()].filter((axis) => axis !== 1);
+  const centre = mean(build, x, axes);
+  const centred = build.sub(x, centre);
+  const variance = mean(build, build.square(centred), axes);
+  const deviation = build.sqrt(build.add(variance, build.scalar(epsilonOf(node), x)));
+  const kept = floatAttribute(node, "momentum", 0.9);
+  const running = [centre, variance].map((own, k) => {
+    const before = inputOf(node, 3 + k);
+    return build.add(build.scale(before, kept), build.scale(build.reshape(own, before.shape), 1 - kept));
+  });
+  const y = scaleAndShift(build, build.div(centred, deviation), scale, shift);
+  return [y, ...running].slice(0, node.outputs.length);
+}
 
 /** With the stored statistics each sample is normalised by itself; in training mode, with those of the batch. */
 const batchNormalization: OpDefinition = {
@@ -208,11 +229,12 @@ const batchNormalization: OpDefinition = {
       .flatMap((input) => (input ? [{ dtype: input.dtype, shape: input.shape }] : []));
     return [likeInput(call), ...statistics].slice(0, call.outputs);
   },
+  lower: (node, build) => {
+    const shared = !inputOf(node, 0).shape.some(isBatch);
+    return normalisesOverBatch(node) && shared ? withOwnStatistics(node, build) : null;
+  },
   decompose: (node, build) => {
-    if (normalisesOverBatch(node)) {
-      const advice = sentence`export it in eval mode, or replace it with group normalisation (${option("replaceBatchNorm")})`;
-      throw interaction(node, "normalises over the batch (training mode)", advice);
-    }
+    if (normalisesOverBatch(node)) return withOwnStatistics(node, build);
     const [x, scale, shift, mean] = inputsOf(node, 4);
     const variance = inputOf(node, 4);
     const deviation = build.sqrt(build.add(variance, build.scalar(epsilonOf(node), x)));

@@ -19,11 +19,12 @@ export function adapter(inputs: ReadonlyMap<Value, number>, fixed: number | unde
   };
 }
 
-/** Whether it indexes, sorts, divides integers, or convolves with a kernel that depends on the samples. */
+/** Whether it indexes, sorts, divides integers, convolves with a kernel that depends on the samples, or has them for channels. */
 function mayBeSpecial(node: FileNode): boolean {
   const { indexes, layer } = definitionOf(node) ?? {};
   if (indexes || node.op === "TopK") return true;
   const [first, second] = node.inputs;
   if (node.op === "Div") return first !== null && first !== undefined && !isFloat(first.dtype);
+  if (layer?.kind === "normalisation") return isBatch(first?.shape[1]);
   return layer?.kind === "convolution" && isBatch(second?.shape[0]);
 }

@@ -4,6 +4,7 @@ import { SampleAxes } from "../../../analysis/sample-axes.js";
 import type { Value } from "../../../graph/value.js";
 import type { Adapter } from "../other-forms.js";
 import { roundedSize } from "./batch-sizes.js";
+import { instanceStatistics } from "./instance-statistics.js";
 import { Numbers } from "./numbers.js";
 import { ownRows } from "./own-rows.js";
 import { sampleConvolution } from "./sample-convolution.js";
@@ -14,7 +15,11 @@ export function specialForms(inputs: ReadonlyMap<Value, number>, fixed: number |
   const reading = { numbers: new Numbers(), axes: new SampleAxes(inputs), ofOne: fixed === 1 };
   return {
     replace: (node) => {
-      const found = ownRows(node, reading) ?? roundedSize(node) ?? sampleConvolution(node, reading.axes, fixed);
+      const found =
+        ownRows(node, reading) ??
+        roundedSize(node) ??
+        sampleConvolution(node, reading.axes, fixed) ??
+        instanceStatistics(node, reading.axes, fixed);
       return found ? [found] : withoutSorting(node, reading);
     },
   };

@@ -19,9 +19,12 @@ const batchNormSpatial: Rewrite = (node) => {
   return { ...node, attributes: without(node.attributes, "spatial") };
 };
 
-/** More outputs than one used to mean training mode. The saved statistics are no outputs any more. */
-const batchNormOutputs: Rewrite = (node) =>
-  node.outputNames.slice(1).some((name) => name !== "") ? training(node) : node;
+/** More outputs than one used to mean training mode. The saved statistics, the last two of five, are no outputs any more. */
+const batchNormOutputs: Rewrite = (node) => {
+  const isTraining = node.outputNames.slice(1).some((name) => name !== "");
+  const kept = { ...node, outputs: Math.min(node.outputs, 3), outputNames: node.outputNames.slice(0, 3) };
+  return isTraining ? training(kept) : kept;
+};
 
 /** Scale and bias per group become scale and bias per channel. */
 const perChannel: Rewrite = (node, build) => {
