@@ -12,8 +12,9 @@ import { option, sentence } from "../sentence.js";
 import { BlockedCholesky, type CholeskyOptions } from "../solvers/blocked-cholesky.js";
 import { dot } from "../solvers/vectors.js";
 import type { Checkpoint } from "./checkpoint.js";
+import { InEigenvectors } from "./inverses/kronecker.js";
 import { correlation, ranks } from "./lds.js";
-import { joined, RowProducts } from "./products.js";
+import { RowProducts } from "./products.js";
 import { PulledBack } from "./pseudo.js";
 import { Table } from "./table.js";
 
@@ -33,8 +34,8 @@ const references = { whole: 3e-4, layers: 2e-5 } as const;
 const maxSamples = 1500;
 /** Fewer tell nothing. */
 const leastSamples = 20;
-/** Held-out samples whose gradients are materialised. */
-const mostRows = 60;
+/** Held-out samples that are scored by layers: their gradients are materialised. */
+const mostScored = 60;
 
 interface DataHalves {
   readonly first: Batch[];
@@ -100,31 +101,28 @@ export async function layersDamping(
   of: "empirical" | "type2",
   corrected: boolean,
 ): Promise<number> {
-  const parts = await partsOf(checkpoint, train, maxSamples);
-  const { space } = checkpoint;
-  const held: Float32Array[] = [];
-  for await (const { rows } of checkpoint.rows(parts.held)) held.push(rows);
-  const all = joined(held).subarray(0, mostRows * space.size);
-  const both = [
-    await checkpoint.kronecker(parts.first, of, corrected),
-    await checkpoint.kronecker(parts.second, of, corrected),
-  ];
-  const trace = (both[0]?.blocks ?? []).reduce(
+  const { first, second, held } = await partsOf(checkpoint, train, maxSamples);
+  const scored = await firstOf(held, mostScored, checkpoint);
+  const { parts, blocks } = await checkpoint.kronecker(first, of, corrected);
+  const { parts: others } = await checkpoint.kronecker(second, of, corrected);
+  const trace = blocks.reduce(
     (sum, { eigenvalues }) => sum + eigenvalues.data.reduce((total, value) => total + Math.max(0, value), 0),
     0,
   );
   const products = new RowProducts(checkpoint.threads);
+  let moved: { readonly half: number; readonly gradients: InEigenvectors } | undefined;
   try {
     return await chosen(
       {
         trace,
         scores: async (half, damping) => {
-          const solved = space.rows(
-            (await both[half]?.solveEach(space.apart(all), { damping })) ?? {},
-            all.length / space.size,
-          );
-          const found = await products.of(all, solved, space.size);
-          return new Table(all.length / space.size, all.length / space.size, Float64Array.from(found));
+          // Of one half at a time, and of each once.
+          if (moved?.half !== half) {
+            moved = undefined;
+            const gradients = await InEigenvectors.of(checkpoint, half === 0 ? parts : others, scored, products);
+            moved = { half, gradients };
+          }
+          return moved.gradients.scores(damping);
         },
       },
       references.layers,
@@ -132,6 +130,24 @@ export async function layersDamping(
   } finally {
     await products.release();
   }
+}
+
+/** The first samples, so many at most. */
+async function firstOf(batches: readonly Batch[], most: number, checkpoint: Checkpoint): Promise<Batch[]> {
+  const found: Batch[] = [];
+  let left = most;
+  for await (const { feeds, samples } of checkpoint.blocks(batches)) {
+    if (left === 0) break;
+    const taken = Math.min(left, samples);
+    found.push(
+      checkpoint.picked(
+        feeds,
+        Uint32Array.from({ length: taken }, (_, k) => k),
+      ),
+    );
+    left -= taken;
+  }
+  return found;
 }
 
 /** Of features `[N, dims]`, over the matrix Phi' Phi of all N. */

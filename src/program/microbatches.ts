@@ -80,6 +80,11 @@ const spare = 1 / 4;
 
 /** A run that fits into a processor's cache, or nearly, and is not so small that its nodes take longer than their work. */
 const cached = { bytes: 2 ** 23, samples: 8 };
+/**
+ * The same of what is faster within the cache, where no parts have to be added up: a perceptron's projections took a sixth less
+ * time 4 at a time than 8, and those of a GPT no more 2 at a time.
+ */
+const fewest = 2;
 
 /**
  * What a run holds, as a multiple of its weights and sums, from which parts in the cache take less time: a mean gradient of
@@ -188,10 +193,12 @@ export class Microbatches {
   }
 
   #inCache(samples: number): number {
-    if (this.#whole !== undefined || samples <= cached.samples) return samples;
-    if (!this.limits.fewAtATime && !this.#leavesCache(samples)) return samples;
+    const { fewAtATime = false } = this.limits;
+    const least = fewAtATime && !this.#isSummed ? fewest : cached.samples;
+    if (this.#whole !== undefined || samples <= least) return samples;
+    if (!fewAtATime && !this.#leavesCache(samples)) return samples;
     const most = largest(samples, (count) => this.memory.at(count) <= cached.bytes);
-    return Math.max(cached.samples, most);
+    return Math.max(least, most);
   }
 
   /** Whether a run holds so much beside weights and sums, which every part reads and adds up, that parts take less time. */

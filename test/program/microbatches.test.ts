@@ -213,6 +213,18 @@ describe("a batch that holds far more than weights and sums", () => {
     expect(sizeFor(250, 1e5, [each])).toBe(63);
   });
 
+  it("is computed two samples at a time at least where few at a time are faster, eight where parts are added up", () => {
+    const sizeOf = (outputs: readonly (typeof each | typeof total)[], bytesOfSample: number) => {
+      const memory = { at: (count: number) => bytesOfSample * count };
+      const limits = { fewAtATime: true };
+      return new Microbatches({ outputs, memory }, new Map(), {}, 0, false, limits).sizeFor(48, {});
+    };
+    expect(sizeOf([each], 3e6)).toBe(2);
+    expect(sizeOf([each], 3e7)).toBe(2);
+    expect(sizeOf([each, total], 3e7)).toBe(8);
+    expect(sizeOf([each], 5e5)).toBe(16);
+  });
+
   it("is not where it is small, where weights or sums are large, or where it cannot be split", () => {
     expect(sizeFor(160, 1e5, [each, total])).toBe(160);
     expect(sizeFor(250, 4e5, [each])).toBe(250);

@@ -1,14 +1,16 @@
 /** The inverse by KFAC and EK-FAC: layer by layer, in the eigenvectors of two factors. */
 import type { Bases } from "../../curvature/kronecker.js";
 import { build } from "../../ops/registry.js";
-import { present } from "../../present.js";
+import { entryOf, present } from "../../present.js";
 import type { Dataset } from "../../program/dataset.js";
 import type { CurvatureKind } from "../../solvers/curvature.js";
 import { requireDamping } from "../../solvers/kronecker.js";
 import { basisOf, type DecomposedBlock } from "../../solvers/kronecker-parts.js";
 import { type Divisors, productsIn, quotientsIn, squaresIn } from "../../wants/kronecker.js";
+import type { ByParameter } from "../../wants/want.js";
 import type { Checkpoint } from "../checkpoint.js";
-import type { Table } from "../table.js";
+import type { RowProducts } from "../products.js";
+import { Table } from "../table.js";
 import { againstTraining, type QueryVectors, queriesAtOnce } from "./against-training.js";
 import type { Inverse } from "./inverse.js";
 
@@ -24,7 +26,7 @@ export class ByKronecker implements Inverse {
     private readonly damping: number,
   ) {
     this.#parts = new Map(parts.map((part) => [part.block.name, part]));
-    this.#bases = new Map(parts.map((part) => [part.block, basisOf(part, checkpoint.objective.losses)]));
+    this.#bases = basesOf(checkpoint, parts);
   }
 
   /** @param corrected whether eigenvalues are those that the curvature has in that basis: EK-FAC (George et al. 2018) */
@@ -75,4 +77,51 @@ export class ByKronecker implements Inverse {
       return build.floats(damped, [rows?.size ?? 1, columns.size], like);
     };
   }
+}
+
+function basesOf(checkpoint: Checkpoint, parts: readonly DecomposedBlock[]): Bases {
+  return new Map(parts.map((part) => [part.block, basisOf(part, checkpoint.objective.losses)]));
+}
+
+/** Some samples' gradients in the eigenvectors: moved there once, they are scored against one another with any damping. */
+export class InEigenvectors {
+  private constructor(
+    private readonly parts: readonly DecomposedBlock[],
+    /** By the block's name, `[n, rows, columns]`. */
+    private readonly gradients: ByParameter,
+    private readonly products: RowProducts,
+  ) {}
+
+  static async of(
+    checkpoint: Checkpoint,
+    parts: readonly DecomposedBlock[],
+    samples: Dataset,
+    products: RowProducts,
+  ): Promise<InEigenvectors> {
+    const asTheyAre = quotientsIn(basesOf(checkpoint, parts), (_, like) => build.scalar(1, like));
+    const { gradients } = await checkpoint.all({ gradients: asTheyAre }, samples);
+    return new InEigenvectors(parts, gradients, products);
+  }
+
+  /** g_m' (C + d I)^-1 g_n of all pairs, `[n, n]`. */
+  async scores(damping: number): Promise<Table> {
+    const [{ dims: [count = 0] = [] } = {}] = Object.values(this.gradients);
+    const table = new Table(count, count);
+    for (const { block, eigenvalues } of this.parts) {
+      const { data } = entryOf(this.gradients, block.name);
+      const size = eigenvalues.data.length;
+      const found = await this.products.of(data, overDamped(data, eigenvalues.data, damping), size);
+      for (let k = 0; k < found.length; k++) table.data[k] = (table.data[k] ?? 0) + (found[k] ?? 0);
+    }
+    return table;
+  }
+}
+
+/** Rows over the damped eigenvalues. */
+function overDamped(rows: Float32Array, eigenvalues: Float32Array, damping: number): Float32Array {
+  const [found, size] = [new Float32Array(rows.length), eigenvalues.length];
+  const reciprocals = Float64Array.from(eigenvalues, (value) => 1 / (Math.max(0, value) + damping));
+  for (let from = 0; from < rows.length; from += size)
+    for (let k = 0; k < size; k++) found[from + k] = (rows[from + k] ?? 0) * (reciprocals[k] ?? 0);
+  return found;
 }
