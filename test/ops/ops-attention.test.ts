@@ -96,8 +96,10 @@ describeOp(`${microsoft}.GroupQueryAttention`, {
 });
 
 test(`${microsoft}.GroupQueryAttention computes what ONNX Runtime computes of heads that its kernel takes`, async () => {
-  // It has no norms.
-  const cases = groupedCases(16).filter(({ inputs }) => inputs.length <= 14);
+  // It has no norms, and takes several queries behind a cache of one sample only.
+  const cases = groupedCases(16).filter(({ inputs: [query, , , past, ...others] }) => {
+    return others.length <= 10 && (!past || query?.dims[0] === 1 || query?.dims[1] === 1);
+  });
   const many = fc.array(cases, { minLength: 20, maxLength: 20 });
   await fc.assert(
     fc.asyncProperty(many, (tests) => checkRuntime(tests)),
@@ -228,7 +230,7 @@ describe("refuses", () => {
     ],
     ["an unknown form", microsoft, "MultiHeadAttention", [f(2, 3, 4), f(2, 3, 4)], heads],
     ["a bias of another size", microsoft, "MultiHeadAttention", [f(2, 3, 4), f(2, 3, 4), f(2, 3, 4), f(4)], heads],
-    ["a cache", microsoft, "GroupQueryAttention", grouped(f(2, 3, 2), f(2, 1, 5, 2)), shared],
+    ["half a cache", microsoft, "GroupQueryAttention", grouped(f(2, 3, 2), f(2, 1, 5, 2)).with(4, null), shared],
     ["keys of another length", microsoft, "GroupQueryAttention", grouped(f(2, 5, 2), null), shared],
     [
       "a table that is too short",

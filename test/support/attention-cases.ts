@@ -288,8 +288,8 @@ export const blindCases = (op: "Attention" | "MultiHeadAttention"): Cases => {
 };
 
 /**
- * GroupQueryAttention, as its kernel takes it: no sample is padded, and the samples' first positions are the same. (The
- * kernel takes that of the first sample for all.)
+ * GroupQueryAttention, as its kernel takes it: no sample is padded, and where positions are given, the samples' first ones
+ * are the same. (The kernel takes that of the first sample for all.)
  */
 export const groupedCases = (size: number): Cases =>
   fc
@@ -309,21 +309,30 @@ export const groupedCases = (size: number): Cases =>
       scale: pick(undefined, 0.4),
       rotary_interleaved: fc.nat(1),
       outputs: pick(1, 3),
+      past: pick(0, 2, 3),
+      counts: fc.tuple(fc.nat(3), fc.nat(3)),
+      shorter: fc.boolean(),
     })
     .chain((drawn) => {
-      const { batch, length, keyHeads, packed, turned, norm, biased, sink, causal, softcap, scale } = drawn;
+      const { batch, length, keyHeads, packed, turned, norm, sink, causal, softcap, scale, past } = drawn;
+      const biased = drawn.biased && past === 0;
+      // How much of its cache each sample has filled; and whether what they give is no longer than the longest needs.
+      const counts = drawn.counts.slice(0, batch).map((count) => Math.min(count, past));
+      const total = length + (drawn.shorter ? Math.max(...counts) : past);
       const heads = keyHeads * drawn.shared;
       const of = (count: number) => filled([batch, length, count * size], small);
       const vector = (there: boolean, count: number) => when(there, filled([count], small, shared));
       const whole = (dims: number[], data: number[], dtype: "int32" | "int64"): OpInput => ({ dims, data, dtype });
       const ids = Array.from({ length: batch * length }, (_, k) => 2 + (k % length));
       const angles = when(turned !== "not", filled([12, size / 2], small, shared));
-      const constants = [
-        none,
-        none,
-        fc.constant(whole([batch], Array<number>(batch).fill(length - 1), "int32")),
-        fc.constant({ ...whole([], [length], "int32"), shared: true }),
-      ];
+      const cache = when(past > 0, filled([batch, keyHeads, past, size], small));
+      const lengths = whole(
+        [batch],
+        counts.map((count) => count + length - 1),
+        "int32",
+      );
+      const most = past > 0 ? { constant: true } : { shared: true };
+      const constants = [cache, cache, fc.constant(lengths), fc.constant({ ...whole([], [total], "int32"), ...most })];
       return fc
         .tuple(
           of(packed ? heads + 2 * keyHeads : heads),
@@ -358,6 +367,7 @@ export const groupedCases = (size: number): Cases =>
             do_rotary: turned === "not" ? undefined : 1,
             rotary_interleaved: turned === "not" ? undefined : drawn.rotary_interleaved,
           }),
-          outputs: drawn.outputs,
+          // Without the caches that it gives, the kernel does not read those that it is given.
+          outputs: past > 0 ? 3 : drawn.outputs,
         }));
     });

@@ -1,4 +1,4 @@
-/** GroupQueryAttention of ONNX Runtime's own domain, which its tools write for language models: a composite, without a cache of the past. */
+/** GroupQueryAttention of ONNX Runtime's own domain, which its tools write for language models: a composite. */
 
 import { type Dim, fixedSize, sameDim, sameShape, showShape } from "../../graph/dim.js";
 import { inputOf } from "../../graph/operands.js";
@@ -30,12 +30,16 @@ import {
 } from "../subgraphs/attend.js";
 import { contrib } from "../subgraphs/contrib.js";
 
-/** The places of the inputs. What stands between tells how much of a cache is filled. */
+/** The places of the inputs. */
 const at = {
   key: 1,
   value: 2,
   pastKey: 3,
   pastValue: 4,
+  /** One less than the keys of each sample, those of the past among them. */
+  lengths: 5,
+  /** The most keys of a sample. */
+  total: 6,
   cosines: 7,
   sines: 8,
   positions: 9,
@@ -51,7 +55,10 @@ const at = {
 interface GroupedQuerySizes {
   readonly batch: Dim;
   readonly queries: number;
+  /** Of this call, without those of the past. */
   readonly keys: number;
+  /** Keys that the cache has room for. How many of them a sample has filled is in `lengths`. */
+  readonly past: number;
   readonly heads: number;
   readonly keyHeads: number;
   /** Of one head. */
@@ -79,7 +86,23 @@ function readSizes(call: Call | Node): GroupedQuerySizes {
       call,
       `has queries ${showShape(query.shape)} and keys ${showShape(given)}, which do not fit each other`,
     );
-  return { batch, queries: length, keys, heads, keyHeads, size, packed: !key };
+  const past = pastLength(call, batch, keyHeads, size);
+  return { batch, queries: length, keys, past, heads, keyHeads, size, packed: !key };
+}
+
+function pastLength(call: Call | Node, batch: Dim, keyHeads: number, size: number): number {
+  const caches = [call.inputs[at.pastKey], call.inputs[at.pastValue]];
+  if (caches.every((cache) => !cache)) return 0;
+  const length = caches[0]?.shape[2];
+  if (
+    typeof length !== "number" ||
+    !caches.every((cache) => cache && sameShape(cache.shape, [batch, keyHeads, length, size]))
+  )
+    throw shapeMismatch(
+      part(call, "the keys and values of past steps"),
+      `are not both of shape ${showShape([batch, keyHeads])} and a fixed length of ${size} numbers each`,
+    );
+  return length;
 }
 
 const isCausal = (call: Call | Node) => intAttribute(call, "causal", 1) !== 0;
@@ -87,26 +110,29 @@ const isCausal = (call: Call | Node) => intAttribute(call, "causal", 1) !== 0;
 /** How far back a query sees, its own key counted; -1: all the way. */
 const windowOf = (call: Call | Node) => intAttribute(call, "local_window_size", -1);
 
-/** Refuses what a decoder hands on from step to step, and integers in its cache. */
-function refuseCaches(call: Call): void {
-  const filled = [at.pastKey, at.pastValue].some((index) => {
-    const past = call.inputs[index];
-    return past && past.shape[2] !== 0;
-  });
-  if (filled) {
-    throw unsupported(
-      call,
-      "reads keys and values of past steps",
-      "give its caches the length 0 (dimensions: { NAME: 0 }, or --dim NAME=0, with the name that the file has for their axis 2), or export the model without a cache",
-    );
-  }
+function refuseUnknown(call: Call, { past, batch }: GroupedQuerySizes): void {
   if (call.inputs[at.keyScale] || call.inputs[at.valueScale])
     throw unsupported(call, "holds keys and values as integers", "export the model with a cache of floats");
   if (call.inputs[at.queryLengths])
     throw unsupported(call, "takes lengths of its queries", "export the model without query_seqlens");
+  if (past === 0) return;
+  if (call.inputs[at.bias])
+    throw unsupported(
+      call,
+      "adds a bias to scores of keys of past steps",
+      "export the model without a cache, or give its caches the length 0 (dimensions: { NAME: 0 }, or --dim NAME=0, with the name that the file has for their axis 2)",
+    );
+  const lengths = requireInput(call, at.lengths);
+  if (
+    !sameShape(
+      lengths.shape.filter((dim) => dim !== 1),
+      [batch].filter((dim) => dim !== 1),
+    )
+  )
+    throw shapeMismatch(part(call, `the lengths ${showShape(lengths.shape)}`), "are not one for each sample");
 }
 
-function checkBeside(call: Call, { batch, queries, keys, heads, size }: GroupedQuerySizes): void {
+function checkBeside(call: Call, { batch, queries, keys, past, heads, size }: GroupedQuerySizes): void {
   const bias = call.inputs[at.bias];
   const full = [batch, heads, queries, keys];
   if (bias && !sameShape(broadcastShape({ ...call, outputs: 1 }, [full, bias.shape]), full))
@@ -123,7 +149,7 @@ function checkBeside(call: Call, { batch, queries, keys, heads, size }: GroupedQ
   const positions = call.inputs[at.positions];
   if (positions && !(sameDim(nth(positions.shape, 0), batch) && sameShape(positions.shape.slice(1), [queries])))
     throw shapeMismatch(part(call, `the positions ${showShape(positions.shape)}`), "are not one for each query");
-  if (isTurned(call)) checkAngles(call, Math.max(queries, keys));
+  if (isTurned(call)) checkAngles(call, past + Math.max(queries, keys));
 }
 
 const isTurned = (call: Call | Node) => intAttribute(call, "do_rotary", 0) !== 0;
@@ -146,13 +172,19 @@ function checkAngles(call: Call, length: number): void {
 
 function infer(call: Call): ValueType[] {
   const sizes = readSizes(call);
-  refuseCaches(call);
+  refuseUnknown(call, sizes);
   checkBeside(call, sizes);
   if (call.outputs > 3) throw unsupported(call, "gives its scores as an output", "remove that output from the model");
-  const { batch, queries, keys, heads, keyHeads, size } = sizes;
-  const cache = [batch, keyHeads, keys, size];
+  const { batch, queries, heads, keyHeads, size } = sizes;
+  const cache = [batch, keyHeads, cacheLength(call, sizes), size];
   const { dtype } = requireInput(call, 0);
   return [[batch, queries, heads * size], cache, cache].slice(0, call.outputs).map((shape) => ({ dtype, shape }));
+}
+
+/** Of the caches that it gives: those that it was given have room for all keys, or are made longer. */
+function cacheLength(call: Call | Node, { keys, past }: GroupedQuerySizes): number {
+  const total = call.inputs[at.total]?.known?.[0];
+  return past === 0 ? keys : Math.max(past, typeof total === "number" ? total : past + keys);
 }
 
 // What it consists of
@@ -182,8 +214,15 @@ function normalised(node: Node, x: Value, which: "query" | "key", build: Build):
   return build.op("SimplifiedLayerNormalization", [x, weight], { axis: -1, epsilon });
 }
 
+/** How many keys of the past each sample has, `[B, 1]`. */
+function filled(node: Node, { batch, queries }: GroupedQuerySizes, build: Build): Value {
+  const lengths = build.cast(build.reshape(inputOf(node, at.lengths), [batch, 1]), "int64");
+  // A first prompt that is padded has fewer keys than queries, and no past.
+  return build.op("Max", [build.sub(lengths, build.ints([queries - 1], [])), build.ints([0], [])]);
+}
+
 /** Turned by the angles of its positions. Those of a sample follow on its first one, as in the kernel. */
-function turned(node: Node, x: Value, build: Build): Value {
+function turned(node: Node, x: Value, sizes: GroupedQuerySizes, build: Build): Value {
   if (!isTurned(node)) return x;
   const [cosines, sines] = [inputOf(node, at.cosines), inputOf(node, at.sines)];
   const length = fixedSize(x.shape, 2);
@@ -193,16 +232,16 @@ function turned(node: Node, x: Value, build: Build): Value {
     rotary_embedding_dim: 2 * half,
   };
   const positions = node.inputs[at.positions];
-  if (!positions) {
+  if (!positions && sizes.past === 0) {
     const angles = [cosines, sines].map((table) => build.reshape(build.slice(table, 0, 0, length), [1, length, half]));
     return build.op("RotaryEmbedding", [x, ...angles], attributes);
   }
-  const first = build.cast(build.slice(positions, 1, 0, 1), "int64");
+  const first = positions ? build.cast(build.slice(positions, 1, 0, 1), "int64") : filled(node, sizes, build);
   const own = build.add(first, counted(build, length, false));
   return build.op("RotaryEmbedding", [x, cosines, sines, own], attributes);
 }
 
-/** Which keys a query sees; null where it sees all. */
+/** Which keys of this call a query sees; null where it sees all. */
 function visible(node: Node, { queries, keys }: GroupedQuerySizes, build: Build): Value | null {
   const [row, column] = [counted(build, keys, false), counted(build, queries, true)];
   const window = windowOf(node);
@@ -210,6 +249,29 @@ function visible(node: Node, { queries, keys }: GroupedQuerySizes, build: Build)
     ...(isCausal(node) ? [build.lessOrEqual(row, column)] : []),
     ...(window >= 0 ? [build.greater(row, build.sub(column, build.ints([window], [])))] : []),
   ]);
+}
+
+/** Which keys of the past a query sees, `[B, 1, S or 1, past]`: those that its sample has, within the window. */
+function visiblePast(node: Node, sizes: GroupedQuerySizes, build: Build): Value {
+  const { batch, queries, past } = sizes;
+  const count = build.reshape(filled(node, sizes, build), [batch, 1, 1, 1]);
+  const row = counted(build, past, false);
+  const window = windowOf(node);
+  const there = build.less(row, count);
+  if (window < 0) return there;
+  const from = build.sub(build.add(count, counted(build, queries, true)), build.ints([window], []));
+  return build.and(there, build.greater(row, from));
+}
+
+/** The scores that count, and minus infinity for the others. The past comes before the keys of this call. */
+function maskedScores(node: Node, scores: Value, sizes: GroupedQuerySizes, build: Build): Value {
+  const { past, keys } = sizes;
+  const lowest = build.scalar(Number.NEGATIVE_INFINITY, scores);
+  const masked = (part: Value, seen: Value | null) => (seen ? build.where(seen, part, lowest) : part);
+  const seen = visible(node, sizes, build);
+  if (past === 0) return masked(scores, seen);
+  const [before, now] = [build.slice(scores, 3, 0, past), build.slice(scores, 3, past, past + keys)];
+  return build.concat([masked(before, visiblePast(node, sizes, build)), masked(now, seen)], 3);
 }
 
 /** One more score for each query of a head, of a key whose value is 0; null where there is none. */
@@ -226,12 +288,33 @@ function weightsOf(node: Node, [q, k]: readonly [Value, Value], sizes: GroupedQu
   const cap = floatAttribute(node, "softcap", 0);
   const capped = cap > 0 ? build.scale(build.tanh(build.scale(raw, 1 / cap)), cap) : raw;
   const bias = node.inputs[at.bias];
-  const biased = bias ? build.add(capped, bias) : capped;
-  const seen = visible(node, sizes, build);
-  const scores = seen ? build.where(seen, biased, build.scalar(Number.NEGATIVE_INFINITY, biased)) : biased;
+  const scores = maskedScores(node, bias ? build.add(capped, bias) : capped, sizes, build);
   const sink = sinkOf(node, scores, sizes, build);
   const softmax = (x: Value) => build.op("Softmax", [x], { axis: 3 });
-  return sink ? build.slice(softmax(build.concat([scores, sink], 3)), 3, 0, sizes.keys) : softmax(scores);
+  return sink ? build.slice(softmax(build.concat([scores, sink], 3)), 3, 0, sizes.past + sizes.keys) : softmax(scores);
+}
+
+/** What the cache holds afterwards: each sample's keys one after the other, and zeros behind. */
+function cacheAfter(node: Node, joined: Value, sizes: GroupedQuerySizes, build: Build): Value {
+  const { batch, past, keys } = sizes;
+  if (past === 0) return build.op("Identity", [joined]);
+  const length = cacheLength(node, sizes);
+  const count = filled(node, sizes, build);
+  const place = counted(build, length, false);
+  const later = build.add(place, build.sub(build.ints([past], []), count));
+  const from = build.where(build.less(place, count), build.expand(place, later.shape), later);
+  const within = build.op("Min", [from, build.ints([past + keys - 1], [])]);
+  const shape = joined.shape.with(2, length);
+  const along = [batch, 1, length, 1];
+  const moved = build.op("GatherElements", [joined, build.expand(build.reshape(within, along), shape)], { axis: 2 });
+  const there = build.less(place, build.add(count, build.ints([keys], [])));
+  return build.mask(build.reshape(there, along), moved);
+}
+
+/** Behind what the cache has room for, filled or not. */
+function joined(node: Node, index: number, own: Value, build: Build): Value {
+  const past = node.inputs[index];
+  return past && past.shape[2] !== 0 ? build.concat([past, own], 2) : own;
 }
 
 const table = said("a table of angles");
@@ -243,13 +326,14 @@ const definition: OpDefinition = contrib({
   infer,
   decompose: (node, build) => {
     const sizes = readSizes(node);
-    const [q, k, value] = headsOf(node, sizes, build);
-    const query = turned(node, normalised(node, q, "query", build), build);
-    const key = turned(node, normalised(node, k, "key", build), build);
+    const [q, k, v] = headsOf(node, sizes, build);
+    const query = turned(node, normalised(node, q, "query", build), sizes, build);
+    const own = turned(node, normalised(node, k, "key", build), sizes, build);
+    const [key, value] = [joined(node, at.pastKey, own, build), joined(node, at.pastValue, v, build)];
     const y = mergeHeads(build, perHead(build, weightsOf(node, [query, key], sizes, build), value));
-    return [y, ...[key, value].map((own) => build.op("Identity", [own]))].slice(0, node.outputs.length);
+    return [y, ...[key, value].map((all) => cacheAfter(node, all, sizes, build))].slice(0, node.outputs.length);
   },
 });
 
-// The kernel asks for caches and lengths, which say nothing here.
+// The kernel asks for caches and lengths where they say nothing too.
 export const groupQueryAttention: OpDefinition = lowered(definition);
