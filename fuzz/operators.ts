@@ -7,7 +7,8 @@ import {
   type NodeProtoSchema,
   type TensorProtoSchema,
 } from "onnx-buf";
-import { formOf, type Input } from "../src/onnx/read/check-node.js";
+import { formOf } from "../src/onnx/read/check-node.js";
+import type { Input } from "../src/onnx/read/form.js";
 import { type Draw, hostileDims, hostileFloat, hostileInt } from "./draw.js";
 
 type Node = MessageInitShape<typeof NodeProtoSchema>;

@@ -66,15 +66,18 @@ const core = [
 ];
 /** What `pergrad` exports as one object: each is a module of its own, which a page that does not use it does without. */
 const objects = { attribution: "attribution/index", nn: "nn/index", privacy: "privacy/index" };
+/** Functions that are modules of their own, for what they bring along. */
+const alone = { einsum: "trace/einsum" };
 
-/** What `pergrad` exports, by the module that it comes from: `core`, or `others`, which pages may do without. */
+/** What `pergrad` exports, by the module that it comes from: `core`, one of `alone`, or `others`, which pages may do without. */
 const exported = [
   ...readFileSync(join(source, "index.ts"), "utf8").matchAll(/^export \{([^}]*)\} from "\.\/(.+)\.js";$/gm),
 ].map(([statement, names, path]) => ({
   statement,
   names: names.split(",").flatMap((name) => (/^\s*(type\s|$)/.test(name) ? [] : [name.trim()])),
-  module: core.includes(path) ? "core" : "others",
+  module: core.includes(path) ? "core" : (Object.keys(alone).find((name) => alone[name] === path) ?? "others"),
 }));
+const modules = ["core", ...Object.keys(alone), "others"];
 
 /**
  * What a page loads when it is needed, by the names that these parts get: `work` with the first model that is read or
@@ -86,12 +89,20 @@ const later = {
   "saved-program": ["program/saved-program"],
   expressions: ["program/compiled"],
   modules: ["nn/model"],
+  "other-files": ["onnx/read/external-given"],
+  "older-opsets": ["onnx/read/upgrades/older"],
+  datasets: ["program/dataset", "program/stream"],
   "seldom-read": ["onnx/read/seldom-needed"],
   "seldom-run": ["target/onnxruntime/workarounds/seldom-needed"],
   "rare-language": ["ops/rare-language"],
+  "rare-fused": ["ops/microsoft/linear"],
   "rare-layers": ["ops/rare-layers"],
   "rare-loops": ["ops/rare-loops"],
   "rare-others": ["ops/rare-others"],
+  "rare-activations": ["ops/rare-activations"],
+  "rare-einsum": ["ops/rules/einsum"],
+  "rare-nodes": ["onnx/read/rare-nodes-needed"],
+  convolution: ["ops/rules/convolution", "gradients/convolution", "target/onnxruntime/workarounds/convolutions"],
   pooling: ["ops/rules/pooling"],
   "pool-workarounds": ["target/onnxruntime/workarounds/pool-workarounds"],
   threads: [
@@ -105,10 +116,7 @@ const later = {
 
 /** The parts that a page imports, and those that it loads later; each is what its modules export, put together. */
 const parts = Object.fromEntries([
-  ...["core", "others"].map((name) => [
-    name,
-    exported.flatMap(({ module, statement }) => (module === name ? [statement] : [])),
-  ]),
+  ...modules.map((name) => [name, exported.flatMap(({ module, statement }) => (module === name ? [statement] : []))]),
   ...[...Object.entries(objects).map(([name, path]) => [name, [path]]), ...Object.entries(later)].map(
     ([name, paths]) => [name, paths.map((path) => `export * from "./${path}.js";`)],
   ),
@@ -162,7 +170,7 @@ const laterInParts = {
  * a page loads at once, used or not.
  */
 const entry = [
-  ...["core", "others"].map((path) => {
+  ...modules.map((path) => {
     const names = exported.flatMap(({ module, names: own }) => (module === path ? own : []));
     return `export { ${names.join(", ")} } from "./${path}.js";`;
   }),
@@ -225,9 +233,7 @@ export async function bundle(folder) {
       platform: "browser",
       external: ["onnxruntime-web/*"],
       minify: true,
-      entryPoints: Object.fromEntries(
-        ["core", "others", ...Object.keys(objects)].map((name) => [name, `part:${name}`]),
-      ),
+      entryPoints: Object.fromEntries([...modules, ...Object.keys(objects)].map((name) => [name, `part:${name}`])),
       outdir: join(folder, out),
       plugins: [inParts, counterparts(places), withoutOldEngines, laterInParts],
     });

@@ -33,9 +33,9 @@ export { type ReplaceBatchNormOptions, replaceBatchNorm } from "./privacy/batch-
 export * as privacy from "./privacy/index.js";
 export { type PrivacyFinding, validate } from "./privacy/validate.js";
 export type { Compiled } from "./program/compiled.js";
-export type { Batch, Dataset } from "./program/dataset.js";
 export type { ExpressionOptions, NotFiniteResult, NotFiniteResults } from "./program/expression-results.js";
 export { compile } from "./program/expressions.js";
+export type { Batch, Dataset } from "./program/given-data.js";
 export { type LoadModelOptions, loadModel } from "./program/load-model.js";
 export type { MemoryOptions } from "./program/microbatches.js";
 export type { NotFinite, NotFiniteOptions, NotFiniteSample } from "./program/not-finite.js";
@@ -79,7 +79,8 @@ export type { Data } from "./tensor/data.js";
 export { toFloat32 } from "./tensor/float16.js";
 export type { ScaledTensor } from "./tensor/scaled.js";
 export { type DType, type Tensor, tensor } from "./tensor/tensor.js";
-export { concat, constant, einsum, expand, input, parameter, stack, Traced, where } from "./trace/index.js";
+export { einsum } from "./trace/einsum.js";
+export { concat, constant, expand, input, parameter, stack, Traced, where } from "./trace/index.js";
 export { type TracedModel, traced } from "./trace/model.js";
 export {
   type AdamOptions,

@@ -10,7 +10,7 @@ import type { Node, Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
 import { interaction } from "../ops/checks.js";
 import { build, definitionOf } from "../ops/registry.js";
-import { sortsAll, sortsSamples } from "../ops/rules/ordering.js";
+import { sortsAll, sortsSamples } from "../ops/rules/sorted-samples.js";
 import { nth } from "../present.js";
 
 /** The sample axis of every value asked for; null where the value is the same for all samples. */

@@ -7,7 +7,7 @@
  */
 import { PergradError } from "../errors.js";
 import { nth } from "../present.js";
-import type { Batch, Dataset } from "../program/dataset.js";
+import type { Batch, Dataset } from "../program/given-data.js";
 import { option, sentence } from "../sentence.js";
 import { BlockedCholesky, type CholeskyOptions } from "../solvers/blocked-cholesky.js";
 import { dot } from "../solvers/vectors.js";

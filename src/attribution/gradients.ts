@@ -2,7 +2,7 @@
 import { checkOptions, invalidArgument, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { nth } from "../present.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import { dot, norm } from "../solvers/vectors.js";
 import type { ByParameter } from "../wants/want.js";
 import type { Checkpoint } from "./checkpoint.js";

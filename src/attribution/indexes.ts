@@ -1,5 +1,5 @@
 /** Indexes on disk: where callers enter. What reads and writes files is loaded when it is first used. */
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import type { Checkpoints } from "./scores.js";
 import type { AttributionIndex, IndexOptions, OpenIndexOptions } from "./store/stored-index.js";
 

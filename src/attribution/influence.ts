@@ -2,7 +2,7 @@
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { meant } from "../meant.js";
 import { nth } from "../present.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import type { CurvatureKind } from "../solvers/curvature.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { layersDamping, wholeDamping } from "./damping.js";

@@ -6,7 +6,7 @@
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { nth } from "../present.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type Fit, fitted, type Retrained, removedIn } from "./retrained.js";
 import { asCheckpoints, asMethod, type Checkpoints, type ScoreOptions, scoreOptions } from "./scores.js";

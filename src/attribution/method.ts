@@ -1,5 +1,5 @@
 /** What a method of attribution is. */
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import type { Checkpoint } from "./checkpoint.js";
 import type { Table } from "./table.js";
 

@@ -7,7 +7,7 @@ import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { PergradError } from "../errors.js";
 import { isBatch } from "../graph/dim.js";
 import type { Loss } from "../nn/loss.js";
-import type { Batch, Dataset } from "../program/dataset.js";
+import type { Batch, Dataset } from "../program/given-data.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { outputGradient, outputHessian } from "../wants/curvature.js";
 import type { Checkpoint } from "./checkpoint.js";

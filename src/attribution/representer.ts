@@ -5,7 +5,7 @@
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Loss } from "../nn/loss.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import type { Traced } from "../trace/index.js";
 import { outputGradient } from "../wants/curvature.js";
 import { want } from "../wants/want.js";

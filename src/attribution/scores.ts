@@ -4,7 +4,7 @@ import type { Model } from "../graph/model.js";
 import { meant } from "../meant.js";
 import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Checkpoint, type SampleOptions, sampleOptions } from "./checkpoint.js";
 import { gradCos, gradDot, tracIn } from "./gradients.js";

@@ -4,7 +4,7 @@
  */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import { Cholesky } from "../solvers/cholesky.js";
 import { dot } from "../solvers/vectors.js";
 import type { Tensor } from "../tensor/tensor.js";

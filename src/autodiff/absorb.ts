@@ -19,8 +19,6 @@ import { isValue } from "../ops/cotangent.js";
 import { alwaysFinite, unbounded } from "../ops/range.js";
 import { definitionOf } from "../ops/registry.js";
 import { keptShape } from "../ops/rules/reductions.js";
-import { dataCotangent } from "../ops/subgraphs/convolution-data.js";
-import { windowAttributes } from "../ops/subgraphs/window.js";
 
 /** The cotangents of a node's inputs, as its rule states them, with guards where they are needed. */
 export function absorbZeros(
@@ -144,32 +142,26 @@ class Guard {
   }
 
   #convolution(convolution: Convolution): Convolution {
-    const { data, cotangent } = convolution;
-    const [open, other] = [this.#isOpen(data), this.#isOpen(cotangent)];
+    const [open, other] = [this.#isOpen(convolution.data), this.#isOpen(convolution.cotangent)];
     if (open === other) return convolution;
     return open
-      ? { ...convolution, data: this.#image(data, cotangent, convolution, true) }
-      : { ...convolution, cotangent: this.#image(cotangent, data, convolution, false) };
+      ? { ...convolution, data: this.#image(convolution, "data") }
+      : { ...convolution, cotangent: this.#image(convolution, "cotangent") };
   }
 
-  /**
-   * An image, 0 where all that the kernel joins it with is: the sums over the channels of each group go the way that
-   * the kernel goes, with a kernel of ones.
-   */
-  #image(image: Value, other: Value, { groups, window }: Convolution, underKernel: boolean): Value {
+  /** An image, 0 where all that the kernel joins it with is. */
+  #image(convolution: Convolution, of: "data" | "cotangent"): Value {
     const { build } = this;
+    const { groups, data, cotangent, rules } = convolution;
+    const [image, other] = of === "data" ? [data, cotangent] : [cotangent, data];
     const grouped = (value: Value): Shape => {
       const [samples, channels, ...spatial] = value.shape;
       return [samples ?? 1, groups, (channels as number) / groups, ...spatial];
     };
+    // Sums over the channels of each group.
     const sizes = this.#sizes(build.reshape(other, grouped(other)), [2]);
-    const weight = build.filled(1, [groups, 1, ...window.kernel], other.dtype);
-    const spatial = image.shape.slice(2) as number[];
-    const reached = underKernel
-      ? dataCotangent(build, sizes, { weight, window, groups, spatial })
-      : build.op("Conv", [sizes, weight], { ...windowAttributes(window), group: groups });
     const [samples, , , ...places] = grouped(image);
-    const test = build.reshape(reached, [samples ?? 1, groups, 1, ...places]);
+    const test = build.reshape(rules.joined(build, convolution, sizes, of), [samples ?? 1, groups, 1, ...places]);
     return build.reshape(this.#masked(test, build.reshape(image, grouped(image))), image.shape);
   }
 }

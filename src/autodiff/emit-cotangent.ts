@@ -1,4 +1,3 @@
-import { convolutionGradient } from "../gradients/convolution.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { type Cotangent, isValue } from "../ops/cotangent.js";
@@ -14,7 +13,7 @@ export function emitCotangent(build: Build, cotangent: Cotangent): Value {
     case "contraction":
       return build.reshape(contract(build, cotangent.left, cotangent.right, cotangent.subscripts), cotangent.shape);
     case "convolution":
-      return convolutionGradient(build, cotangent);
+      return cotangent.rules.gradient(build, cotangent);
     case "rows":
       return scatterRows(build, cotangent.indices, cotangent.cotangent, cotangent.axis, cotangent.shape);
   }

@@ -2,7 +2,7 @@
 
 import type { SampleAxes } from "../analysis/sample-axes.js";
 import { PergradError } from "../errors.js";
-import { convolutionFactor } from "../gradients/convolution.js";
+import { convolutionFactor } from "../gradients/convolutions.js";
 import { Dense } from "../gradients/dense.js";
 import type { Factored } from "../gradients/factored.js";
 import { Outer } from "../gradients/outer.js";

@@ -3,6 +3,7 @@
 import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
 import type { Observer } from "../inspect/observe.js";
+import { withMissing } from "../missing.js";
 import { nth, present } from "../present.js";
 import { Program } from "../program/program.js";
 import type { Data } from "../tensor/data.js";
@@ -25,7 +26,7 @@ export async function checked(
   given: CheckOptions,
 ): Promise<CheckResult> {
   const { observe, secondDerivatives = true, ...options } = given;
-  const objective = objectiveOf(model, options);
+  const objective = await withMissing(() => objectiveOf(model, options));
   const parts = referenceParts(objective, data, secondDerivatives);
   const { threads, signal } = options;
   signal?.throwIfAborted();

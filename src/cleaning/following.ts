@@ -1,7 +1,7 @@
 /** Measures that follow a sample through the checkpoints of a training. */
 import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import { type Running, runningOf } from "../program/options.js";
 import { Program } from "../program/program.js";
 import type { Tensor } from "../tensor/tensor.js";

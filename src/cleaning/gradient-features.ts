@@ -2,7 +2,7 @@
 import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
 import { bindShape } from "../graph/dim.js";
 import type { Loss } from "../nn/loss.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import { type Running, runningOf } from "../program/options.js";
 import { Program } from "../program/program.js";
 import { random } from "../tensor/random.js";

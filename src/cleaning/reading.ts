@@ -1,7 +1,8 @@
 /** What is taken from a data set besides what programs are fed. */
 import type { Objective } from "../compile/objective.js";
-import { type Batch, type Dataset, isBatch, piecesOf } from "../program/dataset.js";
+import { piecesOf } from "../program/dataset.js";
 import { type Prepared, prepare } from "../program/feeds.js";
+import { type Batch, type Dataset, isBatch } from "../program/given-data.js";
 import { joinSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { SameInputs } from "./same-inputs.js";

@@ -2,7 +2,8 @@
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { compiled } from "../program/compiled.js";
 import { elementsIn } from "../tensor/tensor.js";
-import { einsum, input } from "../trace/functions.js";
+import { einsum } from "../trace/einsum.js";
+import { input } from "../trace/functions.js";
 import type { ProjectedGradients } from "./gradient-features.js";
 
 /** Rows that go through the runtime at once. */

@@ -3,7 +3,7 @@ import { invalidArgument } from "../arguments.js";
 import type { Objective } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
 import { withParameters } from "../graph/with-parameters.js";
-import { type Batch, type Dataset, isBatch } from "../program/dataset.js";
+import { type Batch, type Dataset, isBatch } from "../program/given-data.js";
 import { runningOf } from "../program/options.js";
 import { trainingData } from "../train/setup.js";
 import { largest } from "./by-class.js";

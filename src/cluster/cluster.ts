@@ -1,7 +1,7 @@
 /** Runs programs on many machines, by an engine that already runs there. In Node only. */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import type { Checkpoints } from "../attribution/scores.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import { objectiveOptions } from "../program/options.js";
 import type { Attributed, AttributeOptions } from "./attribution/types.js";
 import { addressOf, type RayAddress } from "./ray/address.js";

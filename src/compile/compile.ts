@@ -3,6 +3,7 @@
  * that each of them reaches.
  */
 import type { Stages } from "../inspect/observe.js";
+import { withMissing } from "../missing.js";
 import { withoutUnread } from "../optimise/unread.js";
 import type { Plan } from "../plan/planner.js";
 import { leadingOf, nth } from "../present.js";
@@ -43,17 +44,20 @@ export async function scheduled(
   target: Target,
   stages: Stages,
 ): Promise<{ readonly graph: ProgramGraph; readonly executable: Executable }> {
-  const wanted = wantedResults(objective, plan, settings.want, others, settings.allowNotFinite);
+  const { want, allowNotFinite, manySamples } = settings;
+  const wanted = await withMissing(() => wantedResults(objective, plan, want, others, allowNotFinite));
   const simplified = optimised(objective, wanted, stages);
   await stages.pause();
-  const graph = programGraph(objective, settings.want, simplified, stages, settings.manySamples);
+  const graph = programGraph(objective, want, simplified, stages, manySamples);
   await stages.pause();
   const schedule = {
     elsewhere: isElsewhere(settings),
     weights: weightsOf(objective.model),
-    notFiniteInputs: settings.allowNotFinite,
+    notFiniteInputs: allowNotFinite,
     onRewrite: stages.onRewrite,
   };
+  // What was loaded on the way may have faults that are worked around.
+  await target.ready();
   const executable = target.schedule({ inputs: inputsOf(graph), outputs: graph.outputs }, schedule);
   stages.reached("scheduled", () => executable.program.outputs);
   await stages.pause();
@@ -101,7 +105,8 @@ export function compiled(
 ): Promise<CompiledProgram> {
   const own = objectiveFor(objective, settings.want);
   return withinBudget(async (lowMemory) => {
-    const plan = planFor(own, settings.want, { ...settings, prices: target.prices }, lowMemory);
+    const planning = { ...settings, prices: target.prices };
+    const plan = await withMissing(() => planFor(own, settings.want, planning, lowMemory));
     stages.reached("gradient", () => factorsOf(own, plan));
     await stages.pause();
     return { objective: own, plan, ...(await scheduled({ objective: own, plan, others }, settings, target, stages)) };

@@ -1,5 +1,5 @@
 /** Programs for which memory is short: planned again by methods that hold less at a time and take longer. */
-import { blockedUnfold } from "../gradients/convolution.js";
+import { blockedUnfold } from "../gradients/factored.js";
 import type { LowMemoryStrategy } from "../plan/strategy.js";
 import type { Executable } from "../target/target.js";
 

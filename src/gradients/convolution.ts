@@ -6,11 +6,12 @@ import { type Build, elementFactor } from "../ops/build.js";
 import type { UnfoldMethod } from "../ops/build-strategy.js";
 import type { Convolution } from "../ops/cotangent.js";
 import type { Along, ViewStep } from "../ops/definition.js";
-import { foldWeight, unfold, unfoldMethod } from "../ops/subgraphs/unfold.js";
+import { positionsLast } from "../ops/subgraphs/convolution-weight.js";
+import { unfold, unfoldMethod } from "../ops/subgraphs/unfold.js";
 import { leadingOf, present } from "../present.js";
 import { type Block, blocksOf, costOfBlocks, cutOf, otherCut, unfoldedSize, within } from "./convolution-blocks.js";
 import { addCosts, type Cost, costOfSquare } from "./cost.js";
-import { type NormMethod, type SumMethod, sizeOfGradient, sumOfSquares } from "./factored.js";
+import { blockedUnfold, type NormMethod, type SumMethod, sizeOfGradient, sumOfSquares } from "./factored.js";
 import { Outer } from "./outer.js";
 import { View } from "./view.js";
 
@@ -38,9 +39,6 @@ interface PositionBlocks {
   /** Whether gradients are materialised by blocks, too. */
   readonly materialise: boolean;
 }
-
-/** The name of the methods that unfold the data a block of positions at a time. */
-export const blockedUnfold = "blocked unfold";
 
 /** Uses of one kernel that together have more blocks than this are not computed by blocks. */
 const mostParts = 64;
@@ -211,13 +209,6 @@ function scaledSamples(build: Build, value: Value, weights: Value, at: SampleAxi
   return build.reshape(build.mul(split, factors), value.shape);
 }
 
-/** The cotangent `[n, G*O, ...positions]` as `[n, G, T, O]`. */
-function positionsLast(build: Build, { cotangent, groups }: Convolution): Value {
-  const [batch, channels, ...spatial] = leadingOf(cotangent.shape, 2);
-  const positions = spatial.reduce<number>((size, dim) => size * factorOf(dim), 1);
-  return build.transposeLast(build.reshape(cotangent, [batch, groups, factorOf(channels) / groups, positions]));
-}
-
 interface Factors {
   readonly rows: Value;
   readonly columns: Value;
@@ -280,12 +271,4 @@ export function convolutionFactor(build: Build, convolution: Convolution, at: Sa
   const method = unfoldMethod(data.shape, window, groups, build);
   const { rows, columns, view } = factors(build, convolution, at, method);
   return new ConvolutionGradient(rows, columns, view, method, partsOf(build, convolution, at, method));
-}
-
-/** The kernel's gradient, summed over everything on the first axis. */
-export function convolutionGradient(build: Build, convolution: Convolution): Value {
-  const { data, window, groups, shape } = convolution;
-  const { byPosition, order } = unfold(build, data, window, groups);
-  const product = build.matmul(build.transposeLast(positionsLast(build, convolution)), byPosition);
-  return build.reshape(foldWeight(build, build.sum(product, [0]), order, window.kernel), shape);
 }

@@ -25,6 +25,9 @@ export interface Method<Given extends readonly unknown[] = []> extends Cost {
   emit(build: Build, ...given: Given): Value;
 }
 
+/** The name of the methods that unfold a convolution's data a block of positions at a time. */
+export const blockedUnfold = "blocked unfold";
+
 /** A method for the squared norms, `[N]`. */
 export type NormMethod = Method;
 /** A method for the sum over samples of weights[n] times gradient n, `[...shape]`: weights `[N]`, `[]` for one that all share, null for ones. */

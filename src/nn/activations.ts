@@ -1,6 +1,9 @@
 /** Activations, and layers that only change the shape. */
 import { elementsOf, type Shape } from "../graph/dim.js";
 import type { Attributes } from "../graph/value.js";
+import { addOperators } from "../ops/registry.js";
+import { moreActivations } from "../ops/rules/more-activations.js";
+import { onePlusErf } from "../ops/subgraphs/one-plus-erf.js";
 import { axisOf, invalid, specOf } from "../trace/shape.js";
 import type { Traced } from "../trace/traced.js";
 import type { Module } from "./module.js";
@@ -11,6 +14,14 @@ function plain(name: string, forward: (x: Traced) => Traced): Module {
 
 function operator(name: string, op: string, attributes: Attributes = {}): Module {
   return plain(name, (x) => x.onnx(op, [], attributes));
+}
+
+/** An operator that a page need not have (ops/rare.ts). */
+function operatorOfFew(name: string, op: string, attributes: Attributes = {}): Module {
+  return plain(name, (x) => {
+    addOperators([...moreActivations, onePlusErf]);
+    return x.onnx(op, [], attributes);
+  });
 }
 
 /** x itself. */
@@ -31,9 +42,9 @@ export const selu = (): Module => operator("selu", "Selu");
 /** max(0, min(1, x / 6 + 1 / 2)), as PyTorch's `Hardsigmoid`. */
 export const hardSigmoid = (): Module => operator("hardSigmoid", "HardSigmoid", { alpha: 1 / 6, beta: 0.5 });
 /** x * hardSigmoid(x). */
-export const hardSwish = (): Module => operator("hardSwish", "HardSwish");
+export const hardSwish = (): Module => operatorOfFew("hardSwish", "HardSwish");
 /** x * tanh(softplus(x)). */
-export const mish = (): Module => operator("mish", "Mish");
+export const mish = (): Module => operatorOfFew("mish", "Mish");
 
 /** x, or slope * x where x is negative. */
 export const leakyRelu = (slope = 0.01): Module => operator("leakyRelu", "LeakyRelu", { alpha: slope });
@@ -49,7 +60,7 @@ export interface GeluOptions {
 
 /** x times the normal distribution function of x. */
 export function gelu({ approximate = "none" }: GeluOptions = {}): Module {
-  return operator("gelu", "Gelu", { approximate });
+  return operatorOfFew("gelu", "Gelu", { approximate });
 }
 
 /** x * sigmoid(x). */

@@ -10,6 +10,8 @@
 import { PergradError } from "../errors.js";
 import { isBatch, showShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
+import { addOperators } from "../ops/registry.js";
+import { bitwise } from "../ops/rules/bitwise.js";
 import { type Random, random } from "../tensor/random.js";
 import { constant, where } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
@@ -70,6 +72,7 @@ const sources = new WeakMap<Value, Source>();
 
 /** The seeds, hashed, and the number of the next use of them in their graph. */
 function nextStream(seed: Traced): { readonly key: Traced; readonly stream: number } {
+  addOperators(bitwise);
   const source = sources.get(seed.value) ?? { mixed: mixed(mixed(low32(seed))), streams: 0 };
   sources.set(seed.value, source);
   return { key: source.mixed.within(seed.scope), stream: source.streams++ };

@@ -2,6 +2,9 @@
 
 import { PergradError } from "../errors.js";
 import { showShape } from "../graph/dim.js";
+import { addOperators } from "../ops/registry.js";
+import { convolution as convolutions } from "../ops/rules/convolution.js";
+import { moreActivations } from "../ops/rules/more-activations.js";
 import { nth } from "../present.js";
 import { invalid } from "../trace/shape.js";
 import { requireSameDType, type Traced } from "../trace/traced.js";
@@ -147,6 +150,7 @@ function convolution(spatial: number): ConvLayer {
       },
       forward: (x, parameters) => {
         requireImage(x, inputs, spatial);
+        addOperators(convolutions);
         return weighted(x, "Conv", parameters, attributes);
       },
     };
@@ -195,6 +199,7 @@ function transposedConvolution(spatial: number): ConvTransposeLayer {
       },
       forward: (x, parameters) => {
         requireImage(x, inputs, spatial);
+        addOperators(convolutions);
         return weighted(x, "ConvTranspose", parameters, attributes);
       },
     };
@@ -223,6 +228,7 @@ export function prelu(channels = 1, initial = 0.25): Module {
       if (channels > 1) requireSize(x, 1, channels, "channels");
       const slope = need(parameters, "weight");
       const behind = channels > 1 ? Math.max(x.rank - 2, 0) : 0;
+      addOperators(moreActivations);
       return x.onnx("PRelu", [slope.reshape([channels, ...Array<number>(behind).fill(1)])]);
     },
   };

@@ -16,8 +16,8 @@ import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../tensor/ten
 import type { BuildStrategy } from "./build-strategy.js";
 import type { Call, ShapeRule } from "./call.js";
 import { interaction, intsAttribute } from "./checks.js";
-import type { Reduction } from "./cotangent.js";
 import { type Prices, usualPrices } from "./prices.js";
+import type { Reduction } from "./reduction.js";
 
 /** The shape rules of the operators that are known. */
 export type Lookup = (domain: string, op: string) => { readonly infer: ShapeRule } | undefined;

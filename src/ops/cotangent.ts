@@ -3,6 +3,10 @@
 import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Window } from "../graph/window.js";
+import type { Build } from "./build.js";
+import type { Reduction } from "./reduction.js";
+
+export type { Reduction };
 
 /**
  * The cotangent of one input, as a derivative rule states it: a value of the input's shape, or a
@@ -14,14 +18,6 @@ export type Cotangent = Value | Reduction | Contraction | Convolution | RowsCota
 /** Whether a cotangent is a value, which is emitted already. */
 export function isValue(cotangent: object): cotangent is Value {
   return "source" in cotangent;
-}
-
-/** `value`, summed over `axes` (along which the input was broadcast), then reshaped to the input's `shape`. */
-export interface Reduction {
-  readonly kind: "reduction";
-  readonly value: Value;
-  readonly axes: readonly number[];
-  readonly shape: Shape;
 }
 
 /**
@@ -51,6 +47,19 @@ export interface Convolution {
   readonly window: Window;
   /** `[groups*O, I, ...kernel]`. ConvTranspose's weight fits too: its data is dy, its cotangent x. */
   readonly shape: Shape;
+  readonly rules: ConvolutionRules;
+}
+
+/** What stages need to know of convolutions. It comes with them: a page whose model has none does without. */
+export interface ConvolutionRules {
+  /** The kernel's gradient, summed over everything on the first axis. */
+  gradient(build: Build, convolution: Convolution): Value;
+  /**
+   * Sums of what the kernel joins each element of the data with, or of the cotangent.
+   * @param sizes `[N, groups, ...]`, of the other of the two
+   * @returns `[N, groups, ...]`, with the places of the one
+   */
+  joined(build: Build, convolution: Convolution, sizes: Value, of: "data" | "cotangent"): Value;
 }
 
 /** The cotangent of a gathered table: along `axis`, row indices[p] receives the cotangent at p; rows add up. */

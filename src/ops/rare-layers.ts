@@ -1,6 +1,5 @@
-/** Normalisations, and rare layers, some of them of another domain, for pages (`rare.browser.ts`). */
-import { contribLinear } from "./microsoft/linear.js";
+/** Normalisations, and rare layers, for pages (`rare.browser.ts`). */
 import { normalisation } from "./rules/normalisation.js";
 import { rotary } from "./rules/rotary.js";
 
-export const definitions = [...contribLinear, ...normalisation, ...rotary];
+export const definitions = [...normalisation, ...rotary];

@@ -12,43 +12,61 @@ interface Group {
   readonly load: () => Promise<readonly OpDefinition[]>;
 }
 
+const convolution = async () => (await import("./rules/convolution.js")).convolution;
+const activations = async () => (await import("./rare-activations.js")).definitions;
+
 const groups: readonly Group[] = [
+  { ops: "Conv ConvTranspose", load: convolution },
   {
     ops: "MaxPool MaxUnpool AveragePool LpPool GlobalAveragePool GlobalMaxPool GlobalLpPool",
-    load: async () => (await import("./rules/pooling.js")).pooling,
+    load: together(async () => (await import("./rules/pooling.js")).pooling, convolution),
   },
   {
     ops:
       "LayerNormalization RMSNormalization SimplifiedLayerNormalization InstanceNormalization GroupNormalization " +
-      "BatchNormalization LRN LpNormalization MeanVarianceNormalization Dropout RotaryEmbedding FusedMatMul " +
-      "TransposeMatMul FusedGemm FusedConv",
+      "BatchNormalization LRN LpNormalization MeanVarianceNormalization Dropout RotaryEmbedding",
     load: async () => (await import("./rare-layers.js")).definitions,
   },
   {
+    ops: "FusedMatMul TransposeMatMul FusedGemm FusedConv",
+    load: together(async () => (await import("./microsoft/linear.js")).contribLinear, convolution, activations),
+  },
+  {
     ops: "LSTM GRU RNN CausalConvWithState LinearAttention Scan Loop If SequenceMap",
-    load: async () => (await import("./rare-loops.js")).definitions,
+    load: together(async () => (await import("./rare-loops.js")).definitions, convolution),
   },
   {
     ops:
-      "Attention MultiHeadAttention GroupQueryAttention Gelu FastGelu BiasGelu QuickGelu BiasSplitGelu BiasAdd BiasSoftmax BiasDropout " +
-      "SkipLayerNormalization SkipSimplifiedLayerNormalization GroupNorm SkipGroupNorm EmbedLayerNormalization",
-    load: async () => (await import("./rare-language.js")).definitions,
+      "Attention MultiHeadAttention GroupQueryAttention FastGelu BiasGelu QuickGelu BiasSplitGelu BiasAdd BiasSoftmax " +
+      "BiasDropout SkipLayerNormalization SkipSimplifiedLayerNormalization GroupNorm SkipGroupNorm EmbedLayerNormalization",
+    load: together(async () => (await import("./rare-language.js")).definitions, activations),
   },
+  // Gelu is an operator of both domains.
+  { ops: "Gelu", load: together(async () => (await import("./rare-language.js")).definitions, activations) },
+  { ops: "Erf HardSwish Mish Swish SwiGLU PRelu Shrink OnePlusErf", load: activations },
+  { ops: "Einsum", load: async () => (await import("./rules/einsum.js")).einsum },
   {
     ops:
       "DeformConv DFT STFT GridSample AffineGrid NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss Det EyeLike OneHot " +
       "RandomNormal RandomUniform RandomNormalLike RandomUniformLike Bernoulli Multinomial CenterCropPad Col2Im " +
       "MaxRoiPool RoiAlign ReverseSequence CumProd TensorScatter Compress NonZero Unique NonMaxSuppression HannWindow " +
-      "HammingWindow BlackmanWindow MelWeightMatrix Resize Upsample",
-    load: async () => (await import("./rare-others.js")).definitions,
+      "HammingWindow BlackmanWindow MelWeightMatrix Resize Upsample TopK BitwiseAnd BitwiseOr BitwiseXor BitwiseNot " +
+      "BitShift MatMulInteger",
+    load: together(async () => (await import("./rare-others.js")).definitions, convolution),
   },
 ];
+
+function together(...loads: readonly Group["load"][]): Group["load"] {
+  return async () => (await Promise.all(loads.map((load) => load()))).flat();
+}
 
 const names = new Set(groups.flatMap(({ ops }) => ops.split(" ")));
 
 export const rare = {};
 
 export const rareAtMicrosoft = {};
+
+export const rareInternal: readonly OpDefinition[] = [];
 
 export function rareOperators(): ReadonlySet<string> {
   return names;

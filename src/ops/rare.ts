@@ -8,14 +8,20 @@ import { contribAttention } from "./microsoft/attention.js";
 import { contribLinear } from "./microsoft/linear.js";
 import { contribNormalisation } from "./microsoft/normalisation.js";
 import { attention } from "./rules/attention.js";
+import { bitwise } from "./rules/bitwise.js";
+import { convolution } from "./rules/convolution.js";
 import { deformable } from "./rules/deformable.js";
+import { einsum } from "./rules/einsum.js";
 import { fourier } from "./rules/fourier.js";
 import { grids } from "./rules/grids.js";
 import { losses } from "./rules/losses.js";
 import { matrices } from "./rules/matrices.js";
+import { moreActivations } from "./rules/more-activations.js";
 import { normalisation } from "./rules/normalisation.js";
 import { oneHot } from "./rules/one-hot.js";
+import { ordering } from "./rules/ordering.js";
 import { pooling } from "./rules/pooling.js";
+import { matMulInteger } from "./rules/quantised.js";
 import { random } from "./rules/random.js";
 import { recurrent } from "./rules/recurrent.js";
 import { regions } from "./rules/regions.js";
@@ -27,17 +33,23 @@ import { scanning } from "./rules/scanning.js";
 import { selection } from "./rules/selection.js";
 import { signal } from "./rules/signal.js";
 import { stateSpace } from "./rules/state-space.js";
+import { onePlusErf } from "./subgraphs/one-plus-erf.js";
 
 /** By the names of their files in `rules/`. */
 export const rare = {
   attention,
+  bitwise,
+  convolution,
   deformable,
+  einsum,
   fourier,
   grids,
   losses,
   matrices,
+  "more-activations": moreActivations,
   normalisation,
   "one-hot": oneHot,
+  ordering,
   pooling,
   random,
   recurrent,
@@ -59,6 +71,12 @@ export const rareAtMicrosoft = {
   linear: contribLinear,
   normalisation: contribNormalisation,
 } as const;
+
+/**
+ * What no file that is read holds, and few models need: what is of pergrad alone, and the product of 8-bit numbers, which
+ * only looks an index through.
+ */
+export const rareInternal: readonly OpDefinition[] = [onePlusErf, matMulInteger];
 
 /** The operators that wait to be loaded. */
 export function rareOperators(): ReadonlySet<string> {

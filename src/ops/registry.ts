@@ -1,41 +1,34 @@
 /** Every operator that pergrad knows. To add one: write it in a family's file, or list a new family here. */
 
-import { defect, PergradError } from "../errors.js";
+import { defect } from "../errors.js";
+import { NotLoaded } from "../missing.js";
 import { Build } from "./build.js";
 import type { OpDefinition } from "./definition.js";
-import { rare, rareAtMicrosoft, rareDefinitions, rareOperators } from "./rare.js";
+import { rare, rareAtMicrosoft, rareDefinitions, rareInternal, rareOperators } from "./rare.js";
 import { activations } from "./rules/activations.js";
 import { arithmetic } from "./rules/arithmetic.js";
-import { bitwise } from "./rules/bitwise.js";
-import { convolution } from "./rules/convolution.js";
 import { exponential } from "./rules/exponential.js";
 import { indexing } from "./rules/indexing.js";
 import { joining } from "./rules/joining.js";
 import { linear } from "./rules/linear.js";
 import { logic } from "./rules/logic.js";
-import { ordering } from "./rules/ordering.js";
-import { matMulInteger } from "./rules/quantised.js";
 import { reductions } from "./rules/reductions.js";
 import { shapes } from "./rules/shapes.js";
 import { sizes } from "./rules/sizes.js";
 import { slicing } from "./rules/slicing.js";
 import { softmax } from "./rules/softmax.js";
 import { trigonometric } from "./rules/trigonometric.js";
-import { onePlusErf } from "./subgraphs/saturation.js";
 import { addRowsDefinition } from "./subgraphs/table.js";
 
 /** By the names of their files in `rules/`. */
 export const families = {
   activations,
   arithmetic,
-  bitwise,
-  convolution,
   exponential,
   indexing,
   joining,
   linear,
   logic,
-  ordering,
   reductions,
   shapes,
   sizes,
@@ -48,8 +41,8 @@ export const families = {
 /** Operators of the domain com.microsoft, by the names of their files in `microsoft/`. */
 export const microsoftFamilies = rareAtMicrosoft;
 
-/** What no file that is read holds: what is of pergrad alone, and the product of 8-bit numbers, which only looks an index through. */
-const internal: readonly OpDefinition[] = [onePlusErf, addRowsDefinition, matMulInteger];
+/** What no file that is read holds. */
+const internal: readonly OpDefinition[] = [addRowsDefinition, ...rareInternal];
 
 /** All operators that programs may hold. */
 export const allDefinitions: readonly OpDefinition[] = [families, microsoftFamilies].flatMap((folder) =>
@@ -94,7 +87,8 @@ export function addOperators(added: readonly OpDefinition[]): void {
 
 /**
  * Loads the operators that few models use, by their names. Needed in a browser only, and there only before
- * `x.onnx("GridSample", ...)` is written by hand: `loadModel` and `nn` load what they need.
+ * `x.onnx("GridSample", ...)` is written by hand outside of a loss and of a module given to `perSample`: these load what
+ * they make, and so do `loadModel` and `nn`.
  * @throws PergradError INTERNAL: two operators have one name
  */
 export async function loadOperators(ops: Iterable<string>): Promise<void> {
@@ -114,10 +108,15 @@ export function standardDefinition(op: string): OpDefinition | undefined {
 function known(domain: string, op: string): OpDefinition | undefined {
   const found = loaded.get(domain)?.get(op);
   if (found || !rareOperators().has(op)) return found;
-  throw new PergradError(
-    "UNSUPPORTED_OP",
+  const error = new NotLoaded(
     `The operator ${op} is not loaded in this page; write await loadOperators(["${op}"]) before it is used.`,
+    async () => {
+      await loadOperators([op]);
+      // What files alone hold, such as a loop, is never defined.
+      if (!loaded.get(domain)?.has(op)) throw error;
+    },
   );
+  throw error;
 }
 
 /** Makes nodes of all known operators. */

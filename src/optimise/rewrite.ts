@@ -11,9 +11,9 @@ import { type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { intsAttribute } from "../ops/checks.js";
 import { definitionOf } from "../ops/registry.js";
-import { parseEquation } from "../ops/rules/einsum.js";
 import { contract } from "../ops/subgraphs/contract.js";
-import { leadingOf, nth, present } from "../present.js";
+import { equationOf } from "../ops/subgraphs/equation.js";
+import { leadingOf, nth } from "../present.js";
 import { arithmeticRules, unchanged } from "./arithmetic-rules.js";
 import { input, output, type Rewrite, type Rule } from "./rule.js";
 import { scatterRules } from "./scatter-rules.js";
@@ -104,14 +104,6 @@ const einsumOfExpand: Rewrite = (node, build) => {
   const values = operands.map(({ value }) => value);
   return [build.op("Einsum", values, { equation: text })];
 };
-
-function equationOf(node: Node) {
-  return parseEquation(
-    node,
-    String(node.attributes.equation),
-    node.inputs.map((value) => present(value).shape.length),
-  );
-}
 
 /** An einsum of two operands runs as one MatMul. */
 const einsumAsMatmul: Rewrite = (node, build) => {

@@ -1,4 +1,5 @@
 /** What a worker thread does with a task: it compiles the program, and loads it. */
+
 import { compiled } from "../compile/compile.js";
 import { explained } from "../compile/explained.js";
 import { type Objective, objectiveOf } from "../compile/objective.js";
@@ -7,6 +8,7 @@ import { defect } from "../errors.js";
 import type { Made } from "../graph/making.js";
 import { operatorsSent, receivedModel } from "../graph/sent-model.js";
 import { type StageName, Stages } from "../inspect/observe.js";
+import { withMissing } from "../missing.js";
 import { type Loss, losses } from "../nn/losses.js";
 import { loadOperators } from "../ops/registry.js";
 import { defaultTarget } from "../target/default.js";
@@ -39,7 +41,7 @@ export async function compiledFor(
   await loadOperators(operatorsSent(task.model));
   const objective = objectiveIn(
     task,
-    objectiveOf(receivedModel(task.model), { ...task.objective, loss: lossIn(task) }),
+    await withMissing(() => objectiveOf(receivedModel(task.model), { ...task.objective, loss: lossIn(task) })),
   );
   const wants = await loadedWants(wantsIn(task));
   const others = new Map(task.others.map(([name, samples]) => [name, { samples }]));

@@ -11,17 +11,8 @@ import { isScaled, offsetName, scaleName, withScaling } from "../tensor/scaled.j
 import { pieces, takeSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type Prepared, shaped } from "./feeds.js";
+import { type Batch, type Dataset, isIterable } from "./given-data.js";
 import { samplesBetween } from "./split.js";
-
-/** A program's inputs by name, as `run` takes them. */
-export type Batch = Readonly<Record<string, Data>>;
-
-/**
- * One of these: all samples at once, as `run` takes them; batches of any sizes, each of which is read when the one before is
- * done; the path of a .safetensors file, which is read in pieces, or of an .npz file, which is read whole. In a file, tensors
- * that are no inputs of the program are ignored.
- */
-export type Dataset = Batch | Iterable<Batch> | AsyncIterable<Batch> | string;
 
 /** A data set that is open. */
 export interface Source {
@@ -32,21 +23,12 @@ export interface Source {
   close(): Promise<void>;
 }
 
-/** Whether a data set is given as all samples at once. */
-export function isBatch(dataset: Dataset): dataset is Batch {
-  return typeof dataset === "object" && dataset !== null && !isIterable(dataset);
-}
-
 export interface SourceOptions {
   readonly expected: ReadonlyMap<string, Expected>;
   readonly prepare: (data: Batch) => Prepared;
   readonly signal?: AbortSignal | undefined;
   /** Whether arrays do not change until they are read. If not, they are copied when reading them takes several turns. */
   readonly inPlace?: boolean;
-}
-
-function isIterable(data: Exclude<Dataset, string>): data is Iterable<Batch> | AsyncIterable<Batch> {
-  return Symbol.asyncIterator in data || Symbol.iterator in data;
 }
 
 /** Throws what `prepare` throws, and FILE_UNREADABLE. */

@@ -8,7 +8,7 @@ import type { Value } from "../graph/value.js";
 import { copiesOf } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Wants } from "../wants/want.js";
-import { type Dataset, isBatch } from "./dataset.js";
+import { type Dataset, isBatch } from "./given-data.js";
 import type { HeldValues } from "./held.js";
 import type { OtherBatch } from "./others.js";
 import { type MaxNorms, scalarFeeds } from "./scalars.js";

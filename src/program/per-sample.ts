@@ -1,6 +1,8 @@
 /** `perSample`: compiles a program for a model. */
+
 import { awaited, checkOptions, forgottenAwait } from "../arguments.js";
 import type { Model } from "../graph/model.js";
+import { withMissing } from "../missing.js";
 import { isModule, requireModel } from "../nn/given-model.js";
 import type { ModelOptions } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
@@ -43,9 +45,14 @@ async function compileFor<W extends Wants>(
   requireWants(options.want);
   const own = observed(options);
   // What makes models of modules is loaded for one.
-  const given = isModule(model) ? (await import("../nn/model.js")).model(model, own) : model;
+  const given = isModule(model) ? await modelOf(model, own) : model;
   requireModel(given, "perSample");
   // The compiler and the runtime are loaded when they are first used.
   const { Program } = await import("./program.js");
   return Program.compile(given, own);
+}
+
+async function modelOf(module: Module, options: ModelOptions): Promise<Model> {
+  const { model } = await import("../nn/model.js");
+  return withMissing(() => model(module, options));
 }

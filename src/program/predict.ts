@@ -6,6 +6,7 @@ import { PergradError } from "../errors.js";
 import type { Expected, Model } from "../graph/model.js";
 import { leavesOf } from "../graph/walk.js";
 import { meant } from "../meant.js";
+import { withMissing } from "../missing.js";
 import { asModel } from "../nn/as-model.js";
 import type { ModelOptions } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
@@ -13,8 +14,8 @@ import { present } from "../present.js";
 import { joinSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { traced } from "../trace/model.js";
-import type { Batch, Dataset } from "./dataset.js";
 import { prepare } from "./feeds.js";
+import { type Batch, type Dataset, isBatch } from "./given-data.js";
 import { modelOptions } from "./options.js";
 
 /** Options of `predict`. */
@@ -53,12 +54,12 @@ export async function predict(
   const { microbatchSize = 256, allowNotFinite = false, onProgress } = options;
   if (!Number.isSafeInteger(microbatchSize) || microbatchSize < 1)
     throw invalidArgument(`microbatchSize is a whole number from 1 up, not ${microbatchSize}.`);
-  const own = asModel(model, "predict", options);
+  const own = await withMissing(() => asModel(model, "predict", options));
   const chosen = outputsOf(own, options.outputs);
   const expected = inputsOf(own, chosen);
   const axes = outputAxes(own, chosen);
   // The readers and the runtime are loaded when they are first used.
-  const [{ isBatch, openDataset }, { compiled }] = await Promise.all([import("./dataset.js"), import("./compiled.js")]);
+  const [{ openDataset }, { compiled }] = await Promise.all([import("./dataset.js"), import("./compiled.js")]);
   const source = await openDataset(isBatch(data) ? inputsAlone(data, expected) : data, {
     expected,
     prepare: (batch) => prepare(batch, expected, allowNotFinite),

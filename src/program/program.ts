@@ -12,6 +12,7 @@ import { Explanation } from "../inspect/explanation.js";
 import { graphOf, Stages } from "../inspect/observe.js";
 import { printGraph } from "../inspect/print-graph.js";
 import type { Profile } from "../inspect/profile.js";
+import { withMissing } from "../missing.js";
 import { type EncodableProgram, encodeModel } from "../onnx/write/encode.js";
 import { requireWithin, type SaveOptions, writeModel } from "../onnx/write/write.js";
 import { defaultTarget } from "../target/default.js";
@@ -124,7 +125,8 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     checkMemoryOptions(options);
     const stages = new Stages(options.observe, model.sampleAxes, options);
     stages.reached("traced", () => model.graph.outputs);
-    return Program.#compile(objectiveOf(model, options), options, target, stages);
+    const objective = await withMissing(() => objectiveOf(model, options));
+    return Program.#compile(objective, options, target, stages);
   }
 
   /** The same of an objective that is there already; its own settings count, not those of the options. */

@@ -1,7 +1,7 @@
 /** Reads all samples of a file at once, as a program takes them. */
 import { readTensors } from "../io/files.js";
 import { scaledTensors } from "../tensor/scaled.js";
-import type { Batch } from "./dataset.js";
+import type { Batch } from "./given-data.js";
 import { idsIn } from "./sample-names.js";
 
 /**

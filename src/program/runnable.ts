@@ -7,15 +7,15 @@ import type { Executable } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type Results, readWants, type Wants } from "../wants/wanted.js";
-import type { Dataset } from "./dataset.js";
 import { type Executed, Execution } from "./execution.js";
 import { type Prepared, prepare } from "./feeds.js";
 import { ownDataset, ownOptions } from "./given.js";
+import type { Dataset } from "./given-data.js";
 import { type MemoryOptions, Microbatches } from "./microbatches.js";
 import { type RunOptions, runOptions, streamOptions } from "./options.js";
 import type { Others } from "./others.js";
 import type { Computed } from "./split.js";
-import { type Chunk, computed, joinedResults, type Progress, type StreamOptions } from "./stream.js";
+import type { Chunk, Progress, StreamOptions } from "./stream.js";
 
 /** The parts of a program that runs. */
 export interface RunnableParts<W extends Wants> extends Omit<Executed, "microbatches" | "wants"> {
@@ -34,6 +34,9 @@ export interface RunnableParts<W extends Wants> extends Omit<Executed, "microbat
   /** Checks the target. Throws what `run` throws. */
   readonly validate?: ((target: Tensor) => void) | undefined;
 }
+
+/** Batches are run without it. */
+const streaming = () => import("./stream.js");
 
 /** A program that runs: one that was compiled, or one that was saved and opened. */
 export abstract class RunnableProgram<W extends Wants> {
@@ -110,7 +113,7 @@ export abstract class RunnableProgram<W extends Wants> {
     dataset: Dataset,
     options: RunOptions & StreamOptions,
   ): AsyncGenerator<Chunk<Results<W>>, void, undefined> {
-    for await (const { from, to, ...found } of this.#chunks(dataset, options)) {
+    for await (const { from, to, ...found } of await this.#chunks(dataset, options)) {
       yield { from, to, results: this.#read(found) };
     }
   }
@@ -124,7 +127,10 @@ export abstract class RunnableProgram<W extends Wants> {
   async runAll(dataset: Dataset, options: RunOptions & Omit<StreamOptions, "reuse"> = {}): Promise<Results<W>> {
     checkOptions("runAll(dataset, options)", options, streamOptions);
     const check = () => this.microbatches.requireSplit("a dataset cannot be computed in chunks");
-    const chunks = this.#chunks(ownDataset(dataset, options), { ...ownOptions(options), reuse: false });
+    // Copied before anything is waited for.
+    const [own, ownSettings] = [ownDataset(dataset, options), { ...ownOptions(options), reuse: false }];
+    const { joinedResults } = await streaming();
+    const chunks = await this.#chunks(own, ownSettings);
     const found = (await joinedResults(chunks, this.parts.graph.outputs, check)) ?? this.execution.empty();
     this.execution.reportOverflow(found, options);
     return this.#read(found);
@@ -137,7 +143,8 @@ export abstract class RunnableProgram<W extends Wants> {
     return { ...options, signal: options.signal ? AbortSignal.any([options.signal, signal]) : signal };
   }
 
-  #chunks(dataset: Dataset, given: RunOptions & StreamOptions) {
+  async #chunks(dataset: Dataset, given: RunOptions & StreamOptions) {
+    const { computed } = await streaming();
     const { onProgress } = this.parts;
     const options = { ...(onProgress ? { onProgress } : {}), ...this.#ending(given) };
     const { expected } = this.parts.objective;

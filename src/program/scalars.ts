@@ -4,7 +4,7 @@ import type { Scalar } from "../compile/results.js";
 import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
 import { numberArrayOf, type Tensor, tensorWith } from "../tensor/tensor.js";
-import { checkMaxNorm } from "../wants/clipping.js";
+import { checkMaxNorm } from "../wants/max-norm.js";
 
 /** By the name of the want: one number for all of its groups, or a number for each group. */
 export type MaxNorms = Readonly<Record<string, number | Readonly<Record<string, number>>>>;

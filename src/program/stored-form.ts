@@ -16,7 +16,7 @@ import type { Loss } from "../nn/loss.js";
 import { definitionOf } from "../ops/registry.js";
 import { entryOf } from "../present.js";
 import type { DType, Tensor } from "../tensor/tensor.js";
-import { largestNorm, leastNorm } from "../wants/clipping.js";
+import { largestNorm, leastNorm } from "../wants/max-norm.js";
 import type { WantSettings, Wants } from "../wants/wanted.js";
 
 /** The metadata's key. */

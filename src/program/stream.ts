@@ -4,8 +4,9 @@ import type { Output } from "../compile/joining.js";
 import { nth } from "../present.js";
 import { unlessAborted } from "../target/signals.js";
 import { Discarded } from "../tensor/discarded.js";
-import { type Dataset, openDataset, type SourceOptions } from "./dataset.js";
+import { openDataset, type SourceOptions } from "./dataset.js";
 import type { Prepared } from "./feeds.js";
+import type { Dataset } from "./given-data.js";
 import { type Computed, Joined } from "./split.js";
 
 /** How far a stream has come. */

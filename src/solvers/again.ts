@@ -1,6 +1,6 @@
 /** Data sets that are read more than once. */
 import { PergradError } from "../errors.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 
 /**
  * @param why the end of a sentence: "every product reads all of it"

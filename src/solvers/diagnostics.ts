@@ -1,10 +1,12 @@
 /** What the gradients of a batch say about its size, the step that follows them, and the learning rate. */
+
 import { checkOptions, type OptionNames } from "../arguments.js";
 import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
+import { withMissing } from "../missing.js";
 import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions } from "../program/options.js";
 import type { Program } from "../program/program.js";
@@ -220,7 +222,8 @@ export async function diagnostics(
 ): Promise<Diagnostics> {
   checkOptions("diagnostics(model, data, options)", options, diagnosticsOptions);
   requireAgain(data, "diagnostics read all of it twice");
-  const programs = await DiagnosticsPrograms.of(objectiveOf(asModel(model, "diagnostics"), options), options);
+  const objective = await withMissing(() => objectiveOf(asModel(model, "diagnostics"), options));
+  const programs = await DiagnosticsPrograms.of(objective, options);
   try {
     return await programs.at(data);
   } finally {

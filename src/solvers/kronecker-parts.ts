@@ -8,7 +8,7 @@ import type { Value } from "../graph/value.js";
 import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
 import { entryOf, leadingOf, present } from "../present.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { type Running, runningOf } from "../program/options.js";
 import type { Progress } from "../program/stream.js";

@@ -1,4 +1,5 @@
 /** Kronecker-factored curvature of a whole data set, as a matrix that is inverted layer by layer: KFAC and EK-FAC. */
+
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { type Objective, objectiveOf } from "../compile/objective.js";
 import { asMatrix, fromMatrix, matrixInBasis } from "../curvature/kronecker.js";
@@ -8,12 +9,13 @@ import { PergradError } from "../errors.js";
 import { bindShape, N } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
 import { leaf, type Value } from "../graph/value.js";
+import { withMissing } from "../missing.js";
 import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
 import { build } from "../ops/registry.js";
 import { entryOf } from "../present.js";
 import type { Compiled } from "../program/compiled.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import { objectiveOptions } from "../program/options.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { Traced } from "../trace/traced.js";
@@ -293,5 +295,6 @@ export async function kroneckerCurvature(
   options: KroneckerOptions,
 ): Promise<KroneckerCurvature> {
   checkOptions("kroneckerCurvature(model, data, options)", options, kroneckerOptions);
-  return KroneckerCurvature.of(objectiveOf(asModel(model, "kroneckerCurvature"), options), data, options);
+  const objective = await withMissing(() => objectiveOf(asModel(model, "kroneckerCurvature"), options));
+  return KroneckerCurvature.of(objective, data, options);
 }

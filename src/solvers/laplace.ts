@@ -1,4 +1,5 @@
 /** Laplace approximations: the parameters' distribution as a Gaussian around those that were trained. */
+
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import {
   type Objective,
@@ -12,12 +13,13 @@ import { asMatrix } from "../curvature/kronecker.js";
 import { type Independent, inRows, lastLayer } from "../curvature/posterior.js";
 import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
+import { withMissing } from "../missing.js";
 import { asModel } from "../nn/as-model.js";
 import { losses as makers } from "../nn/losses.js";
 import type { Module } from "../nn/module.js";
 import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
-import type { Dataset } from "../program/dataset.js";
+import type { Dataset } from "../program/given-data.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions, runningOf } from "../program/options.js";
 import type { Program } from "../program/program.js";
@@ -335,5 +337,6 @@ const laplaceOptions: OptionNames<LaplaceOptions> = {
  */
 export async function laplace(model: Model | Module, data: Dataset, options: LaplaceOptions): Promise<Laplace> {
   checkOptions("laplace(model, data, options)", options, laplaceOptions);
-  return Laplace.of(objectiveOf(asModel(model, "laplace"), options), data, options);
+  const objective = await withMissing(() => objectiveOf(asModel(model, "laplace"), options));
+  return Laplace.of(objective, data, options);
 }

@@ -74,23 +74,6 @@ export function expand(x: Traced, to: DimSpec | readonly DimSpec[]): Traced {
 }
 
 /**
- * Sums of products, in Einstein's notation: `einsum("ni,nij->nj", x, w)`.
- * @throws PergradError INVALID_ARGUMENT: there are no operands, or the equation is malformed.
- * @throws PergradError DTYPE_MISMATCH or SHAPE_MISMATCH: the operands do not fit the equation or each other.
- */
-export function einsum(equation: string, ...operands: readonly Traced[]): Traced {
-  const [first, ...others] = operands;
-  if (!first) throw invalid("einsum: there are no operands; give one per term.");
-  if (!/^[a-zA-Z,.\s]*(->[a-zA-Z.\s]*)?$/.test(equation))
-    throw invalid(`einsum: "${equation}" is no equation; write one such as "ij,jk->ik".`);
-  requireSameDType(
-    "einsum",
-    operands.map((operand) => operand.value),
-  );
-  return first.onnx("Einsum", others, { equation });
-}
-
-/**
  * `a` where the condition holds, `b` elsewhere.
  * @throws PergradError DTYPE_MISMATCH: the condition is not bool, or a and b have different dtypes.
  */

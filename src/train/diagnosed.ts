@@ -2,7 +2,7 @@
 import { Matrix, solve } from "ml-matrix";
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import type { Objective } from "../compile/objective.js";
-import type { Batch } from "../program/dataset.js";
+import type { Batch } from "../program/given-data.js";
 import { type Running, runningOf } from "../program/options.js";
 import { type Diagnostics, DiagnosticsPrograms, type Slope } from "../solvers/diagnostics.js";
 import type { ByParameter } from "../wants/wanted.js";

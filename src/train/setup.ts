@@ -3,6 +3,7 @@
 import { invalidArgument, kindOf } from "../arguments.js";
 import { type Objective, objectiveOf, parameterValue } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
+import { withMissing } from "../missing.js";
 import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
 import type { Data } from "../tensor/data.js";
@@ -31,8 +32,8 @@ export async function setup<S>(
   if (!Number.isSafeInteger(microbatchSize) || microbatchSize < 1)
     throw invalidArgument(`microbatchSize is ${kindOf(microbatchSize)}; it must be a whole number from 1 up.`);
   requireOptimizer(options.optimizer);
-  const model = asModel(of, "Training", options);
-  const objective = objectiveOf(model, options);
+  const model = await withMissing(() => asModel(of, "Training", options));
+  const objective = await withMissing(() => objectiveOf(model, options));
   const made = Object.keys(options.inputs?.(0, new Uint32Array()) ?? {});
   const parameters = [...objective.parameters].map(([name, value]) => [name, parameterValue(model, value)]);
   const data = await trainingData(objective, dataset, { made, allowNotFinite, inPlace: options.inPlace ?? false });

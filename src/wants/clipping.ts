@@ -5,6 +5,7 @@ import { selectByGlob } from "../graph/select-names.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { option, sentence } from "../sentence.js";
+import { checkMaxNorm } from "./max-norm.js";
 import {
   type ByParameter,
   each,
@@ -65,20 +66,6 @@ export interface ClippingGroup {
   readonly name: string;
   readonly parameters: readonly string[];
   readonly maxNorm: number;
-}
-
-/** Norms to clip to: beyond them float32 does not hold their squares. */
-export const leastNorm = 1e-15;
-export const largestNorm = 1e15;
-
-/** Throws INVALID_ARGUMENT. */
-export function checkMaxNorm(maxNorm: number, whose = ""): void {
-  if (!(maxNorm >= leastNorm && maxNorm <= largestNorm)) {
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      sentence`${option("maxNorm")}${whose} is ${maxNorm}; it must be a finite number above 0, from ${leastNorm} to ${largestNorm}.`,
-    );
-  }
 }
 
 const clippedSumOptions: OptionNames<ClippedSumOptions> = {

@@ -1,7 +1,6 @@
 /** The wants as a page has them: what takes much code is loaded when a program that wants it is compiled. */
 import { defect } from "../errors.js";
 import { remembering } from "../graph/making.js";
-import { clippedSum } from "./clipping.js";
 import { gradients } from "./gradients.js";
 import { losses, mean, norms, outputs, sum } from "./plain.js";
 import type { Want } from "./wanted.js";
@@ -31,7 +30,7 @@ const others = () => import("./later.js");
 export const want = {
   gradients: known("gradients", gradients),
   norms: known("norms", norms),
-  clippedSum: known("clippedSum", clippedSum),
+  clippedSum: later("clippedSum", async () => (await import("./clipping.js")).clippedSum),
   sum: known("sum", sum),
   mean: known("mean", mean),
   losses: known("losses", losses),

@@ -21,6 +21,7 @@ const layers: readonly string[] = [
   "ops/subgraphs",
   "ops/rules",
   "ops/microsoft",
+  "ops/rare-activations.ts",
   "ops/rare-language.ts",
   "ops/rare-layers.ts",
   "ops/rare-loops.ts",

@@ -18,7 +18,7 @@ const allowed: Readonly<Record<string, string>> = {
   "program/worker-thread.browser.ts": "it makes the page's worker answer",
   "index.ts": "worker threads are handed out by name",
   "onnx/read/ml/post-transform.ts": meaning,
-  "onnx/read/operator-forms.ts": format,
+  "onnx/read/rare-operator-forms.ts": format,
   "ops/microsoft/activations.ts": domain,
   "onnx/read/adapt/crop.ts": meaning,
   "onnx/read/parameters/fused.ts": format,

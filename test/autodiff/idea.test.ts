@@ -8,7 +8,8 @@ import { nodesBefore } from "../../src/graph/walk.js";
 import { evaluateGraph } from "../../src/interpret/evaluate.js";
 import { simplify } from "../../src/optimise/simplify.js";
 import { compile } from "../../src/program/expressions.js";
-import { einsum, expand, input, parameter } from "../../src/trace/index.js";
+import { einsum } from "../../src/trace/einsum.js";
+import { expand, input, parameter } from "../../src/trace/index.js";
 
 function program(inner: number, outer: number) {
   const x = input("x", ["N", inner]);

@@ -4,7 +4,8 @@ import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { perSampleGradients } from "../../src/autodiff/per-sample.js";
 import type { Value } from "../../src/graph/value.js";
 import { build } from "../../src/ops/registry.js";
-import { concat, einsum, input, parameter, Traced } from "../../src/trace/index.js";
+import { einsum } from "../../src/trace/einsum.js";
+import { concat, input, parameter, Traced } from "../../src/trace/index.js";
 import { compareWithLoop } from "../support/per-sample.js";
 import { makeCase, type Spec } from "../support/spec.js";
 

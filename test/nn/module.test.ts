@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { PergradError } from "../../src/errors.js";
 import type { Model } from "../../src/graph/model.js";
 import * as nn from "../../src/nn/index.js";
-import { constant, einsum } from "../../src/trace/index.js";
+import { einsum } from "../../src/trace/einsum.js";
+import { constant } from "../../src/trace/index.js";
 import { at, build64, difference, forward, wave } from "./support.js";
 
 const names = (module: nn.Module) => Object.keys(module.parameters);

@@ -21,9 +21,9 @@ for (const [op, cases] of Object.entries(countingTable))
   describeOp(op, { cases, integer: true, global: true, neverApart: true });
 
 it("every operator of these families has its cases", () => {
-  const { arithmetic, linear, shapes, sizes } = families;
+  const { arithmetic, einsum, linear, shapes, sizes } = families;
   const tested = [...Object.keys(arithmeticTable), ...Object.keys(countingTable)];
-  expect([...arithmetic, ...linear, ...shapes, ...sizes].map(({ op }) => op).sort()).toEqual(tested.sort());
+  expect([...arithmetic, ...einsum, ...linear, ...shapes, ...sizes].map(({ op }) => op).sort()).toEqual(tested.sort());
 });
 
 it("no axes to squeeze is nothing to emit", () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Value } from "../../src/graph/value.js";
-import { concat, constant, einsum, expand, input, parameter, stack, where } from "../../src/trace/index.js";
+import { einsum } from "../../src/trace/einsum.js";
+import { concat, constant, expand, input, parameter, stack, where } from "../../src/trace/index.js";
 import { at, build64, difference, evaluate, wave } from "../nn/support.js";
 
 const initialOf = ({ source }: Value) => (source.kind === "parameter" ? source.initial : undefined);

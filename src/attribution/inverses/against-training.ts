@@ -1,5 +1,5 @@
 /** Inner products of all training samples' gradients with vectors that stand for queries. */
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import type { Program } from "../../program/program.js";
 import type { ByParameter, FloatTensor, Want } from "../../wants/want.js";
 import type { Checkpoint } from "../checkpoint.js";

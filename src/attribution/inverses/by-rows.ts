@@ -1,5 +1,5 @@
 /** Inverses that multiply vectors over all parameters: gradients are materialised, a few at a time. */
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import { dot, norm } from "../../solvers/vectors.js";
 import { withVectors } from "../../wants/cross.js";
 import type { Checkpoint } from "../checkpoint.js";

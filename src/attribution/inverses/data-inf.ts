@@ -3,7 +3,7 @@
  * module the mean over samples k of the inverses of g_k g_k' + d I, in the place of the inverse of their mean.
  */
 import { PergradError } from "../../errors.js";
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import { dot } from "../../solvers/vectors.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { Table } from "../table.js";

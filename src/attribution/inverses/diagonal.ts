@@ -1,5 +1,5 @@
 /** The inverse of the matrix's diagonal alone. */
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import type { CurvatureKind } from "../../solvers/curvature.js";
 import type { OverData } from "../../solvers/kronecker-parts.js";
 import { want } from "../../wants/want.js";

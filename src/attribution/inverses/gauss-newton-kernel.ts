@@ -3,7 +3,7 @@
  * pseudo-gradients U: by (U'U/N + d I)^-1 = (I - U'(K + N d I)^-1 U)/d.
  */
 import { PergradError } from "../../errors.js";
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import type { Cholesky } from "../../solvers/cholesky.js";
 import { dot } from "../../solvers/vectors.js";
 import type { Checkpoint } from "../checkpoint.js";

@@ -1,5 +1,5 @@
 /** What influence needs of (C + damping I)^-1. */
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import type { Table } from "../table.js";
 
 /** The inverse of a damped curvature matrix, between the gradients of training samples and those of queries. */

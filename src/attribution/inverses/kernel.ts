@@ -3,7 +3,7 @@
  * samples' gradients G `[N, P]`: by (G'G/N + d I)^-1 G' = N G' (K + N d I)^-1 no matrix of the parameters' size is needed.
  */
 import { PergradError } from "../../errors.js";
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import { BlockedCholesky } from "../../solvers/blocked-cholesky.js";
 import type { Cholesky } from "../../solvers/cholesky.js";
 import { dot } from "../../solvers/vectors.js";

@@ -2,7 +2,7 @@
 import type { Bases } from "../../curvature/kronecker.js";
 import { build } from "../../ops/registry.js";
 import { entryOf, present } from "../../present.js";
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import type { CurvatureKind } from "../../solvers/curvature.js";
 import { requireDamping } from "../../solvers/kronecker.js";
 import { basisOf, type DecomposedBlock } from "../../solvers/kronecker-parts.js";

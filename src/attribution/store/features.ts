@@ -1,7 +1,7 @@
 /** What an index keeps of samples: their gradients, projected. */
 import { invalidArgument } from "../../arguments.js";
 import type { Loss } from "../../nn/loss.js";
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import type { ProjectedBy } from "../../wants/projection.js";
 import { want } from "../../wants/want.js";
 import type { Checkpoint } from "../checkpoint.js";

@@ -6,7 +6,7 @@ import { PergradError } from "../../errors.js";
 import type { Expected } from "../../graph/model.js";
 import { writeFileSafely } from "../../io/atomic.js";
 import { present } from "../../present.js";
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import { samplesBetween } from "../../program/split.js";
 import { takeSamples } from "../../tensor/take-samples.js";
 import type { Tensor } from "../../tensor/tensor.js";

@@ -9,7 +9,7 @@ import { version } from "../../io/package-file.js";
 import { RunLock } from "../../io/run-lock.js";
 import { idsName } from "../../io/table.js";
 import { nth } from "../../present.js";
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import { defaultTarget } from "../../target/default.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { textsOf } from "../../tensor/texts.js";

@@ -1,7 +1,7 @@
 /** `cluster(...).attribute`: scores of training samples that a cluster's workers read. */
 import { resolve } from "node:path";
 import { asCheckpoints, asMethod, type Checkpoints } from "../../attribution/scores.js";
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import { settingsOf } from "../job.js";
 import { scoringOf } from "./methods.js";
 import { Passes } from "./passes.js";

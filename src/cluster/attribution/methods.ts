@@ -13,7 +13,7 @@ import { Table } from "../../attribution/table.js";
 import { inverseOf, usualDims } from "../../attribution/trak.js";
 import type { PergradError } from "../../errors.js";
 import { entryOf, nth, present } from "../../present.js";
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import type { Program } from "../../program/program.js";
 import { KroneckerCurvature } from "../../solvers/kronecker.js";
 import { floatsIn } from "../../tensor/tensor.js";

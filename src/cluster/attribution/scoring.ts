@@ -2,7 +2,7 @@
 import type { Zippable } from "fflate";
 import type { Checkpoint } from "../../attribution/checkpoint.js";
 import { PergradError } from "../../errors.js";
-import type { Batch, Dataset } from "../../program/dataset.js";
+import type { Batch, Dataset } from "../../program/given-data.js";
 import type { Program } from "../../program/program.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { withVectors } from "../../wants/cross.js";

@@ -1,6 +1,6 @@
 /** See `notFromBrowser`. */
 import type { Checkpoints } from "../../attribution/scores.js";
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import type { Attributed, AttributeOptions } from "../attribution/types.js";
 import { notFromBrowser, type RayAddress } from "./address.js";
 

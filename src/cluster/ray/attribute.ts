@@ -1,6 +1,6 @@
 /** Attribution whose passes over the training data are jobs on a Ray cluster. */
 import { asMethod, type Checkpoints } from "../../attribution/scores.js";
-import type { Dataset } from "../../program/dataset.js";
+import type { Dataset } from "../../program/given-data.js";
 import { attributedBy } from "../attribution/attribute.js";
 import { requireComputable } from "../attribution/methods.js";
 import type { Attributed, AttributeOptions } from "../attribution/types.js";

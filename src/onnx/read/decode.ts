@@ -7,7 +7,7 @@ import { PergradError, problemOf, readvised } from "../../errors.js";
 import { bindShape, type Dim, factorOf, isBatch, N } from "../../graph/dim.js";
 import type { Model } from "../../graph/model.js";
 import type { Graph, Value } from "../../graph/value.js";
-import { Missing } from "../../missing.js";
+import { isMissing } from "../../missing.js";
 import type { Build } from "../../ops/build.js";
 import { leadingOf, nth } from "../../present.js";
 import type { Words } from "../../sentence.js";
@@ -189,7 +189,7 @@ class File {
       if (this.options.rebatcher) this.#requireApart(open);
       return open;
     } catch (error) {
-      if (error instanceof Missing) throw error;
+      if (isMissing(error)) throw error;
       const found = this.#readAsBaked(constants, error);
       if (found) return found;
       // Interacting samples are reported where an output is used: others may do without it.
@@ -255,7 +255,7 @@ class File {
       const elements = this.#required.map((name) => sizeOf(scope.get(name).shape.map(factorOf)));
       return { size, shapes, complete: true, elements };
     } catch (error) {
-      if (!(error instanceof PergradError)) throw error;
+      if (!(error instanceof PergradError) || isMissing(error)) throw error;
       return { size, shapes, complete: false, elements: [] };
     }
   }
@@ -271,7 +271,7 @@ class File {
         if (rebatcher) this.#requireApart({ inputs, ...found });
         return { inputs, ...found };
       } catch (error) {
-        if (error instanceof Missing) throw error;
+        if (isMissing(error)) throw error;
         failure ??= error;
         choices = rebatcher?.next() ?? null;
       }

@@ -7,20 +7,19 @@ import { factorOf, isBatch } from "../../graph/dim.js";
 import type { Attributes, Node, Value } from "../../graph/value.js";
 import { leavesOf } from "../../graph/walk.js";
 import { foldNode } from "../../interpret/fold.js";
-import { Missing } from "../../missing.js";
+import { isMissing } from "../../missing.js";
 import type { Build } from "../../ops/build.js";
 import { definitionOf } from "../../ops/registry.js";
 import { option, sentence, type Words } from "../../sentence.js";
 import { decodeAttributes } from "../attributes.js";
 import { describeProto, invalidModel } from "../proto.js";
 import type { PrecisionNotes } from "../tensors.js";
-import { withoutCrop } from "./adapt/crop.js";
-import { withoutRepeated } from "./adapt/subscripts.js";
 import { checkNode } from "./check-node.js";
 import { constantTensor } from "./constant-node.js";
 import { type FileNode, readNode } from "./file-node.js";
 import type { IndexArithmetic } from "./loops/index-arithmetic.js";
 import { fileConstant, type Initializers } from "./parameters/initializers.js";
+import { restated } from "./rare-nodes.js";
 import type { Scope } from "./scope.js";
 import { isSpecial } from "./special-operators.js";
 import { readStructure, type Structure } from "./structure.js";
@@ -114,7 +113,7 @@ export class Decoder {
     try {
       this.#make(proto, structure, scope);
     } catch (error) {
-      if (error instanceof Missing) throw error;
+      if (isMissing(error)) throw error;
       const known = this.#withAdvice(asPergradError(error, proto), proto, scope);
       if (known.code === "INVALID_MODEL" || known.code === "INTERNAL") throw known;
       for (const name of proto.output) if (name !== "") scope.set(name, known);
@@ -158,7 +157,7 @@ export class Decoder {
     const { build, opsetOf, adapt } = context;
     const upgraded = upgradeNode(written, opsetOf(proto), build);
     checkNode(upgraded);
-    const node = withoutRepeated(withoutCrop(adapt(upgraded, proto)));
+    const node = restated(adapt(upgraded, proto));
     const { op, domain, name, inputs, attributes } = node;
     const outputNames = outputsToMake(node, structure);
     const make = () => {

@@ -4,14 +4,8 @@ import { type Content, opened } from "./content.js";
 import { checkSize, checkTotal, fileError, fill, type Range, rangesElsewhere } from "./external.js";
 import type { FileContent } from "./load-options.js";
 
-/**
- * Reads what the model stores in other files into its tensors. Throws INVALID_MODEL, FILE_UNREADABLE (also where a file
- * is not given), TOO_LARGE.
- */
-export async function takeExternalData(
-  model: ModelProto,
-  given: Readonly<Record<string, FileContent>> = {},
-): Promise<void> {
+/** Throws INVALID_MODEL, FILE_UNREADABLE (also where a file is not given), TOO_LARGE. */
+export async function readExternalData(model: ModelProto, given: Readonly<Record<string, FileContent>>): Promise<void> {
   const files = new Map<string, Range[]>();
   for (const range of rangesElsewhere(model)) {
     const ranges = files.get(range.location) ?? [];

@@ -2,19 +2,14 @@
  * Weights that a model stores in files beside it. A model may come from anyone, so it may only name files of
  * its own folder: not by an absolute path, not through "..", not through a symbolic link.
  */
-import type { ModelProto, NodeProto, TensorProto } from "onnx-buf";
+import type { ModelProto } from "onnx-buf";
 import { PergradError } from "../../errors.js";
 import { storedBytesOf } from "../../io/bytes.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import { Place } from "../messages.js";
-import { describeProto, invalidModel, storedTypeOf } from "../proto.js";
+import { invalidModel, storedTypeOf } from "../proto.js";
 import { dimsOf } from "../tensors.js";
-
-/** A tensor stored elsewhere; `what` names it in messages. */
-interface External {
-  readonly proto: TensorProto;
-  readonly what: string;
-}
+import { type External, storedElsewhere } from "./stored-elsewhere.js";
 
 export interface Range extends External {
   readonly location: string;
@@ -32,40 +27,6 @@ export function fill({ proto }: Range, bytes: Uint8Array<ArrayBuffer>): void {
   proto.rawData = bytes;
   proto.dataLocation = Place.DEFAULT;
   proto.externalData = [];
-}
-
-/** The tensors stored elsewhere that are read, in graphs inside nodes too, in an order of the model's. */
-function storedElsewhere(model: ModelProto): External[] {
-  const graphs = model.graph ? [model.graph] : [];
-  const read = new Set<string>();
-  const initializers: External[] = [];
-  const attributes: External[] = [];
-  const visit = (nodes: readonly NodeProto[]) => {
-    for (const node of nodes) {
-      for (const name of node.input) read.add(name);
-      for (const { name, t, tensors, g, graphs: inner } of node.attribute) {
-        const what = () => `attribute "${name}" of ${describeProto(node)}`;
-        for (const proto of t ? [t, ...tensors] : tensors)
-          if (isElsewhere(proto)) attributes.push({ proto, what: what() });
-        graphs.push(...(g ? [g] : []), ...inner);
-      }
-    }
-  };
-  for (const { node } of model.functions) visit(node);
-  // A list of what is left to do, since graphs may be nested deeply; it grows while it is worked through.
-  for (const graph of graphs) {
-    visit(graph.node);
-    for (const { name } of graph.output) read.add(name);
-    for (const proto of graph.initializer) {
-      if (isElsewhere(proto)) initializers.push({ proto, what: `The initializer "${proto.name}"` });
-    }
-  }
-  return [...initializers.filter(({ proto }) => read.has(proto.name)), ...attributes];
-}
-
-/** Types that pergrad does not read are left to the decoder, which says so. */
-function isElsewhere(proto: TensorProto): boolean {
-  return proto.dataLocation === Place.EXTERNAL && storedTypeOf(proto.dataType) !== undefined;
 }
 
 function rangeOf({ proto, what }: External): Range {

@@ -3,7 +3,7 @@ import type { ModelProto } from "onnx-buf";
 import { PergradError } from "../../errors.js";
 import { parseModel } from "../proto.js";
 import { bytesIn } from "./content.js";
-import { takeExternalData } from "./external-given.js";
+import { takeExternalData } from "./external-data.js";
 
 /** The address itself. */
 export function pathOf(text: string): string {

@@ -8,7 +8,7 @@ import { parseModel } from "../proto.js";
 import { adapter } from "./adapt/adapter.js";
 import { bytesIn, nameOf } from "./content.js";
 import { decodeModel } from "./decode.js";
-import { takeExternalData } from "./external-given.js";
+import { takeExternalData } from "./external-data.js";
 import type { FileContent, LoadOptions } from "./load-options.js";
 import { parseFile, pathOf, readModel } from "./model-file.js";
 import { readable } from "./saved-graph.js";

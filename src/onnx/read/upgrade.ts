@@ -6,42 +6,31 @@
 import { PergradError } from "../../errors.js";
 import type { Build } from "../../ops/build.js";
 import type { FileNode } from "./file-node.js";
-import { gridSampleUpgrades } from "./upgrades/grid-sample.js";
+import { collect } from "./upgrades/collect.js";
 import { inputsUpgrades } from "./upgrades/inputs.js";
-import { normalisationUpgrades } from "./upgrades/normalisation.js";
-import { oldBroadcastUpgrades } from "./upgrades/old-broadcast.js";
-import { resizeUpgrades } from "./upgrades/resize.js";
+import { olderBelow } from "./upgrades/older-below.js";
+import { olderUpgrades } from "./upgrades/older-opsets.js";
 import { type Upgrade, without } from "./upgrades/rule.js";
-import { softmaxUpgrades } from "./upgrades/softmax.js";
 
 export const oldestOpset = 6;
 export const newestOpset = 28;
 
-const upgrades: ReadonlyMap<string, readonly Upgrade[]> = collect([
-  oldBroadcastUpgrades,
-  inputsUpgrades,
-  softmaxUpgrades,
-  normalisationUpgrades,
-  resizeUpgrades,
-  gridSampleUpgrades,
-]);
+const usual = collect([inputsUpgrades]);
 
-function collect(tables: readonly Readonly<Record<string, readonly Upgrade[]>>[]): Map<string, Upgrade[]> {
-  const all = new Map<string, Upgrade[]>();
-  for (const [op, rules] of tables.flatMap((table) => Object.entries(table)))
-    all.set(op, [...(all.get(op) ?? []), ...rules]);
-  for (const rules of all.values()) rules.sort((a, b) => a.below - b.below);
-  return all;
+/** All steps for an operator, oldest first, of a file of this opset. */
+function upgradesOf(op: string, opset: number): readonly Upgrade[] {
+  if (opset >= olderBelow(op)) return usual.get(op) ?? [];
+  return [...(usual.get(op) ?? []), ...olderUpgrades(op)].sort((a, b) => a.below - b.below);
 }
 
 /** Whether an operator that is not known itself becomes another one. */
 export function isRenamed(op: string, opset: number): boolean {
-  return upgrades.get(op)?.some(({ below, renames }) => renames === true && opset < below) ?? false;
+  return upgradesOf(op, opset).some(({ below, renames }) => renames === true && opset < below);
 }
 
 /** The opsets below which an operator had another form, which is upgraded; ascending. */
 export function upgradedBelow(op: string): number[] {
-  return [...new Set(upgrades.get(op)?.map(({ below }) => below))].sort((a, b) => a - b);
+  return [...new Set(upgradesOf(op, 0).map(({ below }) => below))].sort((a, b) => a - b);
 }
 
 /** Throws UNSUPPORTED_OP for opsets before and after those that pergrad knows. */
@@ -58,7 +47,7 @@ export function upgradeNode(node: FileNode, opset: number, build: Build): FileNo
   if (node.domain !== "") return node;
   // A hint to the first runtimes, which some exporters kept writing.
   let current = opset < 7 ? { ...node, attributes: without(node.attributes, "consumed_inputs") } : node;
-  for (const { below, rewrite } of upgrades.get(node.op) ?? []) {
+  for (const { below, rewrite } of upgradesOf(node.op, opset)) {
     if (opset >= below) continue;
     current = rewrite(current, build);
     if (current.op !== node.op) break;

@@ -5,7 +5,7 @@ import { isBatch, sameShape, showDim, showShape } from "../../graph/dim.js";
 import type { Attributes, Node, Value, ValueType } from "../../graph/value.js";
 import { leavesOf, nodesBefore, presentInputs } from "../../graph/walk.js";
 import { definitionOf } from "../../ops/registry.js";
-import { scanParts } from "../../ops/rules/scan.js";
+import { scanParts } from "../../ops/rules/scan-parts.js";
 import { nth } from "../../present.js";
 import type { DType, Tensor } from "../../tensor/tensor.js";
 import { encodeAttributes } from "../attributes.js";

@@ -17,6 +17,7 @@ import { intAttribute, intsAttribute, part, requireInput, shapeMismatch, unsuppo
 import type { Cotangent } from "../cotangent.js";
 import type { OpDefinition } from "../definition.js";
 import { dataCotangent } from "../subgraphs/convolution-data.js";
+import { convolutionRules } from "../subgraphs/convolution-weight.js";
 import { patchWeight, unfold } from "../subgraphs/unfold.js";
 import {
   autoPadOf,
@@ -168,7 +169,7 @@ function differentiateConv(node: Node, dy: Value, build: Build, wanted: readonly
   const [window, groups] = [windowOf(node), groupsOf(node)];
   return [
     wanted[0] ? dataCotangent(build, dy, { weight: w, window, groups, spatial: x.shape.slice(2).map(factorOf) }) : null,
-    { kind: "convolution", data: x, cotangent: dy, groups, window, shape: w.shape },
+    { kind: "convolution", data: x, cotangent: dy, groups, window, shape: w.shape, rules: convolutionRules },
     ...biasCotangent(node, dy),
   ];
 }
@@ -205,7 +206,7 @@ function differentiateTransposed(
   const { data, window } = exactPositions(build, dy, windowOf(node), x.shape.slice(2).map(factorOf));
   return [
     wanted[0] ? build.op("Conv", [data, w], { ...windowAttributes(window), group: groups }) : null,
-    { kind: "convolution", data, cotangent: x, groups, window, shape: w.shape },
+    { kind: "convolution", data, cotangent: x, groups, window, shape: w.shape, rules: convolutionRules },
     ...biasCotangent(node, dy),
   ];
 }

@@ -7,46 +7,12 @@ import { inputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
 import { nth, present } from "../../present.js";
 import type { Build } from "../build.js";
-import type { Call } from "../call.js";
-import { agree, interaction, requireInput, shapeMismatch, stringAttribute } from "../checks.js";
+import { agree, interaction, requireInput, shapeMismatch } from "../checks.js";
 import type { Contraction } from "../cotangent.js";
 import type { OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { contract, letterDims } from "../subgraphs/contract.js";
-
-/** The subscripts of each operand and of the result, a letter for each axis. */
-export interface Equation {
-  readonly operands: readonly string[];
-  readonly result: string;
-}
-
-/** Reads an equation for operands of these ranks; an ellipsis becomes capital letters, aligned at the right. */
-export function parseEquation(call: Call | Node, text: string, ranks: readonly number[]): Equation {
-  const [left = "", right] = text.replaceAll(/\s/g, "").split("->");
-  const terms = left.split(",");
-  if (terms.length !== ranks.length)
-    throw shapeMismatch(call, `has the equation "${text}" of ${terms.length} operands, but ${ranks.length} inputs`);
-  const used = new Set(text);
-  const free = [..."ZYXWVUTSRQPONMLKJIHGFEDCBA"].filter((letter) => !used.has(letter));
-  const hidden = terms.map((term, k) => (term.includes("...") ? nth(ranks, k) - (term.length - 3) : 0));
-  const ellipsis = free.slice(0, Math.max(0, ...hidden)).join("");
-  const operands = terms.map((term, k) =>
-    term.replace("...", ellipsis.slice(ellipsis.length - Math.max(nth(hidden, k), 0))),
-  );
-  operands.forEach((term, k) => {
-    if (term.length !== ranks[k])
-      throw shapeMismatch(call, `has the equation "${text}", which does not fit its input ${k}, of rank ${ranks[k]}`);
-  });
-  if (right !== undefined) return { operands, result: right.replace("...", ellipsis) };
-  const letters = [...new Set(operands.join(""))].filter((letter) => !ellipsis.includes(letter)).sort();
-  const once = letters.filter((letter) => operands.join("").split(letter).length === 2);
-  return { operands, result: ellipsis + once.join("") };
-}
-
-export function equationOf(node: Call | Node): Equation {
-  const ranks = node.inputs.map((input) => present(input).shape.length);
-  return parseEquation(node, stringAttribute(node, "equation", ""), ranks);
-}
+import { type Equation, equationOf } from "../subgraphs/equation.js";
 
 function einsum64(arrays: readonly Array64[], { operands, result }: Equation): Array64 {
   const sizes = new Map(
@@ -150,7 +116,7 @@ function operandCotangent(node: Node, equation: Equation, k: number, dy: Value, 
   };
 }
 
-export const einsum: OpDefinition = {
+const definition: OpDefinition = {
   op: "Einsum",
   layer: { kind: "product", names: [] },
   infer: (call) => {
@@ -209,3 +175,5 @@ export const einsum: OpDefinition = {
     return [result];
   },
 };
+
+export const einsum: readonly OpDefinition[] = [definition];

@@ -24,7 +24,6 @@ import type { Contraction } from "../cotangent.js";
 import type { OpDefinition } from "../definition.js";
 import { letterDims } from "../subgraphs/contract.js";
 import { productSteps } from "../subgraphs/steps.js";
-import { einsum } from "./einsum.js";
 
 // MatMul
 
@@ -230,4 +229,4 @@ const gemm: OpDefinition = {
   },
 };
 
-export const linear: readonly OpDefinition[] = [matmul, gemm, einsum];
+export const linear: readonly OpDefinition[] = [matmul, gemm];

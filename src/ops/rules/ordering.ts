@@ -1,6 +1,5 @@
 /** TopK. */
 
-import type { PergradError } from "../../errors.js";
 import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { type Dim, isBatch, sameDim, showDim } from "../../graph/dim.js";
@@ -10,18 +9,8 @@ import { nth, present } from "../../present.js";
 import type { Call } from "../call.js";
 import { intAttribute, interaction, knownDims, requireInput, shapeMismatch, unsupported } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
-import { alongAxis, lineAxis } from "./lines.js";
-
-const topAxis = (node: Call | Node) => lineAxis(node, intAttribute(node, "axis", -1));
-
-/** All samples may be sorted: where that is undone again, the reader of the file takes both away. */
-export function sortsSamples(call: Call | Node): PergradError {
-  return interaction(
-    call,
-    "sorts the samples, and pergrad could not show that what is done with them in that order is done to each alone and put back",
-    "export the model without sorting: for PyTorch's pack_padded_sequence, pack with enforce_sorted=True or hand the lengths to the network itself",
-  );
-}
+import { alongAxis } from "./lines.js";
+import { sortsSamples, topAxis } from "./sorted-samples.js";
 
 /** How many elements are kept: all along the axis of the samples, or a number. */
 function keptCount(call: Call | Node): Dim {
@@ -36,11 +25,6 @@ function keptCount(call: Call | Node): Dim {
   if (count === undefined || rest.length > 0 || count < 0 || count > size)
     throw shapeMismatch(call, `cannot keep ${count ?? "an unknown number"} of ${showDim(size)} elements`);
   return count;
-}
-
-/** Whether a TopK sorts along the axis of the samples. */
-export function sortsAll(node: Node): boolean {
-  return isBatch(inputOf(node, 0).shape[topAxis(node)]);
 }
 
 function topCount(call: Call | Node): number {

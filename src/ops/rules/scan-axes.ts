@@ -4,7 +4,7 @@ import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node } from "../../graph/value.js";
 import type { BodyAxes } from "../body-rules.js";
 import { interaction, sameSampleAxis } from "../checks.js";
-import { scanParts } from "./scan.js";
+import { scanParts } from "./scan-parts.js";
 
 /** Where the outputs of a Scan carry the samples: as in each step, behind the axis of time. */
 export function scanAxes(

@@ -13,7 +13,8 @@ import { nth, present } from "../../present.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { BodyReverse } from "../body-rules.js";
 import { type Cotangent, isValue } from "../cotangent.js";
-import { type ScanParts, scanParts, splitOutputs } from "./scan.js";
+import { splitOutputs } from "./scan.js";
+import { type ScanParts, scanParts } from "./scan-parts.js";
 import { scanApart } from "./scan-shared.js";
 import { ofEachStep, overSteps } from "./scan-steps.js";
 

@@ -4,7 +4,7 @@ import type { Node, Value } from "../../graph/value.js";
 import { nth, present } from "../../present.js";
 import type { BodyBatch } from "../body-rules.js";
 import type { Build } from "../build.js";
-import { scanParts } from "./scan.js";
+import { scanParts } from "./scan-parts.js";
 
 /** A Scan with one more leading axis on some inputs; all its outputs get it. */
 export function batchScan(

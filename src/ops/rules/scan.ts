@@ -8,41 +8,16 @@
 
 import type { Array64 } from "../../float64/array64.js";
 import { array64 } from "../../float64/array64.js";
-import { closeOver, isBody } from "../../graph/body.js";
+import { closeOver } from "../../graph/body.js";
 import { type Dim, factorOf, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
 import { leaf, type Node, type Value, type ValueType } from "../../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../../graph/walk.js";
 import { nth } from "../../present.js";
-import type { BodyEvaluate, BodyParts } from "../body-rules.js";
+import type { BodyEvaluate } from "../body-rules.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
-import { intAttribute, interaction, intsAttribute, part, requireInput, shapeMismatch } from "../checks.js";
-
-/** The parts of a Scan node. */
-export interface ScanParts extends BodyParts {
-  /** Products among the body's outputs, after the results. */
-  readonly products: number;
-  /** For each scanned input, 1 where it is read from its end. */
-  readonly inputDirections: readonly number[];
-  /** For each stacked output, 1 where it is written from its end. */
-  readonly outputDirections: readonly number[];
-}
-
-export function scanParts(call: Call | Node): ScanParts {
-  const { body } = call.attributes;
-  if (!isBody(body)) throw shapeMismatch(call, "has no body");
-  const states = intAttribute(call, "states", 0);
-  const scans = intAttribute(call, "num_scan_inputs", 0);
-  const products = intAttribute(call, "products", 0);
-  return {
-    body,
-    states,
-    scans,
-    products,
-    inputDirections: intsAttribute(call, "scan_input_directions") ?? Array<number>(scans).fill(0),
-    outputDirections: intsAttribute(call, "scan_output_directions") ?? [],
-  };
-}
+import { interaction, part, requireInput, shapeMismatch } from "../checks.js";
+import { type ScanParts, scanParts } from "./scan-parts.js";
 
 /** What a step reads and gives. */
 export interface ScanSpec {

@@ -1,7 +1,8 @@
 /** Scan's definition: it has a body, so its rules are given how to treat that. */
 import type { OpDefinition } from "../definition.js";
-import { evaluateScan, inferScan, scanParts } from "./scan.js";
+import { evaluateScan, inferScan } from "./scan.js";
 import { scanAxes } from "./scan-axes.js";
+import { scanParts } from "./scan-parts.js";
 import { pullScan } from "./scan-reverse.js";
 import { batchScan } from "./scan-vmap.js";
 

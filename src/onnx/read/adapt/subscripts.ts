@@ -3,7 +3,7 @@ import { isBatch } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";
 import { stringAttribute } from "../../../ops/checks.js";
 import { build } from "../../../ops/registry.js";
-import { type Equation, parseEquation } from "../../../ops/rules/einsum.js";
+import { type Equation, parseEquation } from "../../../ops/subgraphs/equation.js";
 import type { FileNode } from "../file-node.js";
 
 function operandsOf(node: FileNode): readonly Value[] | null {

@@ -7,7 +7,6 @@ import type { OnRewrite } from "../../../graph/rewritten.js";
 import type { Node, Value } from "../../../graph/value.js";
 import { build } from "../../../ops/registry.js";
 import { type Replacement, simplifyFor } from "../../../optimise/simplify.js";
-import { convolutions } from "./convolutions.js";
 import { integers } from "./integers.js";
 import { products } from "./products.js";
 import { seldom } from "./seldom.js";
@@ -15,7 +14,7 @@ import { shapes } from "./shapes.js";
 import { keyOf, type Workaround } from "./workaround.js";
 
 /** Those for operators that many models use, in the order in which they are tried at a node. */
-const usual: readonly Workaround[] = [...products, ...convolutions, ...shapes, ...integers];
+const usual: readonly Workaround[] = [...products, ...shapes, ...integers];
 
 /** The names under which a log has them. */
 export function workaroundNames(): readonly string[] {

@@ -1,7 +1,7 @@
 /** Work-arounds for loops and recurrent operators. */
 import type { Attributes, Node } from "../../../graph/value.js";
 import { floatAttribute, requireInput } from "../../../ops/checks.js";
-import { scanParts } from "../../../ops/rules/scan.js";
+import { scanParts } from "../../../ops/rules/scan-parts.js";
 import { activationAttributes } from "../../../ops/subgraphs/recurrent-activations.js";
 import { isRecurrentKind, recurrentSizes } from "../../../ops/subgraphs/recurrent-sizes.js";
 import type { Rewrite } from "../../../optimise/rule.js";

@@ -2,7 +2,7 @@
 import { inputsOf } from "../../../graph/operands.js";
 import { nodeOf } from "../../../graph/value.js";
 import { stringAttribute } from "../../../ops/checks.js";
-import { equationOf } from "../../../ops/rules/einsum.js";
+import { equationOf } from "../../../ops/subgraphs/equation.js";
 import { scaledTwice } from "../../../optimise/arithmetic-rules.js";
 import type { Rewrite } from "../../../optimise/rule.js";
 import { restated, type Workaround } from "./workaround.js";

@@ -5,7 +5,9 @@ import type { Seldom, Workaround } from "./workaround.js";
 const none: Seldom = { workarounds: [], poolsOfInfinities: (outputs) => outputs, names: [] };
 
 /** What was loaded: it stays for the next program. */
-const loaded: { pools?: Seldom; others?: readonly Workaround[] } = {};
+const loaded: { convolutions?: readonly Workaround[]; pools?: Seldom; others?: readonly Workaround[] } = {};
+
+const convolving: ReadonlySet<string> = new Set(["Conv", "ConvTranspose", "DeformConv"]);
 
 const pools: ReadonlySet<string> = new Set([
   "MaxPool",
@@ -17,14 +19,31 @@ const pools: ReadonlySet<string> = new Set([
   "GlobalLpPool",
 ]);
 
+/** Operators that need nothing of the rest. */
+export const withoutAny: ReadonlySet<string> = new Set([
+  "Conv",
+  "ConvTranspose",
+  ...pools,
+  "Einsum",
+  "Gelu",
+  "HardSwish",
+  "Mish",
+  "OnePlusErf",
+  "PRelu",
+  "Shrink",
+  "SwiGLU",
+  "Swish",
+]);
+
 export function seldom(): Seldom {
-  const { pools: ofPools = none, others = [] } = loaded;
-  return { ...ofPools, workarounds: [...ofPools.workarounds, ...others] };
+  const { convolutions = [], pools: ofPools = none, others = [] } = loaded;
+  return { ...ofPools, workarounds: [...convolutions, ...ofPools.workarounds, ...others] };
 }
 
 /** Loads what programs of the operators that are loaded may need. */
 export async function loadSeldom(): Promise<void> {
   const ops = loadedOperators();
+  if (ops.some((op) => convolving.has(op))) loaded.convolutions ??= (await import("./convolutions.js")).convolutions;
   if (ops.some((op) => pools.has(op))) loaded.pools ??= (await import("./pool-workarounds.js")).poolWorkarounds;
-  if (ops.some((op) => !pools.has(op))) loaded.others ??= (await import("./seldom-needed.js")).seldomNeeded;
+  if (ops.some((op) => !withoutAny.has(op))) loaded.others ??= (await import("./seldom-needed.js")).seldomNeeded;
 }

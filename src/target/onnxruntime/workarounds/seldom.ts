@@ -1,9 +1,13 @@
 /** Work-arounds for operators that few models use. */
+import { convolutions } from "./convolutions.js";
 import { poolWorkarounds } from "./pool-workarounds.js";
 import { seldomNeeded } from "./seldom-needed.js";
 import type { Seldom } from "./workaround.js";
 
-const all: Seldom = { ...poolWorkarounds, workarounds: [...poolWorkarounds.workarounds, ...seldomNeeded] };
+const all: Seldom = {
+  ...poolWorkarounds,
+  workarounds: [...convolutions, ...poolWorkarounds.workarounds, ...seldomNeeded],
+};
 
 export function seldom(): Seldom {
   return all;

@@ -1,0 +1,2 @@
+/** The factored gradients of convolutions' kernels. */
+export { convolutionFactor } from "./convolution.js";

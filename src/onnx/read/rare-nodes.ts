@@ -1,0 +1,2 @@
+/** Nodes of operators that few models use. */
+export * from "./rare-nodes-needed.js";

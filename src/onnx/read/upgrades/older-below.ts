@@ -1,0 +1,10 @@
+/** Operators that few models use, which changed later than those of many. */
+const laterThanOthers: ReadonlyMap<string, number> = new Map([
+  ["GroupNormalization", 21],
+  ["GridSample", 20],
+]);
+
+/** From this opset on, an operator has none of the forms that `older.ts` upgrades. */
+export function olderBelow(op: string): number {
+  return laterThanOthers.get(op) ?? 14;
+}

@@ -1,0 +1,5 @@
+/** Activation functions of fewer models, for pages (`rare.browser.ts`), with what is left of erf beside 1. */
+import { moreActivations } from "./rules/more-activations.js";
+import { onePlusErf } from "./subgraphs/one-plus-erf.js";
+
+export const definitions = [...moreActivations, onePlusErf];
