@@ -8,11 +8,14 @@ export function element<E extends HTMLElement>(id: string, type: new () => E): E
 /** A table with a header; the first column names the rows. Where there is little room each row is a list (style.css). */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): HTMLTableElement {
   const made = document.createElement("table");
+  const isText = headings.map((_, k) => rows.some((row) => /[^\d.,%e+\-\s]/.test(row[k] ?? "")));
+  const aligned = (cell: HTMLElement, k: number) => cell.classList.toggle("text", isText[k] ?? false);
   const head = made.createTHead().insertRow();
-  for (const heading of headings) {
+  for (const [k, heading] of headings.entries()) {
     const cell = document.createElement("th");
     cell.scope = "col";
     cell.textContent = heading;
+    aligned(cell, k);
     head.append(cell);
   }
   const body = made.createTBody();
@@ -22,6 +25,7 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
       const cell = line.insertCell();
       cell.textContent = text;
       cell.dataset.heading = headings[k] ?? "";
+      aligned(cell, k);
     }
   }
   // What is laid out as a list stays a table for those who listen to it.
@@ -57,5 +61,13 @@ export function download(name: string, content: BlobPart, type: string): void {
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
-export const number = (value: number) =>
-  Number.isFinite(value) ? Number(value.toPrecision(4)).toString() : String(value);
+/** Four digits, also where the last ones are 0, so that numbers beneath each other can be compared. */
+export function number(value: number): string {
+  if (value === 0 || !Number.isFinite(value)) return String(value);
+  const size = Math.abs(value);
+  if (size < 1e-4 || size >= 1e6) return value.toExponential(3);
+  return size < 1e4 ? value.toPrecision(4) : value.toFixed(0);
+}
+
+/** A number of things. */
+export const count = (value: number): string => value.toLocaleString("en-US");

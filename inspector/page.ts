@@ -4,7 +4,7 @@ import { loadModel, type Model, nn, perSample, type Workers, want, workers } fro
 import { type LossName, namedLosses } from "../src/nn/as-loss.js";
 import type { Tensor } from "../src/tensor/tensor.js";
 import { ClassNames } from "./classes.js";
-import { choice, element, number, table } from "./dom.js";
+import { choice, count, element, table } from "./dom.js";
 import { asInput, asTarget, type Choices, suggested } from "./matching.js";
 import { type Dropped, imagesAs, readDropped } from "./reading.js";
 import { Results } from "./results.js";
@@ -230,7 +230,7 @@ function summaryOf(name: string, { graph, parameters, notes }: Model): HTMLEleme
   ) => all.map((each) => [kind, each.name, each.dtype, showShape(each.shape)]);
   const outputs = graph.outputs.map((each) => ({ name: each.name, dtype: each.value.dtype, shape: each.value.shape }));
   const said = document.createElement("p");
-  said.textContent = `${name}: ${Object.keys(parameters).length} parameters with ${number(elements)} elements.`;
+  said.textContent = `${name}: ${Object.keys(parameters).length} parameters with ${count(elements)} elements.`;
   const shapes = document.createElement("div");
   shapes.className = "wide";
   shapes.append(
