@@ -105,6 +105,15 @@ describe("an initializer that sets up an operator", () => {
     ["a bound by name", "a bound of Clip", at("clip_max", "Clip", scalar(5.8731), ["r", ""])],
     ["a fill value", "the value that Pad fills with", at("fill", "Pad", scalar(0.73218), ["x", "pads"])],
     ["a buffer, as its exporter says", "an exponent", at("pool.p", "Pow", scalar(2.71), ["r"], "BUFFER")],
+    [
+      "a number that is cast",
+      "a round number that a formula casts",
+      {
+        initializers: [initializer("beta_0", scalar(1))],
+        nodes: [node("CastLike", ["beta_0", "x"], ["b"]), node("Div", ["x", "b"], ["y"])],
+        infos: [],
+      },
+    ],
     ["an epsilon by size", "a number too small or too large to be trained", at("e", "Add", scalar(1e-6), ["r"])],
     ["what hides an element", "a number too small or too large to be trained", at("low", "Add", scalar(-1e9), ["r"])],
   ])("is a constant, and listed: %s", (_, why, init) => {

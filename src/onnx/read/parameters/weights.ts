@@ -113,6 +113,7 @@ function whyNoWeight(
   if (readers.length > 0 && readers.every((use) => isFormula(use, tensor)))
     return "a number too small or too large to be trained";
   if (readers.length === 0 && distinct?.length === 1 && distinct[0] === 0) return "zeros that a branch gives";
+  if (isCastOnly(readers, tensor)) return "a round number that a formula casts";
   if (!isGenerated(name, uses)) return null;
   if (readers.every(({ node }) => node.opType === "Cos" || node.opType === "Sin")) return "a table of angles";
   // A group norm is written as an instance norm that scales by 1, and a scaling of its own.
@@ -127,6 +128,13 @@ function whyNoWeight(
   if (distinct?.length === 1) return "the same number everywhere";
   const prepares = ({ node, index }: Use) => node.input.some((other, k) => k !== index && inputs.has(other));
   return readers.every(prepares) ? "it prepares an input" : null;
+}
+
+/** A round number that is only cast to the type of something else, as exporters write the numbers of PyTorch's functions. */
+function isCastOnly(readers: readonly Use[], { data }: Tensor<"float32">): boolean {
+  const [number = 0] = data;
+  const cast = readers.length > 0 && readers.every(({ node }) => node.opType === "CastLike");
+  return cast && data.length === 1 && isRound(number, 3);
 }
 
 /** A round number of an extreme size, as what keeps a root or a logarithm from zero, or hides an element. */
