@@ -1,13 +1,14 @@
 /** Attribution beside dattri, TRAK and kronfluence: one thread each on one core, in turn, by the processor's time. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { putBetween } from "../scripts/marked.js";
+import { betweenMarks, putBetween } from "../scripts/marked.js";
 import { attribution, losses, nn, type Tensor } from "../src/index.js";
 import { type Alternative, interleave, type Timing, timedAlone } from "./measure.js";
 import type { BenchOptions } from "./options.js";
 import { startContest } from "./peers/contest.js";
 import { attributionPeers } from "./peers/installed.js";
+import type { Command } from "./peers/process.js";
 import { makeWorkload, type Workload, type WorkloadSpec, workloads } from "./workloads.js";
 
 /** Numbers of each sample in an index. */
@@ -89,31 +90,62 @@ function rows(tensor: Tensor, from: number, to: number): Tensor {
   return { ...tensor, dims, data: tensor.data.slice(from * width, to * width) } as Tensor;
 }
 
+/** What is compared, by the workload's id; the yardstick's perceptron is no workload of the other benchmarks. */
+const contestants: readonly { readonly id: string; make(): Contestant }[] = [
+  { id: "mnist-cnn", make: () => indexed("mnist-cnn", 16) },
+  { id: "gpt", make: () => indexed("gpt", 8) },
+  { id: digits.id, make: scored },
+];
+
 /** Throws where there are no peers. */
 export async function measureAttribution(options: BenchOptions, told: (line: string) => void): Promise<void> {
   const peers = attributionPeers(options.peers ?? "");
-  const lines = ["| what | by | CPU ms a sample | times ours |", "|---|---|---:|---:|"];
-  for (const each of [indexed("mnist-cnn", 16), indexed("gpt", 8), scored()]) {
-    const { title, workload, batches } = each;
-    const contest = await startContest(workload, peers, { pinned: true, reference: {}, ...patience });
-    try {
-      const ours = timedAlone(each.name, each.run);
-      const alternatives: readonly Alternative[] = [ours, ...contest.alternatives];
-      const timings = await interleave(alternatives, options.seconds);
-      const perSample = ({ cpu }: Timing, k: number) =>
-        (cpu?.low ?? Number.NaN) / workload.samples / (k === 0 ? batches : 1);
-      const least = timings[0] ? perSample(timings[0], 0) : Number.NaN;
-      for (const [k, timing] of timings.entries()) {
-        const took = perSample(timing, k);
-        lines.push(`| ${title} | ${timing.name} | ${took.toPrecision(3)} | ${(took / least).toFixed(1)} |`);
-        told(lines.at(-1) ?? "");
-      }
-      for (const [name, why] of Object.entries(contest.refused))
-        lines.push(`| ${title} | ${name} | takes no part (a batch of ${workload.samples}): ${why} | |`);
-      told(`${title}: ${JSON.stringify(contest.versions)}`);
-    } finally {
-      contest.stop();
-    }
+  const chosen = contestants.filter(({ id }) => options.whole || options.workloads.some((each) => each.id === id));
+  const measured = new Map<string, readonly string[]>();
+  for (const { make } of chosen) {
+    const each = make();
+    measured.set(each.title, await besidePeers(each, peers, options.seconds, told));
   }
-  if (options.write) putBetween(join("docs", "attribution.md"), "peers", lines.join("\n"));
+  if (options.write) putTable(measured);
 }
+
+/** Rows of the table. */
+async function besidePeers(
+  each: Contestant,
+  peers: ReadonlyMap<string, Command>,
+  seconds: number,
+  told: (line: string) => void,
+): Promise<readonly string[]> {
+  const { title, workload, batches } = each;
+  const lines: string[] = [];
+  const contest = await startContest(workload, peers, { pinned: true, reference: {}, ...patience });
+  try {
+    const alternatives: readonly Alternative[] = [timedAlone(each.name, each.run), ...contest.alternatives];
+    const timings = await interleave(alternatives, seconds);
+    const perSample = ({ cpu }: Timing, k: number) =>
+      (cpu?.low ?? Number.NaN) / workload.samples / (k === 0 ? batches : 1);
+    const least = timings[0] ? perSample(timings[0], 0) : Number.NaN;
+    for (const [k, timing] of timings.entries()) {
+      const took = perSample(timing, k);
+      lines.push(`| ${title} | ${timing.name} | ${took.toPrecision(3)} | ${(took / least).toFixed(1)} |`);
+      told(lines.at(-1) ?? "");
+    }
+    for (const [name, why] of Object.entries(contest.refused))
+      lines.push(`| ${title} | ${name} | takes no part (a batch of ${workload.samples}): ${why} | |`);
+    told(`${title}: ${JSON.stringify(contest.versions)}`);
+  } finally {
+    contest.stop();
+  }
+  return lines;
+}
+
+/** Writes the rows into the page. Those of what was not measured stay. */
+function putTable(measured: ReadonlyMap<string, readonly string[]>): void {
+  const page = join("docs", "attribution.md");
+  const rows = betweenMarks(readFileSync(page, "utf8"), "peers").split("\n").slice(2);
+  const titles = new Set([...rows.map(titleOf), ...measured.keys()]);
+  const all = [...titles].flatMap((title) => measured.get(title) ?? rows.filter((row) => titleOf(row) === title));
+  putBetween(page, "peers", ["| what | by | CPU ms a sample | times ours |", "|---|---|---:|---:|", ...all].join("\n"));
+}
+
+const titleOf = (row: string) => row.split("|")[1]?.trim() ?? "";

@@ -77,7 +77,8 @@ export const usage = `Usage: npm run bench -- [options]
                      nothing else (pin the command to one core: taskset -c 1)
   --attribution      indices and EK-FAC scores beside dattri, TRAK and kronfluence, one
                      thread, and nothing else (with --peers, pin the command to one
-                     core: taskset -c 1; --write puts the table into docs/attribution.md)
+                     core: taskset -c 1; --write puts the table into docs/attribution.md,
+                     with --only mnist-cnn or gpt the rows of that)
   --index-memory     the peak memory of indexing a batch beside that of its norms,
                      each in a process of its own, and nothing else
   --query N          100 queries of an index of N samples (1000000 takes 7 GB of the
