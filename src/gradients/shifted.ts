@@ -116,21 +116,91 @@ function outer(gradient: Outer, { rows, columns, all }: Shifts): Method[] {
   const moved = ({ fold }: ShiftedSide) => 1 + (fold ? movedByFold : 0);
   const held = positions * (rows.size * moved(rows) + columns.size * moved(columns));
   const ordered = positions === 1 ? 0 : 2 * positions * (widthOf(rows) + widthOf(columns));
+  const factors = [gradient.rows, gradient.columns];
+  const folded = (build: Build): readonly [Value, Value] => {
+    const side = (number: number, own: ShiftedSide) =>
+      sideFolded(build, signedLines(build, nth(factors, number), own), 2, own);
+    return [side(sides.rows, rows), side(sides.columns, columns)];
+  };
   return [
+    ...whileMultiplied(all, widthOf(columns)).map(({ emit, ...own }) => ({
+      name: "project factors",
+      operations: positions * own.operations,
+      floats: held + positions * own.floats + all.dims,
+      dense: false,
+      emit: (build: Build) => emit(build, ...folded(build)),
+    })),
     {
       name: "project factors",
       operations: all.size * positions,
       floats: held + ordered + (1 + movedByFold) * all.size,
       dense: false,
-      emit: (build) => {
-        const factors = [gradient.rows, gradient.columns];
-        const side = (number: number, own: ShiftedSide) =>
-          sideFolded(build, signedLines(build, nth(factors, number), own), 2, own);
-        const [left, right] = [side(sides.rows, rows), side(sides.columns, columns)];
-        return productFolded(build, left, right, all);
+      emit: (build) => productFolded(build, ...folded(build), all),
+    },
+  ];
+}
+
+/** What a product of factors takes for each position, and how it is emitted. */
+interface FoldedProduct extends Cost {
+  emit(build: Build, left: Value, right: Value): Value;
+}
+
+/**
+ * The product laid over as it is multiplied, where a run consists of whole rows: rotated, it is the product of some rows of the
+ * left factor with the right one, shifted, and of the rows after them with what was shifted beyond the end. The sum over all runs
+ * is a product over twice as many positions as there are runs, and nothing larger than `dims` comes of it.
+ */
+function whileMultiplied(all: Fold, width: number): FoldedProduct[] {
+  const turned = rotations(all);
+  const { dims } = all;
+  if (width === 0 || dims % width !== 0 || turned.length === 1) return [];
+  const height = dims / width;
+  const lines = 2 * turned.length * (height + width);
+  return [
+    {
+      operations: 2 * turned.length * dims,
+      floats: 2 * lines,
+      emit: (build, left, right) => {
+        const [samples, positions] = leadingOf(left.shape, 2);
+        const inner = multiply(positions, 2 * turned.length);
+        const missing = turned.length * height - fixedSize(left.shape, 2);
+        const filled = missing === 0 ? left : build.pad(left, [0, 0, 0], [0, 0, missing]);
+        const picked = build.gather(filled, build.ints(rowsTurned(turned, height, width)), 2);
+        const shiftedLines = shiftedBy(
+          build,
+          right,
+          turned.map((rotation) => rotation % width),
+        );
+        const a = build.reshape(picked, [samples, present(inner), height]);
+        const b = build.reshape(shiftedLines, [samples, present(inner), width]);
+        return build.reshape(build.matmul(build.transposeLast(a), b), [samples, dims]);
       },
     },
   ];
+}
+
+/** For each run, and for what is shifted within a row and into the next one, which row of the factor stands in each row of `dims`. */
+function rowsTurned(turned: readonly number[], height: number, width: number): number[] {
+  return turned.flatMap((rotation, run) =>
+    [0, 1].flatMap((next) =>
+      Array.from({ length: height }, (_, row) => {
+        const from = row - Math.floor(rotation / width) - next;
+        return run * height + (((from % height) + height) % height);
+      }),
+    ),
+  );
+}
+
+/** Along the last axis, for each shift, twice the length: the line, moved by so many, between zeros. */
+function shiftedBy(build: Build, lines: Value, shifts: readonly number[]): Value {
+  const [samples, positions] = leadingOf(lines.shape, 2);
+  const width = fixedSize(lines.shape, 2);
+  const zeros = (length: number) => (length === 0 ? [] : [build.zeros([samples, positions, length], lines.dtype)]);
+  const parts = shifts.flatMap((shift, k) => {
+    const before = k === 0 ? shift : width - nth(shifts, k - 1) + shift;
+    return [...zeros(before), lines];
+  });
+  return build.concat([...parts, ...zeros(width - nth(shifts, shifts.length - 1))], 2);
 }
 
 /** Elements of a product that are there at a time, of each sample; and the most parts in which they come. */

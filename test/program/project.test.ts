@@ -27,8 +27,8 @@ const row = (data: Float32Array, n: number, size: number) => data.subarray(n * s
 
 describe("want.project", () => {
   it("gives the sum over parameters of signed elements at their places", async () => {
-    // Fewer than the elements of a parameter, and than those of a row; and more.
-    for (const dims of [5, 40, 100]) {
+    // Fewer than the elements of a parameter, and than those of a row; and more; as many as one row has, and two.
+    for (const dims of [5, 16, 32, 40, 100]) {
       const { projected, gradients } = await project({ dims, seed: 9 });
       expect(projected.dims).toEqual([samples, dims]);
       for (let n = 0; n < samples; n++) {
