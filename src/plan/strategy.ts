@@ -1,15 +1,30 @@
 /** Strategies that a user asks for, whatever they cost: to compare them, and to test each of them. */
+import { checkOptions, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Method } from "../gradients/factored.js";
 import { selectByGlob } from "../graph/select-names.js";
 import type { BuildStrategy } from "../ops/build-strategy.js";
-import { type MethodNames, type Question, questionNames } from "./questions.js";
+import { eachQuestion, type MethodNames, type Question, questionNames } from "./questions.js";
 
 /** Methods by the names that `explain()` prints, by question (`norm`; `sum`: of means, sums and clipped sums; ...). */
 export interface Strategy extends MethodNames, BuildStrategy {
   /** For some parameters only, by name or glob; these go before what is said for all. */
   readonly parameters?: Readonly<Record<string, MethodNames>>;
 }
+
+const strategyOptions: OptionNames<Strategy> = {
+  ...eachQuestion(() => true as const),
+  parameters: true,
+  prices: true,
+  unfold: true,
+  unfoldBlock: true,
+  materialise: true,
+  convolutionData: true,
+  directions: true,
+  masks: true,
+  holdLess: true,
+  maxPool: true,
+};
 
 /** A strategy for parameters that have low-memory methods, where nothing else is asked for. */
 export interface LowMemoryStrategy extends MethodNames, BuildStrategy {}
@@ -23,6 +38,7 @@ export class ParameterStrategies {
     parameters: readonly string[],
     private readonly lowMemory: LowMemoryStrategy = {},
   ) {
+    checkOptions("strategy", strategy, strategyOptions);
     const own = new Map<string, MethodNames>();
     for (const [glob, names] of Object.entries(strategy.parameters ?? {}))
       for (const name of selectByGlob(parameters, [glob])) own.set(name, { ...own.get(name), ...names });

@@ -189,6 +189,11 @@ describe("a strategy", () => {
     const wrong = perSample(model, { ...options, strategy: { norm: "gramm" } });
     await expect(wrong).rejects.toThrow(/norm by "gramm".*"materialise", "Gram"/);
   });
+
+  it("for a question that there is not is refused", async () => {
+    const strategy: Record<string, string> = { norms: "Gram" };
+    await expect(perSample(model, { ...options, strategy })).rejects.toThrow(/strategy has no option "norms".*"norm"/);
+  });
 });
 
 describe("the planner", () => {
