@@ -8,7 +8,7 @@
 # Seen: with groups=1 scores and self-influence agree with autograd to rounding. With groups=2 or depthwise, the layer's scores are
 # off by two thirds of the largest and self-influence is 0.3 to 0.7 of what it is: each group's gradient is taken with the mean of all
 # groups' inputs in place of its own. Shapes fit, since every group has equally many channels, and no word is said.
-# Why it matters: depthwise convolutions are half of the layers of MobileNet, EfficientNet and ConvNeXt. The method that averages
+# Why it matters: depthwise convolutions are in every block of MobileNet, EfficientNet and ConvNeXt. The method that averages
 # is published for Kronecker factors, where it only changes the approximation; here it changes what is attributed.
 # Source: measured here against torch's own autograd; kronfluence/module/conv2d.py, extract_patches ("averaged over channel groups").
 set -euo pipefail
