@@ -90,7 +90,10 @@ export function sumPerSample(build: Build, value: Value): Value {
 /** The sum of squares over all axes but the first, `[N]`. */
 export function sumOfSquares(build: Build, value: Value): Value {
   const axes = value.shape.map((_, axis) => axis).slice(1);
-  return axes.length === 0 ? build.square(value) : build.reduce("ReduceSumSquare", value, axes);
+  const single = axes.every((axis) => value.shape[axis] === 1);
+  return single
+    ? build.square(build.reshape(value, value.shape.slice(0, 1)))
+    : build.reduce("ReduceSumSquare", value, axes);
 }
 
 /** The number of samples as a float32 scalar, or 1 where there are none. */

@@ -8,7 +8,7 @@
 import { elementsOf, factorOf, fixedSize, isBatch, type Shape } from "../graph/dim.js";
 import { allInputsOf, inputOf, inputsOf, outputOf } from "../graph/operands.js";
 import type { OnRewrite } from "../graph/rewritten.js";
-import type { Node, Value } from "../graph/value.js";
+import { type Node, nodeOf, type Value } from "../graph/value.js";
 import { intAttribute, normalAxis } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { reducedAxes } from "../ops/rules/reductions.js";
@@ -73,6 +73,11 @@ const rules: Readonly<Record<string, (node: Node) => Value | null>> = {
     const [x, axis] = inputsOf(node, 2);
     const at = normalAxis(node, axis.known?.[0] as number, x.shape.length);
     return isBatch(x.shape[at]) ? null : runningSum(x, at, node, mostInARow("ReduceSum"));
+  },
+  // The shape that a sum is given, and what another is made of it at once, are one reshape.
+  Reshape: (node) => {
+    const x = inputOf(node, 0);
+    return nodeOf(x)?.op === "Reshape" ? build.reshape(x, outputOf(node, 0).shape) : null;
   },
   MatMul: (node) => matMulBy(node, product),
   Gemm: (node) => gemmBy(node, product),

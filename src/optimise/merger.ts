@@ -148,6 +148,22 @@ export class Merger {
   }
 }
 
+/** The same outputs, with one node in place of equal ones. */
+export function merged(outputs: readonly Value[]): Value[] {
+  const merger = new Merger(new Identities());
+  const current = new Map<Value, Value>();
+  const now = (value: Value) => current.get(value) ?? merger.leaf(value);
+  for (const node of nodesBefore(outputs)) {
+    const inputs = node.inputs.map((input) => (input ? now(input) : null));
+    const kept = merger.node(node, inputs);
+    if (kept === node) continue;
+    node.outputs.forEach((output, k) => {
+      current.set(output, outputOf(kept, k));
+    });
+  }
+  return outputs.map(now);
+}
+
 /** Constants of up to this many elements are compared by content. */
 const largestCompared = 256;
 

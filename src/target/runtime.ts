@@ -20,6 +20,8 @@ export interface RuntimeOptions {
   readonly operators?: ReadonlySet<string>;
   /** `Add>Sqrt` for an operator that alone reads what another computes, where such chains are known beside the operators. */
   readonly chains?: ReadonlySet<string>;
+  /** No two of its nodes are equal. Default false: the runtime looks for such nodes. */
+  readonly distinct?: boolean;
 }
 
 export interface Runtime {

@@ -12,6 +12,8 @@ import { leaf } from "../../src/graph/value.js";
 import { type Model, type Wants, want } from "../../src/index.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
+import { nth } from "../../src/present.js";
+import { stated } from "../../src/target/onnxruntime/faster.js";
 import { loadSession } from "../../src/target/onnxruntime/node.js";
 import { contentsOf, disabledOptimizers } from "../../src/target/onnxruntime/optimizers.js";
 import { graphOf } from "../support/program-graph.js";
@@ -39,9 +41,11 @@ const forward: Wants = { losses: want.losses() };
 
 /** A program with the model's parameters in it, and what it holds. */
 function programOf(model: Model, loss: Parameters<typeof objectiveOf>[1]["loss"], wants: Wants) {
-  const { inputs, outputs } = graphOf(objectiveOf(model, { loss }), wants);
+  const { inputs, ...given } = graphOf(objectiveOf(model, { loss }), wants);
+  const values = stated(given.outputs.map(({ value }) => value));
+  const outputs = given.outputs.map(({ name }, k) => ({ name, value: nth(values, k) }));
   const fed = inputs.filter(({ name }) => !Object.hasOwn(model.parameters, name));
-  const contents = contentsOf(outputs.map(({ value }) => value));
+  const contents = { ...contentsOf(values), distinct: true };
   return { encoded: encodeModel({ inputs: fed, outputs, parameters: model.parameters }), contents };
 }
 

@@ -5,11 +5,12 @@ import { dimsValue, type Node, nodeOf, type Value } from "../../graph/value.js";
 import { restated } from "../../lower/restated.js";
 import { intAttribute, normalAxis } from "../../ops/checks.js";
 import { build } from "../../ops/registry.js";
+import { merged } from "../../optimise/merger.js";
 import { leadingOf, nth } from "../../present.js";
 
-/** The same values, so stated. */
+/** The same values, so stated, and none computed twice. */
 export function stated(values: readonly Value[]): Value[] {
-  return restated({ name: "stated-faster", begin: () => (node) => rules[node.op]?.(node) ?? null }, values);
+  return merged(restated({ name: "stated-faster", begin: () => (node) => rules[node.op]?.(node) ?? null }, values));
 }
 
 const rules: Readonly<Record<string, (node: Node) => Value | null>> = { Gemm: turnedBefore, Exp: probabilities };

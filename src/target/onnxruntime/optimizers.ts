@@ -67,13 +67,16 @@ const searched: Readonly<Record<string, readonly (readonly string[])[]>> = {
 const idle = ["FreeDimensionOverrideTransformer", "MatMulActivationFusion", "ConstantSharing"];
 
 /** The optimizers that a session does without, as the runtime's configuration names them. */
-export function disabledOptimizers({ blockedConvolutions = true, operators, chains }: RuntimeOptions): string {
+export function disabledOptimizers(options: RuntimeOptions): string {
+  const { blockedConvolutions = true, operators, chains, distinct = false } = options;
   const isHeld = (sought: string) => (isChain(sought) ? (chains?.has(sought) ?? true) : operators?.has(sought));
   const unneeded = operators
     ? Object.keys(searched).filter((name) => !searched[name]?.every((alternatives) => alternatives.some(isHeld)))
     : [];
   // SkipLayerNormalization, a residual sum fused with what follows, takes its mean with a fraction of the digits.
-  const names = ["SkipLayerNormFusion", ...idle, ...unneeded, ...(blockedConvolutions ? [] : ["NchwcTransformer"])];
+  const names = ["SkipLayerNormFusion", ...idle, ...unneeded];
+  if (distinct) names.push("CommonSubexpressionElimination");
+  if (!blockedConvolutions) names.push("NchwcTransformer");
   return [...new Set(names)].join(";");
 }
 

@@ -90,7 +90,8 @@ export class Sessions implements Running {
     const model = encodeModel({ inputs, outputs, order, parameters: held }, storage);
     const contents = contentsOf(outputs.map(({ value }) => value));
     const blockedConvolutions = mayBlockConvolutions(contents.operators);
-    return runtime.load(model, { ...this.options, files: storage.files, blockedConvolutions, ...contents });
+    const { files } = storage;
+    return runtime.load(model, { ...this.options, files, blockedConvolutions, ...contents, distinct: true });
   }
 
   async #load(way: Way): Promise<void> {
@@ -99,7 +100,8 @@ export class Sessions implements Running {
     const apart = way === "apart" ? program.apart : undefined;
     const { outputs, order } = apart ?? program;
     const contents = contentsOf(outputs.map(({ value }) => value));
-    const main = await runtime.load(encodeModel({ inputs, outputs, order }), { ...options, ...contents });
+    const own = { ...options, ...contents, distinct: !apart };
+    const main = await runtime.load(encodeModel({ inputs, outputs, order }), own);
     const load = (model: Uint8Array) => runtime.load(model, options);
     this.#loaded.set(way, apart ? await ApartSession.load(apart, main, load) : main);
   }
