@@ -90,7 +90,6 @@ export class Merger {
   readonly #kept = new Set<Node>();
   readonly #constants = new Map<string, Value>();
   readonly #folded = new Map<Node, readonly Value[] | null>();
-  readonly #adopted = new Map<Value, Value>();
 
   constructor(private readonly identities: Identities) {}
 
@@ -129,22 +128,9 @@ export class Merger {
     return kept;
   }
 
-  /** Takes in what a rewrite made, merging its nodes too. What it is made of is kept already. */
-  adopt(values: readonly Value[]): Value[] {
-    const isIn = (value: Value) => {
-      const node = nodeOf(value);
-      return this.#adopted.has(value) || (node !== undefined && this.#kept.has(node));
-    };
-    for (const node of nodesBefore(values, { has: isIn })) {
-      const kept = this.node(
-        node,
-        node.inputs.map((input) => (input ? (this.#adopted.get(input) ?? this.leaf(input)) : null)),
-      );
-      node.outputs.forEach((output, k) => {
-        this.#adopted.set(output, outputOf(kept, k));
-      });
-    }
-    return values.map((value) => this.#adopted.get(value) ?? this.leaf(value));
+  /** Whether a node is one of those that are kept. */
+  keeps(node: Node | undefined): boolean {
+    return node !== undefined && this.#kept.has(node);
   }
 }
 

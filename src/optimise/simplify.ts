@@ -6,7 +6,7 @@
 
 import { isBody } from "../graph/body.js";
 import type { OnRewrite, Rewritten } from "../graph/rewritten.js";
-import { dimsValue, type Node, type Value } from "../graph/value.js";
+import { dimsValue, type Node, nodeOf, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { present } from "../present.js";
@@ -90,8 +90,11 @@ function simplifyWith(how: CleanUp, outputs: readonly Value[]): Value[] {
   );
 }
 
-/** What one rule makes may be another's to take up, in a further pass. Two or three do; rules that undo each other end here. */
+/** Passes over a graph: the second or third finds nothing. Rules that undo each other end here. */
 const maxPasses = 6;
+
+/** What one rule makes is another's to take up, so often; what then is left to do is done in the next pass. */
+const maxDepth = 6;
 
 /** What all passes of a clean-up have in common. */
 interface Known {
@@ -100,12 +103,46 @@ interface Known {
   readonly identities: Identities;
 }
 
+/** What a pass knows. */
+interface Pass extends Pick<Known, "settled"> {
+  readonly how: CleanUp;
+  readonly merged: Merger;
+  /** The nodes whose replacement is being made, from the graph's own to what rules made of it. */
+  readonly open: readonly Node[];
+}
+
 function cleaned(how: CleanUp, outputs: readonly Value[]): Value[] {
   const known: Known = { settled: new Set(), identities: new Identities() };
-  let [before, after] = [outputs, pass(how, outputs, known)];
+  const next = (values: readonly Value[]) => {
+    const { settled, identities } = known;
+    return simplified(mostOutputsFirst(nodesBefore(values)), values, {
+      how,
+      settled,
+      merged: new Merger(identities),
+      open: [],
+    });
+  };
+  let [before, after] = [outputs, next(outputs)];
   for (let count = 1; count < maxPasses && after.some((value, k) => value !== before[k]); count++)
-    [before, after] = [after, pass(how, after, known)];
+    [before, after] = [after, next(after)];
   return after;
+}
+
+/** The values that `nodes` lead to, each node simplified over what its inputs have become. */
+function simplified(nodes: readonly Node[], values: readonly Value[], pass: Pass): Value[] {
+  const { how, merged } = pass;
+  const replaced = new Map<Value, Value>();
+  const current = (value: Value): Value => replaced.get(value) ?? merged.leaf(value);
+  for (const node of nodes) {
+    const inputs = node.inputs.map((input) => (input ? current(input) : null));
+    const { rule, results } = simplifyNode(node, inputs, pass);
+    how.seen?.({ rule, node, results });
+    results.forEach((value, k) => {
+      const output = node.outputs[k];
+      if (output) replaced.set(output, value);
+    });
+  }
+  return values.map(current);
 }
 
 function simplifyBody(how: CleanUp, node: Node): Node {
@@ -116,43 +153,25 @@ function simplifyBody(how: CleanUp, node: Node): Node {
   return { ...node, attributes: { ...node.attributes, body: { ...body, outputs } } };
 }
 
-function pass(how: CleanUp, outputs: readonly Value[], known: Known): Value[] {
-  const { settled } = known;
-  const merged = new Merger(known.identities);
-  const replaced = new Map<Value, Value>();
-  const current = (value: Value): Value => replaced.get(value) ?? merged.leaf(value);
-  for (const node of mostOutputsFirst(nodesBefore(outputs))) {
-    const inputs = node.inputs.map((input) => (input ? current(input) : null));
-    const { rule, results } = simplifyNode(how, node, inputs, { merged, settled });
-    how.seen?.({ rule, node, results });
-    results.forEach((value, k) => {
-      const output = node.outputs[k];
-      if (output) replaced.set(output, value);
-    });
-  }
-  return outputs.map(current);
-}
-
-function simplifyNode(
-  how: CleanUp,
-  node: Node,
-  inputs: readonly (Value | null)[],
-  { merged, settled }: { readonly merged: Merger; readonly settled: Set<Node> },
-): Omit<Rewritten, "node"> {
+function simplifyNode(node: Node, inputs: readonly (Value | null)[], pass: Pass): Omit<Rewritten, "node"> {
+  const { how, merged, settled, open } = pass;
   // Most nodes are as an earlier pass left them.
   if (settled.has(node) && merged.node(node, inputs) === node) return { rule: null, results: node.outputs };
   const known = foldedShapes(node);
   if (known) return { rule: "known-shape", results: known.map((value) => merged.leaf(value)) };
   const rebuilt = merged.node(simplifyBody(how, node), inputs);
-  if (settled.has(rebuilt)) return { rule: null, results: rebuilt.outputs };
+  if (settled.has(rebuilt) || open.includes(rebuilt)) return { rule: null, results: rebuilt.outputs };
   const folded = merged.folded(rebuilt);
   if (folded) return { rule: "fold", results: folded.map((value) => merged.leaf(value)) };
+  if (open.length === maxDepth) return { rule: null, results: rebuilt.outputs };
   const found = how.lowering(rebuilt) ?? rewrite(rebuilt, build);
   if (!found) {
     settled.add(rebuilt);
     return { rule: null, results: rebuilt.outputs };
   }
-  const results = merged.adopt(found.results);
+  // What it is made of is simplified already.
+  const made = nodesBefore(found.results, { has: (value) => merged.keeps(nodeOf(value)) });
+  const results = simplified(made, found.results, { ...pass, open: [...open, rebuilt] });
   return { rule: results.every((value, k) => value === rebuilt.outputs[k]) ? null : found.rule, results };
 }
 
