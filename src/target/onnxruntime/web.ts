@@ -1,6 +1,7 @@
 /** ONNX Runtime in WebAssembly: in browsers, and in Node where there is no other. */
 import type * as Ort from "onnxruntime-web";
-import type { Tensor } from "../../tensor/tensor.js";
+import { bytesOfArray } from "../../io/bytes.js";
+import type { Tensor, TypedArray } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
 import { checkThreads, fedTensor, releasedError, returnedTensor, runtimeFailure } from "./exchange.js";
 import { checkExecution } from "./execution.js";
@@ -94,8 +95,13 @@ export class WebRuntime implements Runtime {
   }
 }
 
+/** Bytes of an input up to which a session keeps its last copy: the next run writes into it, since new memory takes longer. */
+const mostSpare = 2 ** 24;
+
 class WebSession implements Session {
   #session: Ort.InferenceSession | undefined;
+  /** Copies of inputs that no run reads any more, by the inputs' names. */
+  readonly #spare = new Map<string, TypedArray>();
 
   constructor(
     session: Ort.InferenceSession,
@@ -109,23 +115,32 @@ class WebSession implements Session {
     const session = this.#session;
     if (!session) throw releasedError();
     const given: Record<string, Ort.Tensor> = {};
+    const copies = new Map<string, TypedArray>();
     for (const name of session.inputNames) {
       const tensor = feeds[name];
       if (!tensor) throw runtimeFailure("failed to run a program", new Error(`the input '${name}' is missing`));
-      given[name] = this.#toOrt(name, tensor);
+      const { dtype, data, dims } = fedTensor(name, tensor);
+      const copy = this.#copyOf(name, data);
+      copies.set(name, copy);
+      given[name] = new this.ort.Tensor(dtype, copy, dims);
     }
     try {
       const returned = await this.queue.add(() => session.run(given));
       return Object.fromEntries(Object.entries(returned).map(([name, tensor]) => [name, returnedTensor(name, tensor)]));
     } catch (error) {
       throw runtimeFailure("failed to run a program", error);
+    } finally {
+      for (const [name, copy] of copies) if (copy.byteLength <= mostSpare) this.#spare.set(name, copy);
     }
   }
 
   /** A copy: the runtime reads it when its turn comes. */
-  #toOrt(name: string, tensor: Tensor): Ort.Tensor {
-    const { dtype, data, dims } = fedTensor(name, tensor);
-    return new this.ort.Tensor(dtype, data.slice(), dims);
+  #copyOf(name: string, data: TypedArray): TypedArray {
+    const spare = this.#spare.get(name);
+    this.#spare.delete(name);
+    if (spare?.length !== data.length || spare.constructor !== data.constructor) return data.slice();
+    bytesOfArray(spare).set(bytesOfArray(data));
+    return spare;
   }
 
   async release(): Promise<void> {
