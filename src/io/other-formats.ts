@@ -14,6 +14,9 @@ interface OtherFormat {
 const savez = 'numpy.savez("data.npz", x=..., target=...)';
 const table = (read: string) => `table = ${read}; ${savez}, with columns such as table["label"].to_numpy("int64")`;
 
+/** Endings of the tables of which `pergrad pack` makes data. */
+const packed: ReadonlySet<string> = new Set([".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather"]);
+
 const formats: readonly OtherFormat[] = [
   {
     name: "a Parquet file",
@@ -89,5 +92,8 @@ export function otherFormat(path: string, start: string): string | undefined {
   const found =
     formats.find(({ endings }) => endings.includes(ending)) ?? formats.find(({ begins }) => !zip && begins?.(start));
   if (!found) return undefined;
-  return `it is ${found.name}, and data is read from .safetensors and .npz files that hold each input by its name, so convert it in Python: ${found.conversion}`;
+  const pack = packed.has(ending)
+    ? `make one of it by pergrad pack ${JSON.stringify(path)} --target COLUMN --out data.safetensors, or `
+    : "";
+  return `it is ${found.name}, and data is read from .safetensors and .npz files that hold each input by its name, so ${pack}convert it in Python: ${found.conversion}`;
 }

@@ -33,6 +33,18 @@ describe("files of other formats", () => {
     }
   });
 
+  it.each(["csv", "jsonl", "parquet", "feather"])("a table that pergrad pack takes: .%s", async (ending) => {
+    const path = join(temporaryFolder(), `data.${ending}`);
+    writeFileSync(path, "a,b,label\n1,2,0\n");
+    await expect(readTensors(path)).rejects.toThrow(`pergrad pack ${JSON.stringify(path)} --target COLUMN`);
+  });
+
+  it.each(["txt", "xlsx", "h5"])("what it does not take: .%s", async (ending) => {
+    const path = join(temporaryFolder(), `data.${ending}`);
+    writeFileSync(path, "a,b,label\n1,2,0\n");
+    await expect(readTensors(path)).rejects.toThrow(/by its name, so convert it in Python/);
+  });
+
   it.each(["pt", "xlsx"])("archives that end in .%s", async (ending) => {
     const path = join(temporaryFolder(), `data.${ending}`);
     writeFileSync(path, "PK\x03\x04 and so on", "latin1");
