@@ -6,7 +6,7 @@ const lines: readonly string[] = [
   "LinearClassifier's labels carry no gradient: outputs that hold labels come after the others. Labels that are texts are left out (or refused, where they are asked for).",
   "Scaler: `(x - NODE.offset) * NODE.scale`; Imputer: `NODE.imputed_value_floats` where a value is missing. These are statistics of the data and so constants, which `explain` lists; `parameters` (`--parameters`) makes them parameters.",
   "Normalizer: L1, L2, and MAX by the largest element (not by the largest size); a sample of zeros stays as it is.",
-  "ZipMap: a sequence of maps becomes the tensor of its scores, with a note. ArrayFeatureExtractor: a Gather along the last axis. FeatureVectorizer: a Concat. Binarizer: has no gradient.",
+  "ZipMap: a sequence of maps becomes the tensor of its scores, with a note. ArrayFeatureExtractor: a Gather along the last axis. FeatureVectorizer: a Concat. Binarizer, OneHotEncoder: have no gradient; of a category that OneHotEncoder does not list, all elements are 0, also with `zeros=0`, where ONNX Runtime fails.",
 ];
 
 export const classicOperators: readonly string[] = [
@@ -14,5 +14,5 @@ export const classicOperators: readonly string[] = [
   "",
   ...lines.map((line) => `- ${line}`),
   "",
-  "Not read: trees, support vector machines, and what works on texts or categories.",
+  "Not read: trees, support vector machines, and what works on texts.",
 ];

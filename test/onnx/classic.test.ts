@@ -18,7 +18,22 @@ import { want } from "../../src/wants/want.js";
 import { expectAgreement } from "../support/file-agreement.js";
 import { expectClose } from "../support/per-sample.js";
 import { relativeError } from "./compare.js";
-import { encoded, file, float, floats, int, ints, node, refusal, run, text, valueInfo } from "./models.js";
+import {
+  encoded,
+  file,
+  float,
+  floats,
+  initializer,
+  int,
+  int64s,
+  ints,
+  node,
+  refusal,
+  run,
+  text,
+  valueInfo,
+  waves,
+} from "./models.js";
 
 type Attribute = ReturnType<typeof int>;
 
@@ -152,6 +167,10 @@ function single(op: string, attributes: readonly Attribute[], { outputs = ["y"],
     nodes: [...scaled, ml],
     outputs: outputs.slice(-1),
   });
+  return withMl(bytes);
+}
+
+function withMl(bytes: Uint8Array): Uint8Array {
   const model = fromBinary(ModelProtoSchema, bytes);
   const [version] = model.opsetImport;
   if (version) model.opsetImport.push({ ...version, domain: "ai.onnx.ml", version: 3n });
@@ -207,6 +226,22 @@ describe("a node of ai.onnx.ml agrees with ONNX Runtime, its gradients with the 
     const model = modelOf(bytes, "m.onnx", {});
     const none = await run(encoded(model), { x: floats([0, 3]) });
     expect(none.y?.data.length).toBe(0);
+  });
+
+  it.each([1, 7])("OneHotEncoder of numbers as type %i, of which one is unknown", async (type) => {
+    const encoder = {
+      ...node("OneHotEncoder", ["c"], ["e"], [ints("cats_int64s", [4, 7, 2]), int("zeros", 1)]),
+      domain: "ai.onnx.ml",
+    };
+    const bytes = withMl(
+      file({
+        inputs: [valueInfo("c", ["N", 2], type)],
+        initializers: [initializer("w", waves([6, 2])), initializer("flat", int64s(-1, 6))],
+        nodes: [encoder, node("Reshape", ["e", "flat"], ["f"]), node("MatMul", ["f", "w"], ["y"])],
+      }),
+    );
+    const c = type === 7 ? { ...int64s(4, 2, 7, 7, 5, 2), dims: [3, 2] } : floats([3, 2], 4, 2, 7, 7, 5, 2);
+    await expectAgreement({ bytes, feeds: { c }, samples: 3 });
   });
 
   it("where values are missing, zero, or hide in SOFTMAX_ZERO", async () => {
@@ -284,6 +319,9 @@ describe("what is refused", () => {
     expect(message("Scaler", [many("offset", 1, 2)])).toContain("holds 2 numbers for an input of 3 features");
     expect(message("Normalizer", [text("norm", "L3")])).toContain('has the norm "L3"');
     expect(message("TreeEnsembleRegressor", [])).toContain("ai.onnx.ml.TreeEnsembleRegressor");
+    expect(message("OneHotEncoder", [texts("cats_strings", "a", "b")])).toContain(
+      'The categories of OneHotEncoder node "ml" are texts',
+    );
     const words = [many("coefficients", ...rows3), texts("classlabels_strings", "a", "b", "c")];
     expect(message("LinearClassifier", words, { outputs: ["y"] })).toBe(
       'UNSUPPORTED_OP: The labels of LinearClassifier node "ml" are texts, which pergrad does not compute with; give it an output of scores.',

@@ -28,6 +28,7 @@ export const mlOperators = [
   "LinearClassifier",
   "LinearRegressor",
   "Normalizer",
+  "OneHotEncoder",
   "Scaler",
   "ZipMap",
 ] as const;

@@ -9,7 +9,7 @@ import { bindOutputs, readNode } from "../file-node.js";
 import type { Scope } from "../scope.js";
 import type { mlOperators } from "../special-operators.js";
 import type { MlNode, Results } from "./call.js";
-import { binarised, extracted, imputed, normalised, scaled, vectorised } from "./features.js";
+import { binarised, encoded, extracted, imputed, normalised, scaled, vectorised } from "./features.js";
 import { classifier, regressor } from "./linear.js";
 
 type Rule = (node: MlNode) => Results;
@@ -22,6 +22,7 @@ const rules: Readonly<Record<(typeof mlOperators)[number], Rule>> = {
   LinearClassifier: classifier,
   LinearRegressor: (node) => [() => regressor(node)],
   Normalizer: (node) => [() => normalised(node)],
+  OneHotEncoder: (node) => [() => encoded(node)],
   Scaler: (node) => [() => scaled(node)],
   // A map of scores by class, for each sample: the scores say the same.
   ZipMap: (node) => [() => requireInput(node, 0)],

@@ -108,3 +108,18 @@ export function binarised(node: MlNode): Value {
   });
   return build.cast(build.greater(build.cast(x, "float32"), threshold), x.dtype);
 }
+
+/** For each category one more element, 1 where the feature is that category; all are 0 where it is none of them. */
+export function encoded(node: MlNode): Value {
+  const { build } = node;
+  const x = requireInput(node, 0);
+  const categories = intsAttribute(node, "cats_int64s");
+  if (!categories)
+    throw unsupported(
+      part(node, "the categories"),
+      "are texts, which pergrad does not compute with",
+      "give them numbers",
+    );
+  const feature = build.unsqueeze(build.cast(x, "int64"), [x.shape.length]);
+  return build.cast(named(node, "Equal", [feature, build.ints(categories)]), "float32");
+}
