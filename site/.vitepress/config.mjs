@@ -15,6 +15,8 @@ export default defineConfig({
   srcDir: ".content",
   outDir: "dist",
   cacheDir: ".cache",
+  // Tables of long names, such as that of operators, fit the page.
+  head: [["style", {}, ".vp-doc :is(th, td) { min-width: 4.5rem; overflow-wrap: anywhere; }"]],
   // Angle brackets in our Markdown are placeholders, never tags.
   markdown: { html: false },
   themeConfig: {
