@@ -1,5 +1,6 @@
 /** `npm run bench`: what per-sample results cost beside the plain mean gradient of the same batch, and beside peers. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { join, resolve } from "node:path";
 import { measureAttribution } from "./attribution.js";
 import { besideBuild, ownBuild, startBuild } from "./builds.js";
@@ -28,6 +29,8 @@ import { makeWorkload, type Workload } from "./workloads.js";
 
 const json = join("docs", "benchmarks.json");
 
+const today = () => new Date().toISOString().slice(0, 10);
+
 type Versions = BenchmarkResults["versions"];
 
 async function measure(
@@ -36,6 +39,7 @@ async function measure(
   seconds: number,
 ): Promise<{ measured: Measured; versions: Versions }> {
   const { id, name, samples } = workload;
+  const at = { date: today(), load: loadavg()[0] ?? 0 };
   const memory = await measureMemory(workload);
   const { compile, timings: allCores } = await onAllCores(workload, peers, seconds / 2);
   const build = await startBuild(ownBuild, workload);
@@ -64,7 +68,7 @@ async function measure(
       refused: contest.refused,
       profiles,
     };
-    const measured = { id, name, samples, elements: elementsOf(workload), ...found };
+    const measured = { id, name, at, samples, elements: elementsOf(workload), ...found };
     return { measured, versions: contest.versions };
   } finally {
     contest.stop();
@@ -89,18 +93,15 @@ async function onAllCores(
   }
 }
 
-async function measureAll({
-  seconds,
-  workloads,
-  real,
-  large,
-  stream,
-  peers: folder,
-}: BenchOptions): Promise<BenchmarkResults> {
+/** @param onMeasured is given the results of each workload as soon as they are there */
+async function measureAll(
+  { seconds, workloads, real, large, stream, peers: folder }: BenchOptions,
+  onMeasured: (results: BenchmarkResults) => void,
+): Promise<BenchmarkResults> {
   const peers = folder === null ? new Map<string, Command>() : installedPeers(folder);
   if (folder !== null && peers.size === 0)
     throw new UsageError(`there are no peers in ${folder}; "npm run peers" sets them up.`);
-  const date = new Date().toISOString().slice(0, 10);
+  const date = today();
   const machine = await thisMachine(seconds);
   const results: Measured[] = [];
   let versions: Versions = {};
@@ -109,6 +110,7 @@ async function measureAll({
     const found = await measure(makeWorkload(spec), peers, seconds);
     results.push(found.measured);
     versions = { ...versions, ...found.versions };
+    onMeasured({ date, seconds, machine, versions, workloads: results, real: [] });
   }
   const realResults = real === null ? [] : await measureRealModels(seconds / 2, real);
   const streamed = stream ? { stream: await measureStream(seconds) } : {};
@@ -137,6 +139,11 @@ function read(): BenchmarkResults {
   return JSON.parse(readFileSync(json, "utf8")) as BenchmarkResults;
 }
 
+function write(results: BenchmarkResults): void {
+  writeFileSync(json, `${JSON.stringify(results, null, 2)}\n`);
+  writePage(results);
+}
+
 function writePage(results: BenchmarkResults): void {
   writeFileSync(join("docs", "benchmarks.md"), `${page(results)}\n`);
   writeFileSync(join("docs", "benchmarks.svg"), `${chart(results)}\n`);
@@ -159,12 +166,12 @@ async function main(args: readonly string[]): Promise<void> {
     if (options.compile) compileBeside(folder, options.compile, Math.max(1, Math.ceil(options.seconds / 6)), told);
     else await besideBuild(folder, options.workloads, options.seconds, told);
   } else {
-    const measured = await measureAll(options);
+    // A fault in a later workload does not lose what an hour has measured.
+    const measured = await measureAll(options, (sofar) => {
+      if (options.write) write(updated(read(), sofar));
+    });
     process.stdout.write(`${page(measured)}\n`);
-    if (!options.write) return;
-    const results = options.whole ? measured : updated(read(), measured);
-    writeFileSync(json, `${JSON.stringify(results, null, 2)}\n`);
-    writePage(results);
+    if (options.write) write(options.whole ? measured : updated(read(), measured));
   }
 }
 

@@ -5,7 +5,15 @@ import type { Timing } from "./measure.js";
 import type { OpTime } from "./profile.js";
 import { clippedSum, plain } from "./programs.js";
 import { realModelsSection } from "./real-models.js";
-import { type BenchmarkResults, type Measured, medianOf, type PeerTiming, timeOf, titleOf } from "./results.js";
+import {
+  type BenchmarkResults,
+  type Measured,
+  type Moment,
+  medianOf,
+  type PeerTiming,
+  timeOf,
+  titleOf,
+} from "./results.js";
 import type { StreamResults } from "./stream.js";
 import { memoryRatio, streamVerdict, targets, twiceAsFast, type Verdict, verdictsOf } from "./targets.js";
 
@@ -133,6 +141,7 @@ function section(measured: Measured, number: number): string[] {
   return [
     `## ${number}. ${titleOf(measured)}`,
     "",
+    ...(measured.at ? [momentOf(measured.at), ""] : []),
     "| ours | CPU ms | ms, median | 10 % - 90 % | times the mean gradient | ms, all cores | compile, ms | peak memory, MB |",
     "|---|---:|---:|---:|---:|---:|---:|---:|",
     ...ownRows(measured),
@@ -221,6 +230,11 @@ function versionsLine({ versions }: BenchmarkResults): string[] {
   return [peerMethod, "", `Peers: ${all.map(([name, version]) => `${name} ${version}`).join(", ")}.`, ""];
 }
 
+function momentOf({ date, load }: Moment): string {
+  const rough = load > busy ? " (other work was running: times are rough, also beside each other)" : "";
+  return `Measured on ${date}; load average just before: ${load.toFixed(1)}${rough}.`;
+}
+
 /** The page, in Markdown. */
 export function page(results: BenchmarkResults): string {
   const { machine, date, workloads, real, stream, large = {} } = results;
@@ -230,7 +244,7 @@ export function page(results: BenchmarkResults): string {
     `Generated from \`benchmarks.json\` by \`npm run bench\`; do not edit. ${method}`,
     "",
     ...versionsLine(results),
-    `Machine: ${machine.processor}, ${machine.cores} cores, Node ${machine.node}, ONNX Runtime ${machine.onnxruntime}, its MatMul ${machine.matmul.toFixed(0)} GFLOPS. Measured on ${date}; load average just before: ${machine.load.toFixed(1)}${machine.load > busy ? " (other work was running: times are rough, also beside each other)" : ""}.`,
+    `Machine: ${machine.processor}, ${machine.cores} cores, Node ${machine.node}, ONNX Runtime ${machine.onnxruntime}, its MatMul ${machine.matmul.toFixed(0)} GFLOPS. ${momentOf({ date, load: machine.load })}`,
     "",
     ...(workloads.length > 0
       ? ["![Milliseconds by workload, ours and the peers'](benchmarks.svg)", "", ...summary(results), ""]

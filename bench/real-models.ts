@@ -58,12 +58,15 @@ function coldly(index: number): Cold {
 }
 
 async function timings(real: RealModel, model: Model, seconds: number): Promise<Timing[]> {
-  const { data, samples } = real;
+  const { data, samples, sampleAxes } = real;
   const compileMean = () => perSample(model, { ...objective(real), want: { mean: want.mean() } });
   const [mean, norms, one] = [await compileMean(), await compileNorms(real, model), await compileMean()];
   const loop = async () => {
     for (let n = 0; n < samples; n++) {
-      const own = Object.entries(data).map(([name, tensor]) => [name, takeSamples(tensor, 0, n, n + 1)]);
+      const own = Object.entries(data).map(([name, tensor]) => [
+        name,
+        takeSamples(tensor, sampleAxes?.[name] ?? 0, n, n + 1),
+      ]);
       await one.run(Object.fromEntries(own));
     }
   };

@@ -36,9 +36,17 @@ export interface PeerTiming extends Timing {
   readonly difference?: number;
 }
 
+export interface Moment {
+  /** The day, as 2026-01-31. */
+  readonly date: string;
+  readonly load: number;
+}
+
 export interface Measured {
   readonly id: string;
   readonly name: string;
+  /** Where it was measured by itself: when, and the load average just before. */
+  readonly at?: Moment;
   readonly samples: number;
   /** Numbers in all parameters. */
   readonly elements: number;

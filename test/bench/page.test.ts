@@ -33,6 +33,14 @@ describe("the rate of gradients into JavaScript", () => {
   });
 });
 
+it("a workload that was measured later says when, and at which load", () => {
+  const later = { ...measured("mlp", { mean: 1, clipped: 1 }), at: { date: "2026-02-01", load: 9 } };
+  expect(page(results([later]))).toContain(
+    "network mlp, N=4\n\nMeasured on 2026-02-01; load average just before: 9.0 (other work was running",
+  );
+  expect(page(results([measured("mlp", { mean: 1, clipped: 1 })])).match(/Measured on/g)).toHaveLength(1);
+});
+
 it("ratios are of the processor's time where it was measured; the clock's, and that of all cores, stand beside", () => {
   const own = measured("mlp", { mean: 100, clipped: 100 }, [peer("PyTorch mean gradient", "mean", 50)]);
   const cpu = <T extends Timing>(timing: T, factor: number) => ({
