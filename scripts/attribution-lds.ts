@@ -1,6 +1,7 @@
 /**
  * The linear datamodeling score of each method on a yardstick, into docs/attribution.md: `npm run docs:lds -- FOLDER [NAME ...]`.
- * FOLDER holds model.onnx, data.safetensors (x, target, x_test, target_test), truth.safetensors (masks, losses) and models/*.
+ * FOLDER holds model.onnx, data.safetensors (x, target, x_test, target_test), truth.safetensors (masks, losses), models/*
+ * and, for tracIn, checkpoints/* with their learning rates in meta.json ("checkpoints").
  * With names only these rows are measured anew; the others stay as docs/attribution-lds.json has them.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -18,15 +19,26 @@ interface Row {
 }
 
 const many = 5;
-const { gradCos, gradDot, influence, loGra, tracIn, trak } = attribution;
+const overCheckpoints = "tracIn, over checkpoints";
+const { gradCos, gradDot, influence, loGra, relatIF, tracIn, trak } = attribution;
+
+const [folder = "", ...names] = process.argv.slice(2);
+
+/** By their files' names, in the order of the training. */
+const learningRates = checkpointRates();
 
 /** Each with how many models. */
 const methods: Readonly<Record<string, readonly [method: attribution.Method, ...models: number[]]>> = {
   gradDot: [gradDot(), 1],
   gradCos: [gradCos(), 1],
-  tracIn: [tracIn(), many],
+  [overCheckpoints]: [tracIn({ learningRates: learningRates.map(([, rate]) => rate) }), learningRates.length],
   "influence, diagonal": [influence({ inverse: "diagonal" }), 1],
   "influence, dataInf": [influence({ inverse: "dataInf" }), 1],
+  "influence, lissa": [influence({ inverse: "lissa" }), 1],
+  "influence, cg": [influence({ inverse: "cg" }), 1],
+  "influence, arnoldi": [influence({ inverse: "arnoldi" }), 1],
+  "influence, kfac": [influence({ inverse: "kfac" }), 1, many],
+  "relatIF, ekfac": [relatIF({ inverse: "ekfac" }), 1],
   "trak, 512 dims, damping 0": [trak({ dims: 512, damping: 0 }), 1, many],
   "trak, 512 dims": [trak({ dims: 512 }), 1, many],
   "loGra, 512 dims": [loGra({ dims: 512 }), 1, many],
@@ -35,9 +47,26 @@ const methods: Readonly<Record<string, readonly [method: attribution.Method, ...
   "influence, gram of the ggn": [influence({ inverse: "gram", of: "ggn" }), 1, many],
 };
 
-const [folder = "", ...names] = process.argv.slice(2);
 const kept = join(import.meta.dirname, "../../docs/attribution-lds.json");
 const page = join(import.meta.dirname, "../../docs/attribution.md");
+
+function checkpointRates(): readonly (readonly [name: string, rate: number])[] {
+  const file = join(folder, "meta.json");
+  const meta: { readonly checkpoints?: Readonly<Record<string, number>> } = existsSync(file)
+    ? JSON.parse(readFileSync(file, "utf8"))
+    : {};
+  return Object.entries(meta.checkpoints ?? {}).sort(([a], [b]) => Number(a) - Number(b));
+}
+
+/** The files of weights that a row is computed from. */
+function filesOf(name: string): string[] {
+  if (name === overCheckpoints)
+    return learningRates.map(([epoch]) => join(folder, "checkpoints", `${epoch}.safetensors`));
+  const models = join(folder, "models");
+  return readdirSync(models)
+    .sort()
+    .map((file) => join(models, file));
+}
 
 async function measured(model: Model, name: string, count: number, method: attribution.Method): Promise<Row> {
   const data = await readTensors(join(folder, "data.safetensors"));
@@ -48,8 +77,8 @@ async function measured(model: Model, name: string, count: number, method: attri
     return found;
   };
   const models: Model[] = [];
-  for (const file of readdirSync(join(folder, "models")).sort().slice(0, count)) {
-    const weights = [...(await readTensors(join(folder, "models", file)))].flatMap(([key, { dims, data: own }]) =>
+  for (const file of filesOf(name).slice(0, count)) {
+    const weights = [...(await readTensors(file))].flatMap(([key, { dims, data: own }]) =>
       own instanceof Float32Array ? [[key, { dtype: "float32" as const, dims, data: own }] as const] : [],
     );
     models.push(withParameters(model, Object.fromEntries(weights)));
@@ -79,7 +108,7 @@ const write = () => {
 };
 for (const [name, [method, ...counts]] of Object.entries(methods)) {
   if (names.length > 0 && !names.includes(name)) continue;
-  for (const count of counts) {
+  for (const count of counts.filter((each) => each > 0)) {
     const row = await measured(model, name, count, method);
     const at = rows.findIndex((each) => each.name === name && each.models === count);
     rows.splice(at < 0 ? rows.length : at, at < 0 ? 0 : 1, row);

@@ -17,9 +17,7 @@ export function matcher(glob: string): (name: string) => boolean {
  */
 export function selectByGlob(names: readonly string[], globs: readonly string[]): string[] {
   for (const glob of globs) {
-    if (names.some(matcher(glob.replace(/^!/, "")))) continue;
-    const known = names.length > 0 ? `the names are ${listed(names)}` : "there are none at all";
-    throw new PergradError("NO_PARAMETERS", `The glob "${glob}" matches no parameter: ${known}.`);
+    if (!names.some(matcher(glob.replace(/^!/, "")))) throw matchesNothing(glob, names);
   }
   const wanted = globs.filter((glob) => !glob.startsWith("!")).map(matcher);
   const unwanted = globs.filter((glob) => glob.startsWith("!")).map((glob) => matcher(glob.slice(1)));
@@ -28,6 +26,12 @@ export function selectByGlob(names: readonly string[], globs: readonly string[])
   );
   if (selected.length > 0 || globs.length === 0) return selected;
   throw new PergradError("NO_PARAMETERS", `The globs ${listed(globs)} together leave no parameter selected.`);
+}
+
+/** @param names those that there are */
+export function matchesNothing(glob: string, names: readonly string[]): PergradError {
+  const known = names.length > 0 ? `the names are ${listed(names)}` : "there are none at all";
+  return new PergradError("NO_PARAMETERS", `The glob "${glob}" matches no parameter: ${known}.`);
 }
 
 function listed(names: readonly string[]): string {

@@ -24,7 +24,7 @@ export interface LoadModelOptions extends LoadOptions {
  * their own names, in float32. Those that are stored in other files are found beside the model by its path, or given as
  * `externalData`.
  * @throws PergradError FILE_UNREADABLE, NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, SHAPE_MISMATCH,
- * DTYPE_MISMATCH, INVALID_ARGUMENT, FOLDED_PARAMETERS, TOO_LARGE, and the signal's reason.
+ * DTYPE_MISMATCH, INVALID_ARGUMENT, NO_PARAMETERS, FOLDED_PARAMETERS, TOO_LARGE, and the signal's reason.
  */
 export function loadModel(source: string | URL | FileContent, options: LoadModelOptions = {}): Promise<Model> {
   return awaited(load(source, options), forgottenAwait("loadModel(...)", ["graph", "parameters", "notes"]));

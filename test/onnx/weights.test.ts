@@ -65,6 +65,14 @@ describe("an initializer", () => {
     expect(names(mask, { parameters: ["!other"] })).toEqual([]);
   });
 
+  it("is an error where the user's name matches nothing", () => {
+    const mask = formula("attn.mask", floats([3], 0, 1, 1));
+    expect(() => load(mask, { parameters: ["attn.mask", "atn.*"] })).toThrow(
+      'The glob "atn.*" matches no parameter: the names are "attn.mask".',
+    );
+    expect(() => load(mask, { parameters: ["atn.*"] })).toThrow('the names are "attn.mask".');
+  });
+
   it("that prepares an input is a constant where its name was lost", () => {
     const nodes = [node("Sub", ["x", "45"], ["a"]), node("Mul", ["a", "46"], ["y"])];
     const initializers = [initializer("45", floats([3], 1, 2, 3)), initializer("46", floats([3], 4, 5, 6))];

@@ -147,6 +147,7 @@ class File {
     const constants = new Scope();
     this.#initializers.read(this.structure, constants);
     const { inputs, outputs, leftOut, notes } = this.#readForAnyBatch(constants);
+    this.#initializers.requireMatches();
     return {
       graph: { inputs, parameters: this.#initializers.leaves, outputs },
       parameters: Object.fromEntries(this.#initializers.tensors),

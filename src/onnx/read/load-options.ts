@@ -21,7 +21,10 @@ export interface LoadOptions {
    * once for each sample. An `If` on a sampling rate can then be followed. Default: none.
    */
   readonly fix?: Readonly<Record<string, FixedValue>>;
-  /** Names or globs of initializers that are parameters even if they look like constants (scales, masks). Default: none. */
+  /**
+   * Names or globs of initializers that are parameters even if they look like constants (scales, masks). Default: none.
+   * One that matches nothing is an error (NO_PARAMETERS).
+   */
   readonly parameters?: readonly string[];
   /**
    * Whether a weight that the file stores a second time, as a copy or transposed, is the same parameter as the first

@@ -3,7 +3,7 @@
 import type { NodeProto, TensorProto } from "onnx-buf";
 import { defect } from "../../../errors.js";
 import type { StoredTensor } from "../../../graph/model.js";
-import { matcher } from "../../../graph/select-names.js";
+import { matcher, matchesNothing } from "../../../graph/select-names.js";
 import { constantValue, leaf, type Value } from "../../../graph/value.js";
 import { listed } from "../../../meant.js";
 import type { Build } from "../../../ops/build.js";
@@ -74,7 +74,8 @@ export class Initializers {
   /** By reason. */
   readonly #doubtful = new Map<string, string[]>();
   readonly #renamed: string[] = [];
-  readonly #named: readonly ((name: string) => boolean)[];
+  readonly #named: readonly { readonly glob: string; readonly matches: (name: string) => boolean }[];
+  readonly #matched = new Set<string>();
 
   constructor(
     readonly uses: Uses,
@@ -86,7 +87,8 @@ export class Initializers {
     readonly signature: ReadonlySet<string> | null,
   ) {
     const { parameters = [] } = options;
-    this.#named = parameters.filter((glob) => !glob.startsWith("!") && !/^\*+$/.test(glob)).map(matcher);
+    const telling = parameters.filter((glob) => !glob.startsWith("!") && !/^\*+$/.test(glob));
+    this.#named = telling.map((glob) => ({ glob, matches: matcher(glob) }));
   }
 
   /** Puts the initializers of a graph into its scope. */
@@ -118,7 +120,7 @@ export class Initializers {
     const tensor = decodeInitializer(name, proto, this.precision);
     if (!isFloat32(tensor)) return { proto, value: constantValue(tensor, name) };
     const known = readableName(name, this.uses);
-    if (!this.#isNamed(name) && !this.#isNamed(known)) {
+    if (!this.#isNamed([name, known])) {
       const found = whyConstant(name, tensor, this.uses, this.inputs, this.signature);
       if (found) return { proto, value: this.#constant(name, tensor, found) };
     }
@@ -195,8 +197,17 @@ export class Initializers {
     return value;
   }
 
-  #isNamed(name: string): boolean {
-    return this.#named.some((matches) => matches(name));
+  #isNamed(names: readonly string[]): boolean {
+    const found = this.#named.filter(({ matches }) => names.some(matches));
+    for (const { glob } of found) this.#matched.add(glob);
+    return found.length > 0;
+  }
+
+  /** Once all are read. Throws NO_PARAMETERS where a glob of the options matches nothing. */
+  requireMatches(): void {
+    const names = [...this.tensors.keys()];
+    const lost = this.#named.find(({ glob, matches }) => !this.#matched.has(glob) && !names.some(matches));
+    if (lost) throw matchesNothing(lost.glob, [...names, ...this.constants.keys()]);
   }
 
   #parameter({ inFile, weight }: WeightEntry): Value {
