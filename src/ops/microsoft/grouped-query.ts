@@ -1,6 +1,6 @@
 /** GroupQueryAttention of ONNX Runtime's own domain, which its tools write for language models: a composite. */
 
-import { type Dim, fixedSize, sameDim, sameShape, showShape } from "../../graph/dim.js";
+import { type Dim, fixedSize, sameShape, showShape } from "../../graph/dim.js";
 import { inputOf } from "../../graph/operands.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import { leadingOf, nth } from "../../present.js";
@@ -147,7 +147,7 @@ function checkBeside(call: Call, { batch, queries, keys, past, heads, size }: Gr
       throw shapeMismatch(part(call, `input ${index}`), `has the shape ${showShape(vector.shape)}, not [${length}]`);
   }
   const positions = call.inputs[at.positions];
-  if (positions && !(sameDim(nth(positions.shape, 0), batch) && sameShape(positions.shape.slice(1), [queries])))
+  if (positions && !sameShape(positions.shape, [batch, queries]))
     throw shapeMismatch(part(call, `the positions ${showShape(positions.shape)}`), "are not one for each query");
   if (isTurned(call)) checkAngles(call, past + Math.max(queries, keys));
 }
