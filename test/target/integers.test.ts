@@ -43,6 +43,10 @@ const cases: Readonly<Record<string, { readonly of: readonly DType[]; readonly m
   },
   Max: { of: integers, make: two("Max") },
   Min: { of: integers, make: two("Min") },
+  "Max, of many": {
+    of: integers,
+    make: (x, y) => build.op("Max", [...Array.from({ length: 70 }, () => x), y]),
+  },
   Clip: { of: integers, make: (x) => build.op("Clip", [x, build.cast(build.ints([1], []), x.dtype), null]) },
   Relu: { of: ["int8", "int16", "int32", "int64"], make: one("Relu") },
   ArgMax: { of: ordered, make: one("ArgMax", { axis: 1 }) },

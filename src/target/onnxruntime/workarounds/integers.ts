@@ -27,14 +27,15 @@ const holding: Readonly<Partial<Record<DType, readonly DType[]>>> = {
 interface Kernels {
   readonly ops: readonly string[];
   /** The inputs of the type that `types` is about; those left out keep theirs. */
-  readonly inputs: readonly number[];
+  readonly inputs: readonly number[] | "all";
   /** Whether the first output is of that type. */
   readonly result: boolean;
   /** Of what is no float: the types for which there is a kernel. */
   readonly types: readonly DType[];
+  /** Whether it compares its elements, which bits of unsigned numbers do not stand for. */
+  readonly compares?: boolean;
 }
 
-const many = Array.from({ length: 64 }, (_, k) => k);
 const [signed, bytes] = [
   ["int32", "int64"],
   ["int8", "uint8", "int32", "int64"],
@@ -45,25 +46,21 @@ const logarithms = ["ReduceLogSum", "ReduceLogSumExp"];
 const kernels: readonly Kernels[] = [
   { ops: ["Where"], inputs: [1, 2], result: true, types: ["uint8", ...signed] },
   { ops: ["Pow"], inputs: [1], result: false, types: signed },
-  { ops: ["Max", "Min", "Clip"], inputs: many, result: true, types: [...bytes, "uint32", "uint64"] },
+  { ops: ["Max", "Min", "Clip"], inputs: "all", result: true, types: [...bytes, "uint32", "uint64"] },
   { ops: ["Relu"], inputs: [0], result: true, types: ["int8", "int32"] },
-  { ops: ["ArgMax", "ArgMin"], inputs: [0], result: false, types: bytes },
-  { ops: ["ReduceMax", "ReduceMin"], inputs: [0], result: true, types: [...bytes, "bool"] },
+  { ops: ["ArgMax", "ArgMin"], inputs: [0], result: false, types: bytes, compares: true },
+  { ops: ["ReduceMax", "ReduceMin"], inputs: [0], result: true, types: [...bytes, "bool"], compares: true },
   { ops: [...sums, ...logarithms, "CumSum"], inputs: [0], result: true, types: signed },
-  { ops: ["TopK"], inputs: [0], result: true, types: [...bytes, "int16"] },
+  { ops: ["TopK"], inputs: [0], result: true, types: [...bytes, "int16"], compares: true },
   { ops: ["Trilu"], inputs: [0], result: true, types: ["bool", ...signed] },
   { ops: ["Pad"], inputs: [0, 2], result: true, types: ["bool", ...bytes, "uint32", "uint64"] },
   { ops: ["MatMul"], inputs: [0, 1], result: true, types: [...signed, "uint32", "uint64"] },
-  { ops: ["Einsum"], inputs: many, result: true, types: signed },
+  { ops: ["Einsum"], inputs: "all", result: true, types: signed },
 ];
 
-/** Whether the kernel compares its elements, which bits of unsigned numbers do not stand for. */
-const compares = ({ op }: Node) => ["ArgMax", "ArgMin", "ReduceMax", "ReduceMin", "TopK"].includes(op);
-
-function heldIn({ inputs, types }: Kernels, node: Node): DType | undefined {
-  const own = node.inputs[nth(inputs, 0)]?.dtype;
-  if (own === undefined || isFloat(own) || types.includes(own) || (own === "uint64" && compares(node)))
-    return undefined;
+function heldIn({ inputs, types, compares = false }: Kernels, node: Node): DType | undefined {
+  const own = node.inputs[inputs === "all" ? 0 : nth(inputs, 0)]?.dtype;
+  if (own === undefined || isFloat(own) || types.includes(own) || (own === "uint64" && compares)) return undefined;
   return holding[own]?.find((wider) => types.includes(wider));
 }
 
@@ -72,7 +69,8 @@ function inWiderType(node: Node, build: Build): Value[] | null {
   const wider = row && heldIn(row, node);
   if (!row || !wider) return null;
   const { inputs, result } = row;
-  const cast = node.inputs.map((input, k) => (input && inputs.includes(k) ? build.cast(input, wider) : input));
+  const isCast = (k: number) => inputs === "all" || inputs.includes(k);
+  const cast = node.inputs.map((input, k) => (input && isCast(k) ? build.cast(input, wider) : input));
   const [first, ...others] = restated(node, build, { inputs: cast });
   if (!first) return null;
   return [result ? build.cast(first, nth(node.outputs, 0).dtype) : first, ...others];
