@@ -1,12 +1,10 @@
 /** Which samples of a data set are wrong, there twice, odd, or of no use: callers enter here. */
 
 import { checkOptions, type OptionNames } from "../arguments.js";
-import { objectiveOf } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
-import { withMissing } from "../missing.js";
-import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
 import type { Batch } from "../program/given-data.js";
+import { givenObjective } from "../program/given-objective.js";
 import { modelOptions, objectiveOptions } from "../program/options.js";
 import type { FindIssuesOptions, Issues } from "./types.js";
 
@@ -36,7 +34,7 @@ export async function findIssues(
   options: FindIssuesOptions,
 ): Promise<Issues> {
   checkOptions("findIssues(model, data, options)", options, optionNames);
-  const objective = await withMissing(() => objectiveOf(asModel(model, "findIssues", options), options));
+  const objective = await givenObjective(model, "findIssues", options, options);
   // The compiler and the runtime are loaded when they are first used.
   const { issuesOf } = await import("./scoring.js");
   return issuesOf(objective, data, options);

@@ -5,11 +5,12 @@ import { createInterface } from "node:readline";
 import { PergradError } from "../errors.js";
 import { unreadable } from "../io/failure.js";
 import { library } from "../io/library.js";
+import { type RowFormat, rowFormats } from "../io/row-formats.js";
 
 /** A row, by the names of the columns. */
 export type Row = Readonly<Record<string, unknown>>;
 
-const readers: Readonly<Record<string, (path: string) => AsyncGenerator<Row>>> = {
+const readers: Readonly<Record<RowFormat, (path: string) => AsyncGenerator<Row>>> = {
   csv: (path) => csv(path, ","),
   tsv: (path) => csv(path, "\t"),
   jsonl: jsonLines,
@@ -19,17 +20,15 @@ const readers: Readonly<Record<string, (path: string) => AsyncGenerator<Row>>> =
   feather: arrow,
 };
 
-/** Extensions of files with rows. */
-const rowFormats = Object.keys(readers);
-
 /**
  * The rows of a .csv, .tsv, .jsonl, .ndjson, .parquet or .arrow file, one after another. CSV takes the package csv-parse,
  * Parquet hyparquet, Arrow apache-arrow.
  * @throws PergradError FILE_UNREADABLE: no such file, of another format, or its package is not installed.
  */
 export async function* readRows(path: string): AsyncGenerator<Row> {
-  const read = readers[/\.([a-z]+)$/i.exec(path)?.[1]?.toLowerCase() ?? ""];
-  if (!read)
+  const ending = /\.([a-z]+)$/i.exec(path)?.[1]?.toLowerCase();
+  const format = rowFormats.find((name) => name === ending);
+  if (!format)
     throw new PergradError(
       "FILE_UNREADABLE",
       `Cannot read rows of "${path}": its name must end in one of ${rowFormats.map((name) => `.${name}`).join(", ")}.`,
@@ -38,7 +37,7 @@ export async function* readRows(path: string): AsyncGenerator<Row> {
     throw unreadable(path, error);
   });
   try {
-    yield* read(path);
+    yield* readers[format](path);
   } catch (error) {
     throw error instanceof PergradError ? error : damaged(path, error);
   }

@@ -1,5 +1,6 @@
 /** Files that hold data in formats that are not read: what they are, and how they become one that is. */
 import { extname } from "node:path";
+import { rowFormats } from "./row-formats.js";
 
 interface OtherFormat {
   readonly name: string;
@@ -13,9 +14,6 @@ interface OtherFormat {
 
 const savez = 'numpy.savez("data.npz", x=..., target=...)';
 const table = (read: string) => `table = ${read}; ${savez}, with columns such as table["label"].to_numpy("int64")`;
-
-/** Endings of the tables of which `pergrad pack` makes data. */
-const packed: ReadonlySet<string> = new Set([".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather"]);
 
 const formats: readonly OtherFormat[] = [
   {
@@ -92,7 +90,7 @@ export function otherFormat(path: string, start: string): string | undefined {
   const found =
     formats.find(({ endings }) => endings.includes(ending)) ?? formats.find(({ begins }) => !zip && begins?.(start));
   if (!found) return undefined;
-  const pack = packed.has(ending)
+  const pack = rowFormats.some((name) => `.${name}` === ending)
     ? `make one of it by pergrad pack ${JSON.stringify(path)} --target COLUMN --out data.safetensors, or `
     : "";
   return `it is ${found.name}, and data is read from .safetensors and .npz files that hold each input by its name, so ${pack}convert it in Python: ${found.conversion}`;

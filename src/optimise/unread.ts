@@ -5,6 +5,7 @@
 
 import { fixedSize, isBatch } from "../graph/dim.js";
 import { inputOf, outputOf } from "../graph/operands.js";
+import { currentInputs } from "../graph/remade.js";
 import { type Attributes, makeNode, type Node, nodeOf, type Value } from "../graph/value.js";
 import { nodesBefore, presentInputs, readersOf } from "../graph/walk.js";
 import { extentOf, positionsOf, type Window } from "../graph/window.js";
@@ -45,9 +46,8 @@ function rebuilt(
   replace: (node: Node, inputs: readonly (Value | null)[]) => Value | null,
 ): Value[] {
   const current = new Map<Value, Value>();
-  const now = (value: Value) => current.get(value) ?? value;
   for (const node of nodes) {
-    const inputs = node.inputs.map((input) => (input ? now(input) : null));
+    const inputs = currentInputs(node, current);
     const other = replace(node, inputs);
     if (other) current.set(outputOf(node, 0), other);
     else if (inputs.some((input, k) => input !== node.inputs[k])) {
@@ -57,7 +57,7 @@ function rebuilt(
       });
     }
   }
-  return outputs.map(now);
+  return outputs.map((output) => current.get(output) ?? output);
 }
 
 /** Sizes of the spatial axes, 2 and up. */

@@ -1,12 +1,10 @@
 /** A report on anybody's model and data: callers enter here. */
 
 import { checkOptions, invalidArgument, type OptionNames } from "../arguments.js";
-import { objectiveOf } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
-import { withMissing } from "../missing.js";
-import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
 import type { Batch } from "../program/given-data.js";
+import { givenObjective } from "../program/given-objective.js";
 import { modelOptions, objectiveOptions } from "../program/options.js";
 import type { ReportContent, ReportOptions } from "./types.js";
 
@@ -53,7 +51,7 @@ export async function reportContent(
   data: Batch | string,
   options: Omit<ReportOptions, "out">,
 ): Promise<ReportContent> {
-  const objective = await withMissing(() => objectiveOf(asModel(model, "writeReport", options), options));
+  const objective = await givenObjective(model, "writeReport", options, options);
   // The compiler and the runtime are loaded when they are first used.
   const [{ readNamed }, { prepare }, { contentOf }] = await Promise.all([
     import("../program/read-batch.js"),

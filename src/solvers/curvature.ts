@@ -1,13 +1,12 @@
 /** The curvature of a whole data set, as a matrix that is known by its products. */
 
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
-import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
+import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
-import { withMissing } from "../missing.js";
-import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
 import { nth } from "../present.js";
 import type { Dataset } from "../program/given-data.js";
+import { givenObjective } from "../program/given-objective.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions } from "../program/options.js";
 import type { Program } from "../program/program.js";
@@ -362,6 +361,6 @@ const curvatureOptions: OptionNames<CurvatureOptions> = {
  */
 export async function curvature(model: Model | Module, data: Dataset, options: CurvatureOptions): Promise<Curvature> {
   checkOptions("curvature(model, data, options)", options, curvatureOptions);
-  const objective = await withMissing(() => objectiveOf(asModel(model, "curvature"), options));
+  const objective = await givenObjective(model, "curvature", options);
   return Curvature.of(objective, data, options);
 }

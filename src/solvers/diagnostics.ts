@@ -1,12 +1,11 @@
 /** What the gradients of a batch say about its size, the step that follows them, and the learning rate. */
 
 import { checkOptions, type OptionNames } from "../arguments.js";
-import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
+import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
-import { withMissing } from "../missing.js";
-import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
 import type { Dataset } from "../program/given-data.js";
+import { givenObjective } from "../program/given-objective.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions } from "../program/options.js";
 import type { Program } from "../program/program.js";
@@ -222,7 +221,7 @@ export async function diagnostics(
 ): Promise<Diagnostics> {
   checkOptions("diagnostics(model, data, options)", options, diagnosticsOptions);
   requireAgain(data, "diagnostics read all of it twice");
-  const objective = await withMissing(() => objectiveOf(asModel(model, "diagnostics"), options));
+  const objective = await givenObjective(model, "diagnostics", options);
   const programs = await DiagnosticsPrograms.of(objective, options);
   try {
     return await programs.at(data);

@@ -1,7 +1,7 @@
 /** Kronecker-factored curvature of a whole data set, as a matrix that is inverted layer by layer: KFAC and EK-FAC. */
 
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
-import { type Objective, objectiveOf } from "../compile/objective.js";
+import type { Objective } from "../compile/objective.js";
 import { asMatrix, fromMatrix, matrixInBasis } from "../curvature/kronecker.js";
 import { parametersOf } from "../curvature/layers.js";
 import { kindOfTargets } from "../curvature/pseudo-targets.js";
@@ -9,13 +9,12 @@ import { PergradError } from "../errors.js";
 import { bindShape, N } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
 import { leaf, type Value } from "../graph/value.js";
-import { withMissing } from "../missing.js";
-import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
 import { build } from "../ops/registry.js";
 import { entryOf } from "../present.js";
 import type { Compiled } from "../program/compiled.js";
 import type { Dataset } from "../program/given-data.js";
+import { givenObjective } from "../program/given-objective.js";
 import { objectiveOptions } from "../program/options.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { Traced } from "../trace/traced.js";
@@ -295,6 +294,6 @@ export async function kroneckerCurvature(
   options: KroneckerOptions,
 ): Promise<KroneckerCurvature> {
   checkOptions("kroneckerCurvature(model, data, options)", options, kroneckerOptions);
-  const objective = await withMissing(() => objectiveOf(asModel(model, "kroneckerCurvature"), options));
+  const objective = await givenObjective(model, "kroneckerCurvature", options);
   return KroneckerCurvature.of(objective, data, options);
 }

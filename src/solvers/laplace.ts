@@ -13,13 +13,12 @@ import { asMatrix } from "../curvature/kronecker.js";
 import { type Independent, inRows, lastLayer } from "../curvature/posterior.js";
 import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
-import { withMissing } from "../missing.js";
-import { asModel } from "../nn/as-model.js";
 import { losses as makers } from "../nn/losses.js";
 import type { Module } from "../nn/module.js";
 import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
 import type { Dataset } from "../program/given-data.js";
+import { givenObjective } from "../program/given-objective.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions, runningOf } from "../program/options.js";
 import type { Program } from "../program/program.js";
@@ -337,6 +336,6 @@ const laplaceOptions: OptionNames<LaplaceOptions> = {
  */
 export async function laplace(model: Model | Module, data: Dataset, options: LaplaceOptions): Promise<Laplace> {
   checkOptions("laplace(model, data, options)", options, laplaceOptions);
-  const objective = await withMissing(() => objectiveOf(asModel(model, "laplace"), options));
+  const objective = await givenObjective(model, "laplace", options);
   return Laplace.of(objective, data, options);
 }

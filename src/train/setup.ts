@@ -1,11 +1,10 @@
 /** What every trainer begins with: the objective, the data, the first parameters. */
 
 import { invalidArgument, kindOf } from "../arguments.js";
-import { type Objective, objectiveOf, parameterValue } from "../compile/objective.js";
+import { type Objective, parameterValue } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
-import { withMissing } from "../missing.js";
-import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
+import { givenObjective } from "../program/given-objective.js";
 import type { Data } from "../tensor/data.js";
 import { HeldData, type TrainingData, type TrainingDataOptions } from "./dataset.js";
 import type { Optimizer, Parameters } from "./optimizer.js";
@@ -32,10 +31,9 @@ export async function setup<S>(
   if (!Number.isSafeInteger(microbatchSize) || microbatchSize < 1)
     throw invalidArgument(`microbatchSize is ${kindOf(microbatchSize)}; it must be a whole number from 1 up.`);
   requireOptimizer(options.optimizer);
-  const model = await withMissing(() => asModel(of, "Training", options));
-  const objective = await withMissing(() => objectiveOf(model, options));
+  const objective = await givenObjective(of, "Training", options, options);
   const made = Object.keys(options.inputs?.(0, new Uint32Array()) ?? {});
-  const parameters = [...objective.parameters].map(([name, value]) => [name, parameterValue(model, value)]);
+  const parameters = [...objective.parameters].map(([name, value]) => [name, parameterValue(objective.model, value)]);
   const data = await trainingData(objective, dataset, { made, allowNotFinite, inPlace: options.inPlace ?? false });
   return { objective, data, parameters: Object.fromEntries(parameters) as Parameters };
 }
