@@ -15,8 +15,14 @@ export default defineConfig({
   srcDir: ".content",
   outDir: "dist",
   cacheDir: ".cache",
-  // Tables of long names, such as that of operators, fit the page.
-  head: [["style", {}, ".vp-doc :is(th, td) { min-width: 4.5rem; overflow-wrap: anywhere; }"]],
+  // Long names in tables, such as that of operators, are broken to fit the page; words are not.
+  head: [
+    [
+      "style",
+      {},
+      ".vp-doc :is(td:first-child, td code) { overflow-wrap: anywhere; } .vp-doc td:is(:first-child, :has(code)) { min-width: 8rem; }",
+    ],
+  ],
   // Angle brackets in our Markdown are placeholders, never tags.
   markdown: { html: false },
   themeConfig: {
