@@ -72,6 +72,6 @@ for (const [method, make] of Object.entries(methods)) {
     fixed: found,
   });
   console.log(yardstick, method, score.toFixed(3), damping, found);
-  writeFileSync(kept, `${JSON.stringify(rows, null, 1)}\n`);
+  writeFileSync(kept, `${JSON.stringify(rows, null, 2)}\n`);
   putBetween(page, "dampings", table());
 }

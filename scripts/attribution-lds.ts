@@ -103,7 +103,7 @@ const model = await loadModel(join(folder, "model.onnx"));
 const write = () => {
   const order = Object.keys(methods);
   rows.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name) || a.models - b.models);
-  writeFileSync(kept, `${JSON.stringify(rows, null, 1)}\n`);
+  writeFileSync(kept, `${JSON.stringify(rows, null, 2)}\n`);
   putBetween(page, "lds", table(rows));
 };
 for (const [name, [method, ...counts]] of Object.entries(methods)) {
