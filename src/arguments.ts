@@ -1,11 +1,13 @@
-/** What callers without a type checker hand over by mistake: said in one sentence, before anything trips over it. */
+/**
+ * Mistakes that callers without a type checker make: reported in one sentence, before they cause a failure elsewhere.
+ */
 import { PergradError } from "./errors.js";
 import { meant } from "./meant.js";
 import type { Words } from "./sentence.js";
 
 type KeysOf<O> = O extends unknown ? keyof O : never;
 
-/** Every option of `O`, so that none is forgotten where there is a new one. */
+/** Lists every option of `O`; the compiler complains when a new option is missing. */
 export type OptionNames<O> = Readonly<Record<KeysOf<O> & string, true>>;
 
 /** An error with the code INVALID_ARGUMENT. */
@@ -18,7 +20,7 @@ export function isPromise(value: unknown): boolean {
   return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }
 
-/** What a value is, as the end of "..., not". */
+/** Describes a value, to end a sentence such as "..., not an array". */
 export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (isPromise(value)) return "a promise";
@@ -31,8 +33,9 @@ export function kindOf(value: unknown): string {
 }
 
 /**
- * Refuses what is no record of options, and options that do not exist. One that is undefined is as good as left out.
- * @param call what takes them, as it is written: "perSample(model, options)"
+ * Refuses anything that is not a record of options, and options that do not exist. An undefined option counts as left
+ * out.
+ * @param call the function that takes the options, as users write it: "perSample(model, options)"
  * @throws PergradError INVALID_ARGUMENT.
  */
 export function checkOptions<O>(call: string, options: O, names: OptionNames<O>): void {
@@ -51,7 +54,7 @@ export function checkOptions<O>(call: string, options: O, names: OptionNames<O>)
   }
 }
 
-/** Refuses a single name or glob where several are taken. Throws INVALID_ARGUMENT. */
+/** Refuses a single name or glob if a list is required. Throws INVALID_ARGUMENT. */
 export function checkGlobs(option: string, globs: readonly string[] | undefined): void {
   const given: unknown = globs;
   if (given === undefined || (Array.isArray(given) && given.every((glob) => typeof glob === "string"))) return;
@@ -60,17 +63,19 @@ export function checkGlobs(option: string, globs: readonly string[] | undefined)
 }
 
 /**
- * Accessors for `awaited`. Make them once, not for each promise: V8 gives every object with new accessors a hidden class
- * of its own, after which code for promises is slow everywhere.
- * @param what what gives the promise, as it is written: "perSample(...)"
- * @param names the names that its result has
+ * Accessors for `awaited`. Make them once, not for each promise: V8 gives each object with new accessors a hidden class
+ * of its own, and that slows down all code that handles promises.
+ * @param what the call that returns the promise, as users write it: "perSample(...)"
+ * @param names the fields of its result
  */
 export function forgottenAwait(what: string, names: readonly string[]): PropertyDescriptorMap {
   const missing = names.filter((name) => !(name in Promise.prototype));
   return Object.fromEntries(missing.map((name) => [name, { get: () => forgotten(what, name) }]));
 }
 
-/** A promise that says what was forgotten where its result is looked for on itself. */
+/**
+ * A promise that throws a clear error if a field of its result is read from the promise itself.
+ */
 export function awaited<T>(promise: Promise<T>, accessors: PropertyDescriptorMap): Promise<T> {
   return Object.defineProperties(promise, accessors);
 }

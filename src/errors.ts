@@ -5,7 +5,7 @@ import { Sentence, type Spelling, sentence, type Words } from "./sentence.js";
  * the file, tensor or node and says what to do.
  */
 export type ErrorCode =
-  /** The file cannot be read, or is not of the format its user says it is. */
+  /** The file cannot be read, or does not have the format that was stated. */
   | "FILE_UNREADABLE"
   /** A result file could not be written; nothing was left behind. */
   | "FILE_UNWRITABLE"
@@ -17,11 +17,11 @@ export type ErrorCode =
   | "UNSUPPORTED_OP"
   /** Samples of the batch influence each other, so per-sample gradients are undefined. */
   | "SAMPLES_INTERACT"
-  /** Read strictly: the exporter computed a constant from parameters, whose gradients would lack that path. */
+  /** In strict reading: the exporter computed a constant from parameters, so their gradients would lack that path. */
   | "FOLDED_PARAMETERS"
   /** Shapes do not fit each other. */
   | "SHAPE_MISMATCH"
-  /** Constants or weights that would fill the memory of any machine, though the file that asks for them is small. */
+  /** Constants or weights that would fill any machine's memory, although the file that asks for them is small. */
   | "TOO_LARGE"
   /** A dtype other than the one needed. */
   | "DTYPE_MISMATCH"
@@ -29,13 +29,13 @@ export type ErrorCode =
   | "UNKNOWN_SHAPE"
   /** The inputs of one run do not hold the same number of samples. */
   | "BATCH_MISMATCH"
-  /** An input, output, target or parameter that is not there, or one too many. */
+  /** An input, output, target or parameter that is missing, or that should not be there. */
   | "MISSING_TENSOR"
   /** A class label outside 0..classes-1. */
   | "LABEL_OUT_OF_RANGE"
   /** An index, such as a token's, outside the rows of the table that the model looks up. */
   | "INDEX_OUT_OF_RANGE"
-  /** NaN or infinity in the data; or in gradients, where that is to be an error or would get into weights. */
+  /** NaN or infinity in the data; or in gradients, if the user asked for an error or they would reach the weights. */
   | "NOT_FINITE"
   /** No trainable parameter reaches the loss, or a name or glob selects none. */
   | "NO_PARAMETERS"
@@ -45,11 +45,11 @@ export type ErrorCode =
   | "INVALID_ARGUMENT"
   /** The runtime refused a program, or failed to run it. */
   | "RUNTIME"
-  /** No cluster answers at its address, or it answers no longer. */
+  /** No cluster answers at the address, or it has stopped answering. */
   | "CLUSTER_UNREACHABLE"
-  /** The cluster does not take the token, or the token would be sent where others can read it. */
+  /** The cluster rejects the token, or the token would be sent where others can read it. */
   | "CLUSTER_REFUSED"
-  /** What answers is no cluster that pergrad can talk to. */
+  /** The server that answers is not a cluster that pergrad can talk to. */
   | "CLUSTER_VERSION"
   /** A job on a cluster failed; the message holds the worker's last sentence. */
   | "CLUSTER_JOB"
@@ -70,12 +70,12 @@ export class PergradError extends Error {
     this.#words = message;
   }
 
-  /** The message, with options spelled in another way than code spells them. */
+  /** The message, with its options spelled as `spelling` writes them. */
   spelled(spelling: Spelling): string {
     return spelled(this.#words, spelling);
   }
 
-  /** The message names the option. */
+  /** Whether the message names the option. */
   names(option: string): boolean {
     return this.#words instanceof Sentence && this.#words.names(option);
   }
@@ -90,7 +90,7 @@ function spelled(words: Words, spelling?: Spelling): string {
   return typeof words === "string" ? words : words.spelled(spelling);
 }
 
-/** An error whose advice somebody who knows more may replace: see `readvised`. */
+/** An error whose advice can be replaced by code that knows more: see `readvised`. */
 class AdvisedError extends PergradError {
   readonly #problem: Words;
 
@@ -119,7 +119,7 @@ export function readvised(error: PergradError, advice: Words): PergradError {
   return new AdvisedError(error.code, error.problem, advice, { cause: error });
 }
 
-/** An error that is no user's fault. */
+/** An error in pergrad itself, which no user caused. */
 export function defect(what: string, cause?: unknown): PergradError {
   const message = `A defect of pergrad: ${what}; please report it, with the model if you can.`;
   return new PergradError("INTERNAL", message, cause === undefined ? undefined : { cause });

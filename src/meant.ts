@@ -1,7 +1,7 @@
 /** Names in messages: the one that was probably meant, and the first few of many. */
 import { distance } from "fastest-levenshtein";
 
-/** The name that `text` was most likely meant to be, or is a part of; undefined where none is near. */
+/** The name that `text` most likely stands for or is a part of; undefined if none is close. */
 export function nearest(text: string, names: readonly string[]): string | undefined {
   const plain = normal(text);
   const found = names
@@ -11,7 +11,7 @@ export function nearest(text: string, names: readonly string[]): string | undefi
   return found?.name ?? (plain.length > 3 ? names.find((name) => normal(name).includes(plain)) : undefined);
 }
 
-/** `; did you mean "x"?`, or nothing where no name is near. */
+/** `; did you mean "x"?`, or nothing if no name is close. */
 export function meant(text: string, names: readonly string[]): string {
   const found = nearest(text, names);
   return found === undefined ? "" : `; did you mean "${found}"?`;
@@ -28,7 +28,7 @@ function normal(text: string): string {
   return text.toLowerCase().replaceAll(/[-_ ]/g, "");
 }
 
-/** One letter in three may be wrong, and two letters that changed places count for two. */
+/** One letter in three may be wrong; two letters that changed places count as two errors. */
 function maxErrors(length: number): number {
   return Math.max(length > 3 ? 2 : 1, Math.floor(length / 3));
 }

@@ -1,17 +1,21 @@
 /**
- * What a page loads when it needs it, called deep in code that cannot wait: the first call is broken off, and what was
- * being computed is computed again once the module is there. So it must have no other effects.
+ * Calls functions of modules that a page loads only when it needs them, from code that cannot wait. The first call
+ * breaks off the computation; once the module is loaded, the computation runs again from its start. So it must have no
+ * other effects.
  */
 import { PergradError } from "./errors.js";
 
-/** Breaks off a computation. It is no failure: what catches errors of a computation lets it pass (`isMissing`). */
+/**
+ * Breaks off a computation. This is no failure: code that catches the errors of a computation must let it pass
+ * (`isMissing`).
+ */
 export class Missing extends Error {
   constructor(readonly load: () => Promise<void>) {
     super("a module is missing");
   }
 }
 
-/** The same where a user's own code may have asked, outside `withMissing`: an error, which says what to do. */
+/** The same for calls outside `withMissing`, as user code may make: an error that says what to do. */
 export class NotLoaded extends PergradError {
   constructor(
     message: string,
@@ -21,7 +25,7 @@ export class NotLoaded extends PergradError {
   }
 }
 
-/** What is missing, where an error, or what caused it, says so. */
+/** The `Missing` or `NotLoaded` that an error is, or has among its causes. */
 function missingIn(error: unknown): Missing | NotLoaded | undefined {
   if (error instanceof Missing || error instanceof NotLoaded) return error;
   return error instanceof Error ? missingIn(error.cause) : undefined;
@@ -32,7 +36,7 @@ export function isMissing(error: unknown): boolean {
   return missingIn(error) !== undefined;
 }
 
-/** A function of a module that `load` loads, within `withMissing`. */
+/** A function of the module that `load` loads, for use within `withMissing`. */
 export function missing<A extends readonly unknown[], R>(load: () => Promise<(...given: A) => R>) {
   let loaded: ((...given: A) => R) | undefined;
   return (...given: A): R => {
@@ -43,7 +47,7 @@ export function missing<A extends readonly unknown[], R>(load: () => Promise<(..
   };
 }
 
-/** What is computed, by all modules that it needs. */
+/** Runs `compute`, again after each module that it needs has been loaded, and returns its result. */
 export async function withMissing<T>(compute: () => T): Promise<T> {
   for (;;) {
     try {

@@ -1,16 +1,16 @@
-/** Sentences that name options, which code spells `allowNotFinite` and the command line `--allow-not-finite`. */
+/** Sentences that name options. Code spells an option `allowNotFinite`, and the command line `--allow-not-finite`. */
 
-/** What to give an option: a value, or one for each of several names; in capitals where the reader knows it. */
+/** A value for an option, or one for each of several names; in capitals if the reader must fill it in. */
 type OptionValue = string | number | null | Readonly<Record<string, string | number | null>>;
 
-/** An option, and the value to give it where a sentence says so. */
+/** An option, with the value to give it if the sentence states one. */
 export class NamedOption {
   constructor(
     readonly name: string,
     readonly value: OptionValue | undefined,
   ) {}
 
-  /** As code spells it: `allowNotFinite`, `damping: 0.01`, `sampleAxes: { x: 0 }`. */
+  /** The option as code spells it: `allowNotFinite`, `damping: 0.01`, `sampleAxes: { x: 0 }`. */
   toString(): string {
     if (this.value === undefined) return this.name;
     if (typeof this.value !== "object" || this.value === null) return `${this.name}: ${this.value}`;
@@ -20,10 +20,10 @@ export class NamedOption {
   }
 }
 
-/** How an option is written where a sentence is read. */
+/** Writes an option as the reader of a sentence types it. */
 export type Spelling = (option: NamedOption) => string;
 
-/** Text, in which options are named. */
+/** Text that names options. */
 export class Sentence {
   constructor(private readonly parts: readonly (string | NamedOption)[]) {}
 
@@ -35,12 +35,12 @@ export class Sentence {
     return this.spelled();
   }
 
-  /** The option of this name is in it. */
+  /** Whether the sentence names this option. */
   names(option: string): boolean {
     return this.parts.some((part) => part instanceof NamedOption && part.name === option);
   }
 
-  /** Without the full stop at its end. */
+  /** The sentence without its full stop. */
   clause(): Sentence {
     return new Sentence(
       this.parts.map((part, k) =>
@@ -49,7 +49,7 @@ export class Sentence {
     );
   }
 
-  /** What a template literal puts in another's place. */
+  /** The pieces of a value that was inserted into a template literal. */
   static partsOf(inserted: Inserted): readonly (string | NamedOption)[] {
     if (inserted instanceof Sentence) return inserted.parts;
     return [inserted instanceof NamedOption ? inserted : String(inserted)];
@@ -61,12 +61,12 @@ export type Words = string | Sentence;
 
 type Inserted = Words | NamedOption | number | bigint;
 
-/** An option, to be put into a `sentence`. */
+/** An option, to insert into a `sentence`. */
 export function option(name: string, value?: OptionValue): NamedOption {
   return new NamedOption(name, value);
 }
 
-/** Of a template literal: sentence`remove it, or allow it (${option("allowNotFinite")})`. */
+/** Makes a sentence of a template literal: sentence`remove it, or allow it (${option("allowNotFinite")})`. */
 export function sentence(texts: readonly string[], ...inserted: readonly Inserted[]): Sentence {
   return new Sentence(
     texts.flatMap((text, k) => {

@@ -1,4 +1,4 @@
-/** Where a NaN can go unseen: what is computed of it is a number, or a truth value, that means nothing. */
+/** Finds where a NaN can go unnoticed: where a number or truth value computed from it means nothing. */
 
 import type { Node, Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
@@ -7,16 +7,16 @@ import { present } from "../present.js";
 import { isFloat } from "../tensor/tensor.js";
 import { Ranges } from "./ranges.js";
 
-/** Whether the runtime gives a number where the node's first input holds a NaN. */
+/** Whether the runtime returns a number when the node's first input holds a NaN. */
 export function hidesNaN(node: Node): boolean {
   const hides = definitionOf(node)?.hidesNaN ?? false;
   return typeof hides === "boolean" ? hides : hides(node);
 }
 
-/** The floats of which a node makes what is none: the operands of comparisons, what is cast. */
+/** The floats that a node turns into something else: the operands of comparisons and casts. */
 function converted(node: Node): Value[] {
   const { testsFinite, ofShape } = definitionOf(node) ?? {};
-  // The result shows a NaN, or does not depend on the elements at all.
+  // The result shows the NaN, or does not depend on the elements at all.
   if (testsFinite || ofShape || node.outputs.every(({ dtype }) => isFloat(dtype))) return [];
   // x = x asks whether x is NaN.
   if (node.op === "Equal" && node.inputs[0] === node.inputs[1]) return [];
@@ -24,8 +24,9 @@ function converted(node: Node): Value[] {
 }
 
 /**
- * Values on the way to results of which a NaN may go unseen, whatever the inputs hold: in front of maxima and the like,
- * and, where a result is no float, in front of comparisons and conversions. None that IsNaN looks at as well.
+ * The values behind `results` whose NaN may go unnoticed, whatever the inputs hold: those that maxima and the like read
+ * and, if a result is not a float, those that comparisons and conversions read. Values that IsNaN also tests are left
+ * out.
  */
 export function unseenBefore(results: readonly Value[]): Value[] {
   const nodes = nodesBefore(results);

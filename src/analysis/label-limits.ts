@@ -1,6 +1,6 @@
 /**
- * Class labels that a model itself looks up: the runtime takes a negative one from the end, which is silently another
- * class. In losses of ONNX's own, and where a label picks among logarithms of probabilities.
+ * Limits on class labels that a model itself looks up: in ONNX's own losses, and where a label picks among logarithms
+ * of probabilities. The runtime counts a negative label from the end, which silently selects another class.
  */
 
 import { sourceOf } from "../graph/behind.js";
@@ -17,7 +17,7 @@ interface Lookup {
   readonly limit: LabelLimit;
 }
 
-/** Of inputs that hold class labels which the model itself looks up, which there are. */
+/** For each input that holds class labels which the model looks up: the labels that exist. */
 export function labelLimits(outputs: Iterable<Value>): ReadonlyMap<Value, readonly LabelLimit[]> {
   const all = nodesBefore(outputs).flatMap(lookups);
   return grouped(all.map(({ labels, limit }) => [sourceOf(labels), limit]));
@@ -56,18 +56,18 @@ function pickedAxis(node: Node, data: Value, indices: Value): number | null {
   return indices.shape.at(-1) === 1 ? intAttribute(node, "batch_dims", 0) : null;
 }
 
-/** The axis of the classes of what are probabilities, or logarithms of them. */
+/** The class axis of probabilities, or of their logarithms; null for other values. */
 function classAxisOf(value: Value): number | null {
   const node = nodeOf(value);
   if (node?.domain !== "") return null;
   if (node.op === "Softmax" || node.op === "LogSoftmax")
     return normalAxis(node, intAttribute(node, "axis", -1), value.shape.length);
-  // Probabilities stay recognisable as such, element by element.
+  // Element-wise operations on probabilities keep the axis of the classes.
   const single = definitionOf(node)?.elementwise && node.inputs.length === 1;
   return single || node.op === "Identity" ? classAxisOf(inputOf(node, 0)) : null;
 }
 
-/** Labels as rows of zeros and a one, by which probabilities are multiplied: of labels far outside, zeros alone. */
+/** Labels as one-hot rows that multiply probabilities: a label far out of range becomes a row of zeros. */
 function weighted(scores: Value, weights: Value): Lookup[] {
   const axis = classAxisOf(scores);
   const node = nodeOf(sourceOf(weights));

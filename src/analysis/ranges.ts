@@ -1,7 +1,7 @@
 /**
- * What the values of a graph may be, given finite data: which of them, and of their derivatives, may be infinite or
- * NaN. What depends on parameters alone is taken for finite, and for 0 only where a constant is: it is the same for all
- * samples, so there is nothing that one of them could select away.
+ * Finds what the values of a graph may be, given finite data: which of them, and of their derivatives, may be 0,
+ * infinite or NaN. A value that depends on parameters alone is assumed finite, and nonzero unless a constant makes it
+ * 0: it is the same for all samples, so no sample could deselect a part of it.
  */
 import { inputOf, outputOf } from "../graph/operands.js";
 import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
@@ -20,13 +20,16 @@ interface Known {
   readonly origin: Origin;
 }
 
-/** What ranges of values are found under. */
+/** Assumptions under which ranges are found. */
 export interface RangeOptions {
-  /** Floating-point inputs may hold NaN and infinities. Default false: those that the graph itself tests for them. */
+  /**
+   * Floating-point inputs may hold NaN and infinities. Default false: only those may that the graph itself tests for
+   * them.
+   */
   readonly notFiniteInputs?: boolean;
 }
 
-/** Finds the range of every value asked for, once. */
+/** Finds the range of every requested value, once. */
 export class Ranges {
   readonly #known = new Map<Value, Known>();
   readonly #tested = new Set<Value>();
@@ -36,14 +39,14 @@ export class Ranges {
     private readonly outer: Ranges | null = null,
   ) {}
 
-  /** Of the values that lead to `outputs`. */
+  /** Ranges for the values that lead to `outputs`. */
   static before(outputs: readonly Value[], options: RangeOptions = {}): Ranges {
     const ranges = new Ranges(options);
     for (const node of nodesBefore(outputs)) ranges.#lookForTests(node);
     return ranges;
   }
 
-  /** The same, with what some values may be given: nothing that depends on them is known yet. */
+  /** The same, with the ranges of some values given: those of values that depend on them are found anew. */
   given(ranges: ReadonlyMap<Value, Range>): Ranges {
     const own = new Ranges(this.options, this);
     for (const [value, range] of ranges) own.#known.set(value, { range, origin: "data" });
@@ -58,7 +61,7 @@ export class Ranges {
     return this.#find(value).origin;
   }
 
-  /** Takes note of an input that the graph tests for NaN or infinity, which so may hold them. */
+  /** Notes an input that the graph tests for NaN or infinity: it may hold them. */
   #lookForTests(node: Node): void {
     const { op, inputs } = node;
     if (!definitionOf(node)?.testsFinite && !(op === "Equal" && inputs[0] === inputs[1])) return;
@@ -98,7 +101,7 @@ export class Ranges {
     const known = inputs.map((input) => this.#find(input));
     const origin = (["data", "parameters"] as const).find((each) => known.some((input) => input.origin === each));
     const generic = origin === "parameters" && known.every(({ range }) => alwaysFinite(range));
-    // Zeros of constants, in a mask, stay.
+    // Zeros that come from constants, as in a mask, remain possible.
     const zeros = known.some(({ range }, k) => range.zero && isFloat(nth(inputs, k).dtype));
     this.#rangesOf(node).forEach((range, k) => {
       const output = outputOf(node, k);
@@ -127,7 +130,7 @@ export class Ranges {
     );
   }
 
-  /** What the values in the body of an op may be. States stay finite where a step takes finite ones to finite ones. */
+  /** The ranges of the values in an op's body. States stay finite if a step takes finite states to finite ones. */
   inBody(node: Node): Ranges {
     const { body, states } = present(definitionOf(node)?.body).parts(node);
     const outside = body.inputs.map((_, k) => this.of(inputOf(node, k)));
@@ -141,7 +144,7 @@ export class Ranges {
   }
 }
 
-/** What the elements of a value are, moved or cast. */
+/** The value whose elements this one has, only moved or cast. */
 function behindViews(value: Value): Value {
   const node = nodeOf(value);
   const moves = node && (node.op === "Cast" || definitionOf(node)?.range === moved);

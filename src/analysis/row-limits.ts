@@ -1,6 +1,7 @@
 /**
- * Rows of embeddings that a model looks up: the runtime takes a negative index from the end, which is silently the row
- * of another token, and says of one beyond the end neither the input nor the sample.
+ * Limits on the rows of embeddings that a model looks up. The runtime counts a negative index from the end, which
+ * silently selects the row of another token; for an index beyond the end its message names neither the input nor the
+ * sample.
  */
 import { sourceOf } from "../graph/behind.js";
 import type { RowLimit } from "../graph/model.js";
@@ -9,7 +10,7 @@ import { nodesBefore } from "../graph/walk.js";
 import { grouped } from "../grouped.js";
 import { intAttribute, normalAxis } from "../ops/checks.js";
 
-/** Of inputs that hold indices into tables of parameters, which rows there are. */
+/** For each input that holds indices into tables of parameters: the rows that exist. */
 export function rowLimits(outputs: Iterable<Value>): ReadonlyMap<Value, readonly RowLimit[]> {
   return grouped(nodesBefore(outputs).flatMap(lookups));
 }

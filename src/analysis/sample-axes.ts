@@ -13,20 +13,20 @@ import { build, definitionOf } from "../ops/registry.js";
 import { sortsAll, sortsSamples } from "../ops/rules/sorted-samples.js";
 import { nth } from "../present.js";
 
-/** The sample axis of every value asked for; null where the value is the same for all samples. */
+/** The sample axis of every requested value; null for a value that is the same for all samples. */
 export class SampleAxes {
   readonly #axes = new Map<Value, SampleAxis | null>();
   /** Values that depend on a sample's number in its batch or on its rank, and the node that counts or sorts. */
   readonly #numbered = new Map<Value, Node>();
 
-  /** @param given the sample axis of each input that has one; a number is a plain axis. */
+  /** @param given the sample axis of each input that has one; a number stands for a plain axis. */
   constructor(given: ReadonlyMap<Value, number | SampleAxis>) {
     for (const [input, at] of given) {
       this.#axes.set(input, typeof at === "number" ? { axis: at, outer: 1, inner: 1 } : at);
     }
   }
 
-  /** Of a graph's inputs, whose sample axes are known by their names; null or none where all samples share one. */
+  /** The sample axes of a graph's inputs, by name; null or missing for an input that all samples share. */
   static ofInputs(inputs: readonly Value[], sampleAxes: Readonly<Record<string, number | null>>): SampleAxes {
     const given = inputs.flatMap((value) => {
       const axis = sampleAxes[value.name] ?? null;
@@ -43,7 +43,7 @@ export class SampleAxes {
     return more;
   }
 
-  /** Throws SAMPLES_INTERACT where the samples of a batch meet on the way to `value`. */
+  /** Throws SAMPLES_INTERACT if samples of the batch meet on the way to `value`. */
   of(value: Value): SampleAxis | null {
     const at = this.along(value);
     const counter = this.#numbered.get(value);
@@ -51,11 +51,13 @@ export class SampleAxes {
     return at;
   }
 
-  /** The same, also of what depends on a sample's number in its batch or on its rank, and of sorted samples. */
+  /**
+   * The same, but also allows values that depend on a sample's number in its batch or on its rank, and sorted samples.
+   */
   along(value: Value): SampleAxis | null {
     const found = this.#axes.get(value);
     if (found !== undefined) return found;
-    // What is known when compiling is the same for all samples, whatever it was the shape of.
+    // Values known at compile time are the same for all samples, whatever their shapes were taken from.
     const settled = { has: (each: Value) => this.#axes.has(each) || each.known !== undefined };
     for (const node of nodesBefore([value], settled)) this.#visit(node);
     return this.#axes.get(value) ?? null;
@@ -72,7 +74,7 @@ export class SampleAxes {
     });
   }
 
-  /** The node, this one or one before it, by which its outputs depend on the samples' numbers. */
+  /** The node (this one or an earlier one) that makes its outputs depend on the samples' numbers. */
   #counterOf(node: Node): Node | undefined {
     if (node.op === "TopK" && node.outputs[0]?.shape.some(isBatch) && sortsAll(node)) return node;
     if (definitionOf(node)?.counts && node.outputs.some((output) => output.shape.some(isBatch))) return node;
@@ -93,7 +95,7 @@ export class SampleAxes {
     const sorted = sortedAxes(node, inputs, (value) => this.#numbered.get(value)?.op === "TopK");
     if (sorted) return sorted;
     if (definition?.body) return definition.body.sampleAxis(node, inputs, axesInBody);
-    // A composite may have a rule of its own, for a message of its own.
+    // A composite may have its own rule, to give its own message.
     if (definition?.decompose && !definition.sampleAxis) {
       return definition.decompose(node, build).map((output) => this.along(output));
     }
@@ -109,7 +111,10 @@ function numbersSamples(node: Node): PergradError {
   );
 }
 
-/** Of samples that are sorted, put in that order, or their places inverted: where they lie is known, whose they are is not. */
+/**
+ * The sample axis of samples that are sorted, gathered in sorted order, or of their inverted places: it is known where
+ * samples lie, but not which samples they are.
+ */
 function sortedAxes(
   node: Node,
   axes: readonly (SampleAxis | null)[],
@@ -130,8 +135,8 @@ function axesInBody(outputs: readonly Value[], given: ReadonlyMap<Value, SampleA
 }
 
 /**
- * A number that depends on the batch size may say what shape a tensor takes, and be followed through shape
- * arithmetic. In any other place it would change a sample's result with the number of samples beside it.
+ * A number that depends on the batch size may be used in a tensor's shape, and followed through shape arithmetic.
+ * Anywhere else, the number of other samples in the batch would change a sample's result.
  */
 function refuseBatchSize(node: Node): void {
   const followed = node.outputs.every((output) => output.known);
@@ -140,7 +145,10 @@ function refuseBatchSize(node: Node): void {
   if (computes && !followed) throw interaction(node, "computes with the batch size");
 }
 
-/** A shared value repeated for every sample (Expand, ConstantOfShape, Tile): the axis is the one that holds N. */
+/**
+ * A shared value that is repeated for every sample (Expand, ConstantOfShape, Tile): its sample axis is the one that
+ * holds N.
+ */
 function repeated(node: Node, output: Value): SampleAxis | null {
   const holding = output.shape.flatMap((dim, axis) => (isBatch(dim) ? [axis] : []));
   if (holding.length === 0) return null;
@@ -149,12 +157,12 @@ function repeated(node: Node, output: Value): SampleAxis | null {
   }
   const axis = nth(holding, 0);
   const inner = factorOf(nth(output.shape, axis));
-  // What is repeated along the axis lies behind N; where that is one element, all along the axis are alike.
+  // The repeated elements lie inside N; if there is only one, all elements along the axis are alike.
   const repeats = definitionOf(node)?.counts || (node.op === "Tile" && node.inputs[0]?.shape[axis] !== 1);
   return { axis, outer: 1, inner, ...(repeats ? {} : { uniform: true }) };
 }
 
-/** Guards against a rule that disagrees with the shapes. */
+/** Refuses a rule's result that disagrees with the shapes. */
 function checkAxis(node: Node, output: Value, at: SampleAxis | null): void {
   const dim = at ? output.shape[at.axis] : undefined;
   const fits = at ? isBatch(dim) && dim.perSample === at.outer * at.inner : !output.shape.some(isBatch);

@@ -1,11 +1,11 @@
 /**
- * What was not selected contributes nothing. Where a cotangent is exactly 0, since a Where, a mask or a maximum chose
- * otherwise, the product with a derivative that is infinite or NaN would be NaN; here the 0 absorbs it. Only where the
- * cotangent is 0: everywhere else NaN comes through. A guard costs nodes, so there is one only where the cotangent may
- * be 0 and the derivative, for all we know of the graph, may not be finite.
+ * Values that were not selected contribute nothing. Where a Where, a mask or a maximum did not select a value, its
+ * cotangent is exactly 0; times a derivative that is infinite or NaN, that would give NaN. Here the 0 absorbs the
+ * derivative. Only exact zeros do: everywhere else NaN passes through. A guard costs nodes, so one is emitted only if
+ * the cotangent may be 0 and, for all that is known about the graph, the derivative may not be finite.
  *
- * Of a product of matrices or a convolution the other factor is what may not be finite, an activation. At a place
- * where none of what it enters has a cotangent, it is taken for 0.
+ * In a matrix product or a convolution, the factor that may not be finite is an activation. At a place where every
+ * product it enters has the cotangent 0, it is replaced by 0.
  */
 
 import type { Ranges } from "../analysis/ranges.js";
@@ -20,7 +20,7 @@ import { alwaysFinite, unbounded } from "../ops/range.js";
 import { definitionOf } from "../ops/registry.js";
 import { keptShape } from "../ops/rules/reductions.js";
 
-/** The cotangents of a node's inputs, as its rule states them, with guards where they are needed. */
+/** The cotangents of a node's inputs, as its rule states them, with guards where necessary. */
 export function absorbZeros(
   node: Node,
   cotangents: readonly (Value | null)[],
@@ -38,7 +38,7 @@ export function absorbZeros(
   return results.map((result) => (result ? guard.apply(result) : null));
 }
 
-/** A cotangent, and what it is a view of: what a rule makes of it may be built of that. */
+/** The cotangent and the values that it is a view of: a rule may build on any of them. */
 function behindViews(dy: Value): Set<Value> {
   const found = new Set([dy]);
   for (const value of found) {
@@ -53,7 +53,7 @@ class Guard {
     private readonly node: Node,
     private readonly dy: Value,
     private readonly build: Build,
-    /** With the cotangent taken for finite: what is asked is what the rule makes of it. */
+    /** Ranges that assume a finite cotangent, to find what the rule adds. */
     private readonly ranges: Ranges,
   ) {}
 
@@ -75,7 +75,7 @@ class Guard {
     return alwaysFinite(this.ranges.of(value));
   }
 
-  /** Whether it is an activation that may not be finite: each sample has its own. */
+  /** Whether the value is an activation that may not be finite. Activations differ from sample to sample. */
   #isOpen(value: Value): boolean {
     return !this.#isFinite(value) && this.ranges.originOf(value) === "data";
   }
@@ -85,14 +85,14 @@ class Guard {
     return this.build.where(this.build.equal(test, zero), this.build.scalar(0, value), value);
   }
 
-  /** 0 where no element that this one depends on, among those of the same place, has a cotangent. */
+  /** The value, replaced by 0 where all cotangents of its place are 0. */
   #absorbed(value: Value): Value {
     if (this.#isFinite(value)) return value;
     const test = this.#places();
     return test && broadcastsTo(test.shape, value.shape) ? this.#masked(test, value) : value;
   }
 
-  /** 0 exactly where all that belongs to a place has the cotangent 0; null where places are not known. */
+  /** 0 exactly where all cotangents of a place are 0; null if places are not known. */
   #places(): Value | null {
     const definition = definitionOf(this.node);
     const mixed = definition?.mixes?.(this.node);
@@ -103,7 +103,7 @@ class Guard {
     return this.#sizes(this.dy, mixed, true);
   }
 
-  /** Sums of absolute values: 0 only of zeros, and NaN of NaN, which a maximum may lose. */
+  /** Sums of absolute values: 0 only if all are zeros, and NaN if one is NaN, which a maximum might lose. */
   #sizes(value: Value, axes: readonly number[], keepDims = false): Value {
     return this.build.reduce(
       "ReduceL1",
@@ -123,7 +123,7 @@ class Guard {
       : { ...contraction, right: this.#factor(right, rightLetters, left, leftLetters) };
   }
 
-  /** A factor of a contraction, 0 where all that it is multiplied by is. */
+  /** A factor of a contraction, replaced by 0 where everything that it is multiplied by is 0. */
   #factor(factor: Value, letters: string, cotangent: Value, others: string): Value {
     const summed = [...others].flatMap((letter, axis) => (letters.includes(letter) ? [] : [axis]));
     if (summed.some((axis) => isBatch(cotangent.shape[axis]))) return factor;
@@ -149,7 +149,7 @@ class Guard {
       : { ...convolution, cotangent: this.#image(convolution, "cotangent") };
   }
 
-  /** An image, 0 where all that the kernel joins it with is. */
+  /** An image, replaced by 0 where everything that the kernel joins it with is 0. */
   #image(convolution: Convolution, of: "data" | "cotangent"): Value {
     const { build } = this;
     const { groups, data, cotangent, rules } = convolution;

@@ -40,8 +40,8 @@ function gradientsOf(seeds: ReadonlyMap<Value, Value>, wrt: readonly Traced[]): 
 }
 
 /**
- * The vector-Jacobian product: the sum over the elements of `output` of `cotangent` times their gradients with respect to
- * `wrt`, in the shape of that. Zeros where nothing depends on it.
+ * The vector-Jacobian product: the sum over the elements of `output` of `cotangent` times their gradients with respect
+ * to `wrt`, in the shape of `wrt`. Zeros if `output` does not depend on `wrt`.
  * @param cotangent of the output's dtype and shape
  * @throws PergradError SHAPE_MISMATCH, UNSUPPORTED_OP.
  */
@@ -55,8 +55,8 @@ export function vjp(output: Traced, wrt: Traced | readonly Traced[], cotangent: 
 }
 
 /**
- * The Jacobian-vector product (forward mode): how `output` changes where the values in `wrt` change at the rates in
- * `tangents`, in the output's shape.
+ * The Jacobian-vector product (forward mode): the rate at which `output` changes when the values in `wrt` change at the
+ * rates in `tangents`, in the output's shape.
  * @param tangents one for each value, of its dtype and shape
  * @throws PergradError SHAPE_MISMATCH, INVALID_ARGUMENT, UNSUPPORTED_OP.
  */
@@ -69,11 +69,11 @@ export function jvp(output: Traced, wrt: Traced | readonly Traced[], tangents: T
 }
 
 /**
- * The Hessian of a scalar times a vector, in the shape of `wrt`: the gradient of the gradient's inner product with it.
- * Of several values it is the Hessian in all of them together. With respect to `expand(w, "N")`, of a sum over samples,
- * it is each sample's own Hessian times that sample's vector.
+ * The Hessian of a scalar times a vector, in the shape of `wrt`: the gradient of the inner product of the scalar's
+ * gradient and the vector. For several values it is the Hessian in all of them together. With respect to `expand(w,
+ * "N")`, for a sum over samples, it is each sample's own Hessian times that sample's vector.
  * @param vectors one for each value, of its dtype and shape
- * @throws PergradError SHAPE_MISMATCH (also where it is no scalar), INVALID_ARGUMENT, UNSUPPORTED_OP.
+ * @throws PergradError SHAPE_MISMATCH (also if `scalar` is not a scalar), INVALID_ARGUMENT, UNSUPPORTED_OP.
  */
 export function hvp(scalar: Traced, wrt: Traced, vectors: Traced): Traced;
 export function hvp(scalar: Traced, wrt: readonly Traced[], vectors: readonly Traced[]): Traced[];
@@ -95,9 +95,10 @@ export function hvp(
 }
 
 /**
- * The Jacobian of `output` with respect to `wrt`: `[...output, ...wrt]`, element [o, i] being the derivative of element o
- * in element i. Where both carry samples along axis 0 (`expand(w, "N")`), each sample's own: `[N, ...output, ...wrt]`.
- * @throws PergradError SHAPE_MISMATCH where only one of them does, or samples lie along another axis; UNSUPPORTED_OP.
+ * The Jacobian of `output` with respect to `wrt`, `[...output, ...wrt]`: entry [o, i] is the derivative of output
+ * element o in element i of `wrt`. If both carry samples along axis 0 (`expand(w, "N")`), each sample's own Jacobian:
+ * `[N, ...output, ...wrt]`.
+ * @throws PergradError SHAPE_MISMATCH if only one of them does, or samples lie along another axis; UNSUPPORTED_OP.
  */
 export function jacobian(output: Traced, wrt: Traced): Traced {
   const [own, other] = [output.value, wrt.value];

@@ -1,7 +1,7 @@
 /**
- * What is computed for each of many directions: the elements of an output, or those of parameters. They are taken a few at
- * a time, as one more axis of the graph for one of them (vmap), and more than these in a loop (a Scan), so that graph and
- * memory stay at the size of a few, however many there are.
+ * Computations for each of many directions: the elements of an output, or those of parameters. A few directions at a
+ * time become one more axis of the graph for one direction (vmap); if there are more, a loop (a Scan) goes through
+ * them. So graph and memory keep the size for a few directions, however many there are.
  */
 
 import { PergradError } from "../errors.js";
@@ -16,19 +16,19 @@ import { nth, present } from "../present.js";
 import type { DType } from "../tensor/tensor.js";
 import { batchOver } from "./vmap.js";
 
-/** No more directions are taken at a time, nor more numbers of each sample's results. */
+/** The largest number of directions taken at a time, and of numbers in each sample's results. */
 const maxDirections = 32;
 const mostNumbers = 2 ** 22;
 
-/** A direction is 1 at one of `size` places and 0 at the others, unless others are given. */
+/** Directions of `size` elements. Unless `rows` gives others, each is 1 at one place and 0 at the others. */
 export interface Directions {
   readonly size: number;
-  /** The places that count, in order. Default: all. */
+  /** The places to take, in order. Default: all. */
   readonly places?: readonly number[] | undefined;
-  /** `[count, size]`: a direction in each row. */
+  /** `[count, size]`: one direction per row. */
   readonly rows?: Value;
   readonly dtype: DType;
-  /** What is wanted for one direction `[size]`. */
+  /** The results for one direction `[size]`. */
   of(direction: Value): readonly Value[];
 }
 
@@ -43,12 +43,12 @@ export function forEachDirection(directions: Directions): Value[] {
   });
 }
 
-/** What is summed of a value for some directions, `[count, ...]`: the sum itself, or that of what is made of it. */
+/** Sums a value over some directions, `[count, ...]`: the value itself, or something made of it. */
 export type SumOver = (all: Value) => Value;
 
 const itself: SumOver = (all) => build.sum(all, [0]);
 
-/** The sums of the results over all directions; for each result, what is summed of it. */
+/** The sums of the results over all directions; `sums` says, for each result, what is summed. */
 export function sumOverDirections(directions: Directions, sums: readonly (SumOver | undefined)[] = []): Value[] {
   const each = new Each(directions);
   const summed = (first: Value | null) => each.from(first).map((value, k) => (sums[k] ?? itself)(value));
@@ -68,7 +68,7 @@ class Each {
   readonly #places: readonly number[] | undefined;
   /** How many directions there are. */
   readonly count: number;
-  /** For one direction. */
+  /** The results for one direction. */
   readonly results: readonly Value[];
   readonly atOnce: number;
 
@@ -88,7 +88,7 @@ class Each {
     return Math.ceil(this.count / this.atOnce);
   }
 
-  /** Whether all operators on the way take one more axis. */
+  /** Whether all operators on the way accept one more axis. */
   #takesMore(count: number): boolean {
     const { dtype } = this.#direction;
     try {
@@ -103,7 +103,7 @@ class Each {
     }
   }
 
-  /** The results for `atOnce` directions from this one on, `[atOnce, ...]`; past the last, the direction is 0. */
+  /** The results for `atOnce` directions, starting with this one, `[atOnce, ...]`; directions past the last are 0. */
   from(first: Value | null): Value[] {
     const directions = this.#directions(first);
     if (this.atOnce > 1) {
@@ -127,7 +127,9 @@ class Each {
     return build.cast(build.equal(own, places), this.#direction.dtype);
   }
 
-  /** The places of the directions from this one on, `[atOnce, 1]`; past the last, none. */
+  /**
+   * The places of the directions, starting with this one, `[atOnce, 1]`; past the last, a place that does not exist.
+   */
   #own(first: Value | null): Value {
     const numbers = build.ints([...Array(this.atOnce).keys()], [this.atOnce, 1]);
     if (!this.#places) return first ? build.add(numbers, first) : numbers;
@@ -136,7 +138,7 @@ class Each {
     return build.gather(build.ints([...this.#places, ...none]), build.add(numbers, first), 0);
   }
 
-  /** Of the rows that are given; past the last, 0. */
+  /** The given rows, starting with this one; past the last, 0. */
   #given(rows: Value, first: Value | null): Value {
     if (!first) return rows;
     const padded = build.pad(rows, [0, 0], [this.steps * this.atOnce - this.count, 0]);

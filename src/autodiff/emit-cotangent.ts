@@ -4,7 +4,7 @@ import { type Cotangent, isValue } from "../ops/cotangent.js";
 import { contract } from "../ops/subgraphs/contract.js";
 import { scatterRows } from "../ops/subgraphs/rows.js";
 
-/** The cotangent as one tensor of the input's shape, summed over samples where the input is shared by them. */
+/** The cotangent as one tensor of the input's shape, summed over the samples if they share the input. */
 export function emitCotangent(build: Build, cotangent: Cotangent): Value {
   if (isValue(cotangent)) return cotangent;
   switch (cotangent.kind) {

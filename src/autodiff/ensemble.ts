@@ -16,15 +16,14 @@ import { batchOver } from "./vmap.js";
 
 /** Options of `ensemble`. */
 export interface EnsembleOptions {
-  /** The sets of parameters, `[K, ...]` each, by name. Default: the model's own, K times. */
+  /** The sets of parameters, each `[K, ...]`, by name. Default: the model's own, K times. */
   readonly parameters?: Readonly<Record<string, Tensor<"float32">>>;
 }
 
 /**
- * K models in one: parameters `[K, ...]`, outputs `[K, ...]` with the model's own shape behind (`[K, N, C]`
- * for `[N, C]`). The inputs are shared by all K, and what depends on inputs alone is computed once. Per-sample
- * gradients with respect to the parameters are `[N, K, ...]`. Throws INVALID_ARGUMENT, SHAPE_MISMATCH,
- * UNSUPPORTED_OP.
+ * K models in one: parameters `[K, ...]`, outputs `[K, ...]` followed by the model's own shape (`[K, N, C]` for `[N,
+ * C]`). All K share the inputs, and values that depend on inputs alone are computed once. Per-sample gradients with
+ * respect to the parameters are `[N, K, ...]`. Throws INVALID_ARGUMENT, SHAPE_MISMATCH, UNSUPPORTED_OP.
  */
 export function ensemble(model: Model, sets: number, { parameters = {} }: EnsembleOptions = {}): Model {
   if (!Number.isSafeInteger(sets) || sets < 1) {
@@ -68,8 +67,8 @@ function setsOf(model: Model, name: string, sets: number, given: Tensor<"float32
 }
 
 /**
- * The model with separate parameters for each sample: they become inputs `[N, ...]` under their names, next to the
- * model's inputs; outputs keep their shapes. Use it for parameters that were adapted to each task, for example.
+ * The model with separate parameters for each sample: they become inputs `[N, ...]` under their own names, next to the
+ * model's inputs; outputs keep their shapes. Use it, for example, for parameters that were adapted to each task.
  * @throws PergradError SAMPLES_INTERACT, UNSUPPORTED_OP.
  */
 export function perSampleParameters(model: Model): Model {
@@ -105,7 +104,7 @@ function ofOneSample(value: Value): Value {
   return leaf(value.name, { dtype: value.dtype, shape: bindShape(value.shape, 1) }, { kind: "input" });
 }
 
-/** The same graph for a batch of one sample, whose axis stays. */
+/** The same graph for a batch of one sample; the sample axis stays, with size 1. */
 function rebuilt(outputs: readonly Value[], leaves: ReadonlyMap<Value, Value>): Value[] {
   const current = new Map(leaves);
   const of = (value: Value): Value => {
@@ -132,7 +131,7 @@ function attributesOfOne({ attributes }: Node): Attributes {
   return { ...attributes, body: { inputs, outputs: rebuilt(body.outputs, leaves) } };
 }
 
-/** From `[N, ...]` with a sample axis of one sample behind, to the samples in their place. */
+/** Moves the samples from the first axis to the place of the sample axis, which has size 1. */
 function samplesBack(result: Value, original: Value, at: SampleAxis | null): Value {
   if (!at) return result;
   const { axis, outer, inner } = at;

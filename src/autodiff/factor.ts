@@ -43,7 +43,10 @@ function cannot(node: Node): PergradError {
   );
 }
 
-/** What the samples are folded with, as the axes beside theirs: none for a plain sample axis. */
+/**
+ * The outer and inner factors that the samples are folded with, as axes before and after theirs: none for a plain
+ * sample axis.
+ */
 function folds({ outer, inner }: SampleAxis): {
   readonly before: readonly number[];
   readonly behind: readonly number[];
@@ -51,7 +54,7 @@ function folds({ outer, inner }: SampleAxis): {
   return { before: outer === 1 ? [] : [outer], behind: inner === 1 ? [] : [inner] };
 }
 
-/** The value with the sample axis taken apart into outer, N and inner. */
+/** The value with its sample axis split into outer, N and inner. */
 function split(build: Build, value: Value, at: SampleAxis): Value {
   const { before, behind } = folds(at);
   return build.reshape(value, [
@@ -76,7 +79,7 @@ function factorReduction(
 ): Factored {
   const at = sampleAxes.of(value);
   if (!at || !axes.includes(at.axis)) throw cannot(node);
-  // Behind the samples, the axes keep their order; the sample axis leaves what it was folded with.
+  // After the samples, the axes keep their order; the outer and inner factors take the sample axis's place.
   const folded = folds(at).before.length + folds(at).behind.length;
   const summed = axes.flatMap((axis) => {
     if (axis === at.axis) return Array.from({ length: folded }, (_, k) => axis + 1 + k);
@@ -85,7 +88,7 @@ function factorReduction(
   return new Dense(build.reshape(build.sum(samplesFirst(build, value, at), summed), [N, ...shape]));
 }
 
-/** One operand of a contraction with its sample subscript taken apart into outer, sample and inner. */
+/** One operand of a contraction, its sample subscript split into outer, sample and inner. */
 interface Operand {
   readonly value: Value;
   readonly letters: string;
@@ -98,8 +101,8 @@ function splitOperand(build: Build, value: Value, letters: string, at: SampleAxi
 }
 
 /**
- * A sum over samples and positions of products becomes an outer product per sample: letters that both
- * operands have are positions t (summed) or blocks (kept), the others rows i and columns o.
+ * A sum over samples and positions of products becomes an outer product per sample. Letters that both operands have are
+ * positions t (summed) or blocks (kept); the others are rows i and columns o.
  */
 function factorContraction(
   build: Build,
@@ -116,7 +119,7 @@ function factorContraction(
     return new Dense(build.reshape(dense, [N, ...shape]));
   }
   if (leftLetters[leftAt.axis] !== rightLetters[rightAt.axis]) throw cannot(node);
-  // Where one operand is alike along the sample axis, the other knows how it is folded.
+  // If one operand is alike along the sample axis, the folding is taken from the other.
   const a = splitOperand(build, left, leftLetters, leftAt.uniform ? { ...rightAt, axis: leftAt.axis } : leftAt);
   const dims = new Map([...letterDims(a.letters, a.value.shape), ...letterDims(b.letters, b.value.shape)]);
   const roles = rolesOf([a.letters, b.letters, to]);
@@ -138,7 +141,7 @@ function factorContraction(
   return new Outer(gather(a, roles.left), gather(b, roles.right), view);
 }
 
-/** Rows of a table, picked by each sample's own indices. */
+/** Rows of a table, selected by each sample's own indices. */
 function factorRows(
   build: Build,
   node: Node,
@@ -147,7 +150,7 @@ function factorRows(
 ): Factored {
   const [at, value] = [axes.of(indices), axes.of(cotangent)];
   if (!at || !value) throw cannot(node);
-  // Where the indices are alike for all samples, the cotangent knows how they are folded.
+  // If the indices are alike for all samples, the folding is taken from the cotangent.
   const own = samplesFirst(build, indices, at.uniform ? { ...value, axis: at.axis } : at);
   const count = elementsOf(own.shape.slice(1)) as number;
   const rows = fixedSize(shape, axis);
@@ -155,7 +158,7 @@ function factorRows(
   const first = samplesFirst(build, cotangent, value);
   const size = elementsOf(others) as number;
   if (elementsOf(first.shape.slice(1)) !== count * size) throw cannot(node);
-  // [N, ...before, T, ...behind]: the indices' axes of the cotangent become one, T, which then goes first.
+  // [N, ...before, T, ...behind]: the cotangent's axes for the indices become one, T, which then moves to the front.
   const flat = build.reshape(first, [N, ...others.slice(0, axis), count, ...others.slice(axis)]);
   const updates = build.reshape(build.moveAxis(flat, axis + 1, 1), [N, count, size]);
   const given = build.cast(build.reshape(own, [N, count]), "int64");

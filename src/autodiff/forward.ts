@@ -1,7 +1,7 @@
 /**
- * Forward mode, by transposition: a vector-Jacobian product is linear in its cotangent, so its derivative in the cotangent
- * is the Jacobian-vector product. What only the vector-Jacobian product computes has no part in that derivative and is
- * never emitted: y = x W gives x v, a product that is as large as the forward one.
+ * Forward mode, by transposition: a vector-Jacobian product is linear in its cotangent, so its derivative with respect
+ * to the cotangent is the Jacobian-vector product. Nodes that only the vector-Jacobian product needs have no part in
+ * that derivative and are never emitted: for y = x W, it is x v, a product as large as the forward one.
  */
 import { type RangeOptions, Ranges } from "../analysis/ranges.js";
 import { substitute } from "../graph/body.js";
@@ -13,16 +13,18 @@ import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
 import { plainWith, reverse } from "./reverse.js";
 
-/** A Jacobian-vector product, in the shape of what it is of. */
+/** A Jacobian-vector product, in the shape of the output. */
 export interface Pushed {
   readonly tangent: Value;
-  /** Whether derivatives that may not be finite have guards, which look at sums over all that a value is read by. */
+  /**
+   * Whether derivatives that may not be finite have guards. A guard looks at sums over everything that reads a value.
+   */
   readonly guarded: boolean;
 }
 
 /**
- * The Jacobian-vector product: how `output` changes where the values in `tangents` change at these rates, in the output's
- * shape. Zeros where it depends on none of them. Throws UNSUPPORTED_OP.
+ * The Jacobian-vector product: the rate at which `output` changes when the values in `tangents` change at these rates,
+ * in the output's shape. Zeros if it depends on none of them. Throws UNSUPPORTED_OP.
  */
 export function pushForward(
   output: Value,
@@ -33,7 +35,7 @@ export function pushForward(
   return pushed(output, tangents, chosen, given).tangent;
 }
 
-/** The same, with whether there are guards. */
+/** The same, with a flag that says whether there are guards. */
 export function pushed(output: Value, tangents: ReadonlyMap<Value, Value>, chosen: Build, given: RangeOptions): Pushed {
   const mode = plainWith(chosen);
   const cotangent = leaf("", output, { kind: "input" });
@@ -53,15 +55,15 @@ export function pushed(output: Value, tangents: ReadonlyMap<Value, Value>, chose
 }
 
 /**
- * What is left of the cotangent shows only where it is 0, since a mask selected otherwise: it may then be any, as long as
- * no sum of it is 0 by chance.
+ * The tangent without the cotangent that is left in it. That only tests for 0, where a mask selected otherwise, so any
+ * numbers may take its place as long as no sum of them is 0 by chance.
  */
 function withoutCotangent(build: Build, tangent: Value, cotangent: Value): Value {
   const any = build.expand(irregular(build, cotangent), cotangent.shape);
   return nth(substitute([tangent], new Map([[cotangent, any]])), 0);
 }
 
-/** Numbers between 1/2 and 3/2 without a pattern, alike for all samples. */
+/** Numbers between 1/2 and 3/2 without a pattern, the same for all samples. */
 function irregular(build: Build, like: Value): Value {
   const dims = ofOneSample(like.shape);
   const size = dims.reduce((product, dim) => product * dim, 1);
@@ -70,7 +72,7 @@ function irregular(build: Build, like: Value): Value {
   return build.floats(data, dims, like);
 }
 
-/** Axes that hold samples have size 1. */
+/** The shape with size 1 for axes that hold samples. */
 function ofOneSample(shape: Shape): number[] {
   return shape.map((dim) => (isBatch(dim) ? 1 : dim));
 }

@@ -1,4 +1,6 @@
-/** Factored gradients times a whole tensor, element by element: nothing a factor can hold, until it is summed. */
+/**
+ * Factored gradients times a whole tensor, element by element. Factors cannot hold such a product until it is summed.
+ */
 
 import { Dense } from "../gradients/dense.js";
 import { addCosts, cheapest, type Factored, sizeOfGradient } from "../gradients/factored.js";
@@ -13,9 +15,9 @@ import { leadingOf } from "../present.js";
 export interface Hadamard {
   readonly kind: "hadamard";
   readonly of: Factored;
-  /** Of the gradients' shape, shared by the samples. */
+  /** In the gradients' shape, shared by the samples. */
   readonly weight: Value;
-  /** The products themselves. */
+  /** Emits the products. */
   emit(build: Build): Dense;
 }
 
@@ -40,8 +42,8 @@ export function hadamard(of: Factored, weight: Value): Hadamard {
 }
 
 /**
- * The sum of the products along `axes`, where those are all that one factor spans, or all there are: with
- * rows a, columns d and weight W, the sum over positions t of (a_t W) d_t. Null where it is not of that form.
+ * The sum of the products along `axes`, if these are all axes of one factor, or all axes: with rows a, columns d and
+ * weight W, the sum over positions t of (a_t W) d_t. Null if it does not have that form.
  */
 export function sumHadamard(
   build: Build,
@@ -71,7 +73,7 @@ const sumOuter = kind(Outer, (of, weight: Value, build: Build, axes: readonly nu
   return new Dense(value, View.of(shape), { cost, sum: { ...sum, ...addCosts([cost, sum]) } });
 });
 
-/** Summed over positions, the elements in the order of the axes that are left. */
+/** Sums over positions; the elements are in the order of the axes that remain. */
 function keptSide(build: Build, of: Outer, products: Value, side: 0 | 1): Value {
   const ordered = of.viewed.ordered(build, products, side);
   const [samples, , size] = leadingOf(ordered.shape, 3);

@@ -1,7 +1,7 @@
 /**
- * Takes factored gradients through a graph that is linear in them: the vector-Jacobian product of a node
- * between parameters alone. What works along one axis is applied to the factor that holds it; what does
- * not is applied to the materialised gradients.
+ * Takes factored gradients through a graph that is linear in them: the vector-Jacobian product of a node between
+ * parameters alone. Operations along one axis apply to the factor that holds it; others apply to the materialised
+ * gradients.
  */
 
 import { Dense } from "../gradients/dense.js";
@@ -22,7 +22,10 @@ import { leadingOf, nth, present } from "../present.js";
 import { type Hadamard, hadamard, sumHadamard } from "./hadamard.js";
 import { batchOver } from "./vmap.js";
 
-/** What each value is, given what some values that they depend on are; null where one depends on none. */
+/**
+ * The gradients that `values` become, given those of some values they depend on; null for a value that depends on none
+ * of them.
+ */
 export function passThrough(
   build: Build,
   values: readonly (Value | null)[],
@@ -50,7 +53,7 @@ class Pass {
     return found.kind === "hadamard" ? found.emit(this.build) : found;
   }
 
-  /** As `of`, but a product with a whole tensor is left open: it may be summed next. */
+  /** As `of`, but leaves a product with a whole tensor unevaluated, since it may be summed next. */
   #lazily(value: Value): Factored | Hadamard {
     const found = this.#found.get(value) ?? this.#compute(value);
     this.#found.set(value, found);
@@ -77,7 +80,7 @@ class Pass {
     return sumOf(this.build, [first, negative]);
   }
 
-  /** Concat: the sum of its parts, each with zeros beside it. */
+  /** Concat: the sum of its parts, each padded with zeros. */
   #joined(node: Node, places: readonly number[]): Factored | null {
     if (node.op !== "Concat") return null;
     if (!node.inputs.every((input, k) => places.includes(k) || isZero(input))) return null;
@@ -111,7 +114,7 @@ class Pass {
     return whole && gradient.kind !== "dense" ? hadamard(gradient, this.build.expand(other, value.shape)) : null;
   }
 
-  /** The node itself, with one more axis; and, for sums over the batch, without. */
+  /** Applies the node itself to materialised gradients: with one more axis and, for sums over the batch, without it. */
   #multipliedOut(node: Node, value: Value): Dense {
     const parts = new Map(
       node.inputs.flatMap((input) => (input && this.dependent.has(input) ? [[input, this.of(input)] as const] : [])),
@@ -136,7 +139,7 @@ class Pass {
   }
 }
 
-/** The node as a function of one input, in steps; null where it is not of that form. */
+/** The node as a function of one input, in steps; null if it does not have that form. */
 function linearSteps(node: Node, input: number, output: number): readonly LinearStep[] | null {
   const definition = definitionOf(node);
   const view = input === 0 ? definition?.view?.(node) : undefined;
@@ -156,7 +159,7 @@ function takeStep(build: Build, gradient: Factored, step: LinearStep): Factored 
   return gradient.along(build, step) ?? Dense.of(build, gradient).along(build, step);
 }
 
-/** Outer products with a vector of one element are no smaller than what they give. */
+/** Materialises outer products with a vector of one element: the factors would be no smaller. */
 function settled(build: Build, gradient: Factored): Factored {
   return settledOf(gradient, build) ?? gradient;
 }
@@ -172,8 +175,8 @@ const settledOf = firstOf([
 ]);
 
 /**
- * A sum on its way to the parameters, materialised where it would hold more than twice that: each use of
- * a value adds positions, and values that use each other in turn would add them without end.
+ * A sum on its way to the parameters, materialised if its factors would hold more than twice as much. Each use of a
+ * value adds positions, and values that use each other in turn would add them without end.
  */
 export function bounded(build: Build, sum: Factored, parts: readonly Factored[]): Factored {
   const grown = sum.held > Math.max(...parts.map((part) => part.held));

@@ -1,9 +1,9 @@
 /**
- * Per-sample reverse mode. Each parameter is seen as `Expand(p, N)`, one view per sample, and the expand
- * sinks through whatever depends on parameters alone. So there are two sorts of values: those that carry
- * samples, whose cotangents are ordinary tensors of their shape, and those that all samples share, whose
- * cotangents have one more axis, the samples', and stay factored. Where the two sorts meet, an op's rule
- * gives a contraction over samples, of which we keep the sample axis instead of summing over it.
+ * Per-sample reverse mode. Each parameter is viewed as `Expand(p, N)`, one view per sample, and the expand sinks
+ * through everything that depends on parameters alone. That leaves two kinds of values. Values that carry samples have
+ * ordinary cotangents, tensors of their shape. Values that all samples share have cotangents with one more axis, for
+ * the samples, and these stay factored. Where the two kinds meet, an op's rule gives a contraction over samples; here
+ * it keeps the sample axis instead of summing over it.
  */
 
 import { type RangeOptions, Ranges } from "../analysis/ranges.js";
@@ -26,9 +26,9 @@ import { applyRule, emitParts, type Mode, reverse } from "./reverse.js";
 export type PerSample = Value | Factored;
 
 /**
- * The per-sample gradients of `losses` (`[N]`) with respect to shared values. One that the losses do not
- * depend on is left out. Throws SAMPLES_INTERACT, UNSUPPORTED_OP.
- * @param strategy how to build, where several methods are equal
+ * The per-sample gradients of `losses` (`[N]`) with respect to shared values. A value that the losses do not depend on
+ * is left out. Throws SAMPLES_INTERACT, UNSUPPORTED_OP.
+ * @param strategy which of several equal methods to build with
  * @param given what the inputs may hold
  */
 export function perSampleGradients(
@@ -44,8 +44,8 @@ export function perSampleGradients(
 }
 
 /**
- * The per-sample cotangents of shared values, given those of values that carry samples: with J_n the Jacobian of these
- * in the parameters, J_n' times the seed. One that no seeded value depends on is left out.
+ * The per-sample cotangents of shared values, given those of values that carry samples: J_n' times the seed, where J_n
+ * is the Jacobian of the seeded values in the parameters. A shared value that no seeded value depends on is left out.
  */
 export function perSampleCotangents(
   seeds: ReadonlyMap<Value, Value>,
@@ -81,7 +81,7 @@ function perSampleMode(axes: SampleAxes, parameters: ReadonlySet<Value>, build: 
   };
 }
 
-/** A node whose outputs carry samples: the data path, and the joins with what samples share. */
+/** A node whose outputs carry samples: on the data path, or where it meets values that samples share. */
 function pullJoin(
   node: Node,
   cotangents: readonly (PerSample | null)[],
@@ -99,7 +99,7 @@ function pullJoin(
       return sumOf(build, factors);
     }
     const emitted = present(emitParts(build, parts));
-    // Guards every rule: the cotangent must carry the samples where its value does.
+    // Checks every rule: the cotangent must carry the samples where its value does.
     const own = axes.of(emitted);
     if (own === null || !sameSampleAxis(own, at)) {
       throw defect(`the derivative of ${describeNode(node)} loses track of the samples`);
@@ -108,7 +108,7 @@ function pullJoin(
   });
 }
 
-/** A node between parameters alone: its rule, applied to each sample's cotangent. */
+/** A node between parameters alone: applies its rule to each sample's cotangent. */
 function pullShared(
   node: Node,
   cotangents: readonly (PerSample | null)[],

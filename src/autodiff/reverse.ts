@@ -1,7 +1,7 @@
 /**
- * Reverse mode: walks a graph from its outputs to chosen values, applying each op's vector-Jacobian
- * product. What a cotangent *is* is the mode's: a tensor (`plain`), or a tensor on the data path and a
- * factored gradient at what the samples share (per-sample.ts).
+ * Reverse mode: walks a graph from its outputs to chosen values, applying each op's vector-Jacobian product. The mode
+ * decides what a cotangent *is*: a tensor (`plain`), or a tensor on the data path and a factored gradient at values
+ * that samples share (per-sample.ts).
  */
 
 import { Ranges } from "../analysis/ranges.js";
@@ -23,21 +23,21 @@ import { batchOver } from "./vmap.js";
 
 export interface Mode<G> {
   readonly build: Build;
-  /** The cotangents of a node's inputs, from those of its outputs (null: the loss does not depend on it). */
+  /** The cotangents of a node's inputs, given those of its outputs (null: the loss does not depend on it). */
   pull(
     node: Node,
     cotangents: readonly (G | null)[],
     wanted: readonly boolean[],
     ranges: Ranges,
   ): readonly (G | null)[];
-  /** The sum of the cotangents that reach a value along several paths; at least one. */
+  /** The sum of the cotangents that reach a value along several paths; there is at least one. */
   accumulate(value: Value, parts: readonly G[]): G;
 }
 
 /**
- * The cotangents of `targets`, given those of some outputs. A target that no output depends on is left
- * out. The walk does not go beyond `boundary`. `ranges` shows where derivatives may not be finite.
- * @throws PergradError UNSUPPORTED_OP, naming the nodes, where ops on the way have no derivative rule.
+ * The cotangents of `targets`, given those of some outputs. A target that no output depends on is left out. The walk
+ * stops at `boundary`. `ranges` shows where derivatives may not be finite.
+ * @throws PergradError UNSUPPORTED_OP, naming the nodes, if ops on the way have no derivative rule.
  */
 export function reverse<G>(
   seeds: ReadonlyMap<Value, G>,
@@ -89,7 +89,7 @@ export function reverse<G>(
   return found;
 }
 
-/** What is differentiated in a node's place. Not where a value in between is one that the walk must reach. */
+/** The form in which a node is differentiated, if that differs. Not used if the walk must reach a value in between. */
 function restatement(node: Node, build: Build, passed: (value: Value) => boolean): Restated | null {
   const restated = definitionOf(node)?.restate?.(node, build);
   if (!restated) return null;
@@ -97,7 +97,7 @@ function restatement(node: Node, build: Build, passed: (value: Value) => boolean
   return between.every(({ outputs }) => outputs.every(passed)) ? restated : null;
 }
 
-/** A composite op is differentiated through its decomposition; any other by the mode. */
+/** A composite op is differentiated through its decomposition; the mode differentiates any other. */
 function pullNode<G>(
   node: Node,
   cotangents: readonly (G | null)[],
@@ -120,7 +120,7 @@ function pullNode<G>(
   return node.inputs.map((input, k) => (input && node.inputs.indexOf(input) === k ? (found.get(input) ?? null) : null));
 }
 
-/** Through a function of one value: the cotangent of what has its slope everywhere, the value times the slope. */
+/** Through an element-wise function of one value: the cotangent times the slope at each element. */
 function bySlope<G>(node: Node, cotangent: G, mode: Mode<G>, ranges: Ranges): G | null {
   const { build } = mode;
   const [x, y] = [inputOf(node, 0), outputOf(node, 0)];
@@ -132,7 +132,7 @@ function bySlope<G>(node: Node, cotangent: G, mode: Mode<G>, ranges: Ranges): G 
   return reverse(new Map([[linear, cotangent]]), new Set([x]), mode, ranges, new Set([x, slope])).get(x) ?? null;
 }
 
-/** Refuses nodes without a rule, but only those through which a cotangent would have to flow. */
+/** Refuses nodes without a rule, but only those that a cotangent would have to flow through. */
 function refuseWithoutRule(order: readonly Node[], outputs: readonly Value[], needed: ReadonlySet<Value>): void {
   const live = new Set<Value>(outputs);
   const without: Node[] = [];
@@ -152,7 +152,7 @@ function refuseWithoutRule(order: readonly Node[], outputs: readonly Value[], ne
   );
 }
 
-/** Of each input of a node, the parts that add up to its cotangent, by the op's own derivative rule. */
+/** For each input of a node, the parts that add up to its cotangent, by the op's own derivative rule. */
 export function applyRule(
   node: Node,
   cotangents: readonly (Value | null)[],
@@ -168,7 +168,10 @@ export function applyRule(
   return absorbZeros(node, cotangents, own, build, ranges).map((result) => (result ? [result] : []));
 }
 
-/** Of many directions' cotangents that are finite, what a rule leaves out is multiplied by a mask that they have in common. */
+/**
+ * For finite cotangents of many directions, rules mask by multiplying instead of selecting: all directions share the
+ * mask.
+ */
 function withMasks(build: Build, cotangents: readonly (Value | null)[], ranges: Ranges): Build {
   const { strategy } = build;
   const many = strategy.directions !== undefined && strategy.directions > 1 && strategy.masks === undefined;
@@ -176,14 +179,14 @@ function withMasks(build: Build, cotangents: readonly (Value | null)[], ranges: 
   return multiplies ? build.choosing({ ...strategy, masks: "multiply" }) : build;
 }
 
-/** The parts of a cotangent as one tensor; null where there are none. */
+/** The parts of a cotangent as one tensor; null if there are none. */
 export function emitParts(build: Build, parts: readonly Cotangent[]): Value | null {
   return parts
     .map((part) => emitCotangent(build, part))
     .reduce<Value | null>((sum, part) => (sum ? build.add(sum, part) : part), null);
 }
 
-/** Reverse mode in the body of an op: the cotangents of what it captures are left as the rules state them. */
+/** Reverse mode in the body of an op: the cotangents of captured values stay as the rules state them. */
 function bodyReverse(build: Build, ranges: Ranges): BodyReverse {
   const reverseBody: BodyReverse["reverse"] = (seeds, targets, lazy) => {
     const emit = (parts: readonly Cotangent[]) => emitParts(build, parts);
@@ -219,7 +222,7 @@ export function plainWith(build: Build): Mode<Value> {
   };
 }
 
-/** Sums of large products take no memory of their own where the second product begins with the first. */
+/** Sums of large products take no memory of their own if the second product starts from the first. */
 function added(build: Build, sum: Value, part: Value): Value {
   if (!build.strategy.holdLess) return build.add(sum, part);
   const [first, second] = [productOf(build, sum), productOf(build, part)];
@@ -229,7 +232,7 @@ function added(build: Build, sum: Value, part: Value): Value {
   return build.reshape(build.op("Gemm", [a, b, begun]), sum.shape);
 }
 
-/** The product of two matrices, or the sum of some, that a value is a view of. */
+/** The product of two matrices, or the sum of several, that a value is a view of. */
 function productOf(build: Build, value: Value): Node | undefined {
   const node = build.origin(value);
   if (node?.op === "Reshape") return productOf(build, inputOf(node, 0));

@@ -4,9 +4,8 @@ import { unsupported } from "../ops/checks.js";
 import { build, definitionOf } from "../ops/registry.js";
 
 /**
- * Rebuilds what leads from some values to `outputs`, with those values replaced by ones that have one more
- * leading axis; everything that depends on them gets that axis too. A null stands for an output that does
- * not depend on them.
+ * Rebuilds the path from some values to `outputs`, with those values replaced by ones that have one more leading axis;
+ * everything that depends on them gets that axis too. An output that does not depend on them becomes null.
  */
 export function batchOver(outputs: readonly Value[], replacements: ReadonlyMap<Value, Value>): (Value | null)[] {
   const nodes = nodesBefore(outputs, replacements);
@@ -46,5 +45,5 @@ function batchDecomposition(
   return batchOver(outputs, replacements);
 }
 
-/** See autodiff/vmap.ts, which is handed in: reading does not know of differentiation. */
+/** The type of `batchOver`, which readers are given as an argument: they do not know of differentiation. */
 export type BatchOver = (outputs: readonly Value[], replacements: ReadonlyMap<Value, Value>) => (Value | null)[];

@@ -1,6 +1,6 @@
 /**
- * The compiler's stages, put together: each is a function from one value to the next. An observer is shown the graph
- * that each of them reaches.
+ * The compiler's stages, in order: each is a function from one value to the next. An observer is shown the graph after
+ * each stage.
  */
 import type { Stages } from "../inspect/observe.js";
 import { withMissing } from "../missing.js";
@@ -17,7 +17,7 @@ import { inputsOf, optimised, type ProgramGraph, programGraph, weightsOf } from 
 import { wantedResults } from "./results.js";
 import { factorsOf } from "./stage-graphs.js";
 
-/** What is known once a program is planned. */
+/** What is known once a program has been planned. */
 export interface Planned {
   readonly objective: Objective;
   readonly plan: Plan;
@@ -27,9 +27,9 @@ export interface Planned {
 
 export interface ScheduleSettings extends Pick<PlanningOptions, "allowNotFinite"> {
   readonly want: Wants;
-  /** What runs the program elsewhere than in the thread that asks, if anything does. */
+  /** Runs the program outside the calling thread, if set. */
   readonly workers?: unknown;
-  /** For batches of so many samples that sums over them are computed in parts. Default false. */
+  /** Whether batches are so large that sums over the samples are computed in parts. Default false. */
   readonly manySamples?: boolean;
 }
 
@@ -56,7 +56,7 @@ export async function scheduled(
     notFiniteInputs: allowNotFinite,
     onRewrite: stages.onRewrite,
   };
-  // What was loaded on the way may have faults that are worked around.
+  // Modules loaded on the way may bring operators whose faults are worked around.
   await target.ready();
   const executable = target.schedule({ inputs: inputsOf(graph), outputs: graph.outputs }, schedule);
   stages.reached("scheduled", () => executable.program.outputs);
@@ -64,7 +64,7 @@ export async function scheduled(
   return { graph, executable };
 }
 
-/** The same objective, computed without what no window reads, unless a want looks at that too. */
+/** The same objective, without what no window reads, unless a want looks at that too. */
 export function objectiveFor(objective: Objective, want: Wants): Objective {
   if (needEveryPosition(want)) return objective;
   const { losses, output, outputs } = objective;
@@ -92,8 +92,8 @@ export interface CompiledProgram {
 }
 
 /**
- * From an objective to a program that is scheduled: differentiates, plans, builds, optimises, lowers, schedules; again,
- * with methods that hold less, where a budget asks for it. Throws INVALID_ARGUMENT, and between two stages the reason of a
+ * Compiles an objective: differentiates, plans, builds, optimises, lowers and schedules, and repeats this with methods
+ * that hold less if a budget requires it. Throws INVALID_ARGUMENT and, between two stages, the reason of an aborted
  * signal.
  */
 export function compiled(

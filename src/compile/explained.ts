@@ -1,4 +1,4 @@
-/** What `explain()` shows of a compile, as data. */
+/** The contents of `explain()` for a compile, as data. */
 import { type ExplainedParameter, explainPlan, type Totals, totalsOf } from "../plan/explain.js";
 import type { Plan } from "../plan/planner.js";
 import type { Wants } from "../wants/wanted.js";
@@ -8,7 +8,7 @@ import { differentiableOf } from "./results.js";
 export interface Explained {
   readonly rows: readonly ExplainedParameter[];
   readonly totals: Totals;
-  /** What the wants say of what was chosen. */
+  /** Remarks of the wants on what was chosen. */
   readonly chosen: readonly string[];
 }
 

@@ -1,7 +1,8 @@
 /**
- * NaN inside a model that its own operators hide: of elements of which one is NaN the runtime's maxima and pools give
- * neither NaN nor the largest, and everything behind them is finite and wrong. The forward pass stays the model's own;
- * where a NaN may come so far, which ordinary models' ranges rule out, its samples are counted beside it.
+ * Finds NaN that a model's own operators hide. If one of the elements is NaN, the runtime's maxima and pools return
+ * neither NaN nor the largest element, and everything after them is finite and wrong. The forward pass stays the
+ * model's own. If a NaN can get that far, which the ranges of values in ordinary models rule out, each sample's NaN are
+ * counted beside the forward pass.
  */
 
 import { hidesNaN } from "../analysis/hidden-nan.js";
@@ -14,7 +15,7 @@ import { present } from "../present.js";
 import { isFloat } from "../tensor/tensor.js";
 import type { Objective } from "./objective.js";
 
-/** How many NaN each sample has that are hidden, `[N]`; undefined where finite data cannot lead to one. */
+/** The number of hidden NaN in each sample, `[N]`; undefined if finite data cannot lead to one. */
 export function hiddenNotNumbers({ losses, axes }: Pick<Objective, "losses" | "axes">): Value | undefined {
   const nodes = nodesBefore([losses]).filter(hidesNaN);
   if (nodes.length === 0) return undefined;
@@ -25,7 +26,7 @@ export function hiddenNotNumbers({ losses, axes }: Pick<Objective, "losses" | "a
   return counts.length === 0 ? undefined : build.op("Sum", counts);
 }
 
-/** The sum of each sample's own elements of what has the sample axis of `like`. */
+/** Sums each sample's elements of a value that has the sample axis of `like`. */
 function perSample(value: Value, like: Value, axes: Objective["axes"]): Value {
   const at = axes.of(like);
   if (at === null) throw new RangeError(`${showShape(like.shape)} carries no samples`);

@@ -1,4 +1,4 @@
-/** How the results of parts of a batch become those of the whole. */
+/** How the results for parts of a batch combine into those for the whole batch. */
 
 import { PergradError } from "../errors.js";
 import { isBody } from "../graph/body.js";
@@ -11,19 +11,22 @@ import { definitionOf } from "../ops/registry.js";
 import { isFloat } from "../tensor/tensor.js";
 import type { Objective } from "./objective.js";
 
-/** How a tensor of a whole batch comes of the microbatches' tensors. */
+/** How the microbatches' tensors combine into the tensor of the whole batch. */
 export type Joining =
-  /** Side by side along the sample axis. */
+  /** Concatenated along the sample axis. */
   | { readonly kind: "samples"; readonly at: SampleAxis }
   /** Added up. */
   | { readonly kind: "sum" }
   /** Averaged over the samples. */
   | { readonly kind: "mean" }
-  /** Sums of squared deviations from a part's mean become those from the mean of all; `sum` is the result that is the sum. */
+  /**
+   * Sums of squared deviations from a part's mean become those from the overall mean; `sum` names the result that is
+   * the sum.
+   */
   | { readonly kind: "deviations"; readonly sum: string }
-  /** Any one of them: no sample has a part in it. */
+  /** Any one of them: it does not depend on the samples. */
   | { readonly kind: "shared" }
-  /** Not at all: it takes all samples at once, as the inner products of all pairs do. */
+  /** Not at all: all samples must be computed together, as for the inner products of all pairs. */
   | { readonly kind: "whole" };
 
 /** A result of a program. */
@@ -35,7 +38,7 @@ export interface Output {
 
 /**
  * @param value a result as a want emitted it, or an output of the model
- * @param sums what it is where it has no axis of samples
+ * @param sums how it is joined if it has no sample axis
  */
 export function joiningOf(value: Value, { outputs, axes }: Objective, sums: "sum" | "mean" = "sum"): Joining {
   if (Object.values(outputs).includes(value)) {
@@ -53,12 +56,12 @@ export function joiningOf(value: Value, { outputs, axes }: Objective, sums: "sum
   return { kind: "samples", at: { axis, outer: 1, inner: factorOf(value.shape[axis] ?? 1) } };
 }
 
-/** Whether a result without samples is made of what the samples give, added up. */
+/** Whether a result without a sample axis is added up from the samples' contributions. */
 export function isSummed({ kind }: Joining): boolean {
   return kind === "sum" || kind === "mean" || kind === "deviations";
 }
 
-/** Why a batch's results cannot be those of its microbatches, as the end of a sentence; undefined where they can. */
+/** Why a batch's results cannot be joined from microbatches, to end a sentence; undefined if they can. */
 export function whyWhole(outputs: readonly Output[], expected: ReadonlyMap<string, Expected>): string | undefined {
   const whole = outputs.find(({ joining }) => joining.kind === "whole");
   if (whole) return `"${whole.name}" takes all samples at once`;
@@ -69,7 +72,7 @@ export function whyWhole(outputs: readonly Output[], expected: ReadonlyMap<strin
   return drawn && `${describeNode(drawn)} draws random numbers once for all samples`;
 }
 
-/** A node that draws what all samples of a batch share: each microbatch would draw anew. */
+/** A node that draws random numbers that the whole batch shares: each microbatch would draw its own. */
 function sharedDraw(nodes: readonly Node[]): Node | undefined {
   for (const node of nodes) {
     const shared = !node.outputs.some(({ shape }) => shape.some(isBatch));

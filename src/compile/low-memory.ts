@@ -1,4 +1,4 @@
-/** Programs for which memory is short: planned again by methods that hold less at a time and take longer. */
+/** Programs for small memory budgets: planned again with methods that hold less at a time and take longer. */
 import { blockedUnfold } from "../gradients/factored.js";
 import type { LowMemoryStrategy } from "../plan/strategy.js";
 import type { Executable } from "../target/target.js";
@@ -7,8 +7,8 @@ import type { Executable } from "../target/target.js";
 const inBlocks = { norm: blockedUnfold, materialise: "lowMemory", convolutionData: "flipped" } as const;
 
 /**
- * The gradients of convolutions, kept from norm to sum: little where images are large and kernels small, and what they
- * are made from is freed. Or unfolded once more for the sums, and never kept.
+ * Keeps the gradients of convolutions from norm to sum: they are small if images are large and kernels small, and what
+ * they are made from is freed. Or unfolds once more for the sums, and keeps no gradients.
  */
 const methods: readonly LowMemoryStrategy[] = [
   { ...inBlocks, sum: "materialise" },
@@ -16,8 +16,8 @@ const methods: readonly LowMemoryStrategy[] = [
 ];
 
 /**
- * The usual plan, if one sample fits into so many bytes; else the first of the lowMemory ones with which one does, or that
- * which takes the least.
+ * The usual plan if one sample fits into `budget` bytes; else the first low-memory plan in which one fits, or the plan
+ * that needs the least.
  */
 export async function withinBudget<P extends { readonly executable: Executable }>(
   plan: (lowMemory: LowMemoryStrategy) => Promise<P>,

@@ -20,44 +20,44 @@ import { Traced } from "../trace/traced.js";
 
 export interface ObjectiveOptions {
   /**
-   * How an output becomes one loss per sample: one of `losses`, its name ("cross_entropy", "mse", ..., as the command line
-   * has them), or a traced function of output and target to `[N]`.
+   * How an output becomes one loss per sample: one of `losses`, its name as on the command line ("cross_entropy",
+   * "mse", ...), or a traced function of output and target that returns `[N]`.
    */
   readonly loss: Loss | LossFunction | LossName;
-  /** The output that the loss looks at, where the model has several. Default: the first. */
+  /** The output that the loss reads, if the model has several. Default: the first. */
   readonly output?: string;
-  /** The axis that holds the samples in that output, where it is to be other than found. */
+  /** The axis that holds the samples in that output, to override the one that is found. */
   readonly outputSampleAxis?: number;
-  /** dtype and shape (N first) of the target, where the loss leaves them open. */
+  /** The target's dtype and shape (N first), where the loss leaves them open. */
   readonly target?: { readonly dtype?: DType; readonly shape: readonly DimSpec[] };
-  /** Names or globs of the parameters to differentiate with respect to. Default: all that reach the loss. */
+  /** Names or globs of the parameters to differentiate with respect to. Default: all that the loss depends on. */
   readonly parameters?: readonly string[];
-  /** Names or globs of parameters that are held fixed: no gradient with respect to them. Default: none. */
+  /** Names or globs of parameters that are held fixed: they get no gradient. Default: none. */
   readonly frozen?: readonly string[];
 }
 
 export interface Objective {
   readonly model: Model;
-  /** What it was made with. */
+  /** The options that it was made with. */
   readonly options: ObjectiveOptions;
   readonly loss: Loss;
   /** `[N]` */
   readonly losses: Value;
   readonly outputs: Readonly<Record<string, Value>>;
-  /** The output that the loss looks at, samples first. */
+  /** The output that the loss reads, samples first. */
   readonly output: Value;
-  /** Inputs, and `target` where the loss has one. */
+  /** The model's inputs, and `target` if the loss has one. */
   readonly expected: ReadonlyMap<string, Expected>;
-  /** The parameters to differentiate with respect to, by name; all reach the loss. */
+  /** The parameters to differentiate with respect to, by name; the losses depend on each of them. */
   readonly parameters: ReadonlyMap<string, Value>;
   readonly axes: SampleAxes;
-  /** Remarks on the model and the loss: what was chosen where it could have been otherwise. */
+  /** Remarks on the model and the loss: choices that could have been made otherwise. */
   readonly notes: readonly string[];
 }
 
 export const targetName = "target";
 
-/** What a model's inputs may be fed, as these results read them. */
+/** What a program that computes these results expects for the model's inputs. */
 export function expectedInputs({ graph, sampleAxes }: Model, results: readonly Value[]): Map<string, Expected> {
   const [limits, labels, rows] = [lengthLimits(results), labelLimits(results), rowLimits(results)];
   return new Map(
@@ -112,7 +112,7 @@ function outputOf(model: Model, name: string | undefined): { readonly name: stri
   throw new PergradError("MISSING_TENSOR", `The model has no output "${name}"; its outputs are ${names}.`);
 }
 
-/** The output with its sample axis moved to the front, and taken apart from what it is folded with. */
+/** The output with its sample axis moved to the front and separated from what it is folded with. */
 function samplesFirst(name: string, value: Value, axes: SampleAxes, given: number | undefined): Value {
   const found = axes.of(value);
   const at: SampleAxis | null =
@@ -206,7 +206,9 @@ export function parameterFeeds({ model, losses }: Objective): Map<Value, Tensor>
   return new Map(parameters.map((parameter) => [parameter, parameterValue(model, parameter)]));
 }
 
-/** The outputs of the model that what is wanted is computed from: nodes that lead to them are the model's own. */
+/**
+ * The outputs of the model that the wanted results are computed from: the nodes that lead to them are the model's own.
+ */
 export function modelResults({ outputs }: Objective, wanted: readonly Value[]): Value[] {
   const computed = new Set(nodesBefore(wanted).flatMap((node) => node.outputs));
   return Object.values(outputs).filter((value) => computed.has(value));

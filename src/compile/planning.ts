@@ -1,4 +1,4 @@
-/** From an objective and what is wanted of it to a plan: differentiates, and chooses the methods. */
+/** From an objective and the requirements of its wants to a plan: differentiates, and chooses the methods. */
 import { perSampleGradients } from "../autodiff/per-sample.js";
 import { PergradError } from "../errors.js";
 import { Dense } from "../gradients/dense.js";
@@ -16,23 +16,23 @@ export interface PlanningOptions {
   /** The number of samples that the program is planned for: it runs with any. Default 64. */
   readonly plannedBatchSize?: number;
   /**
-   * The data may hold NaN and infinity: what the model selects away of it contributes nothing to the gradients, in a
-   * saved program too. Without it, `run` compiles that program when data that it is allowed to take first holds them.
+   * The data may hold NaN and infinity: values that the model selects away contribute nothing to the gradients, in a
+   * saved program too. If false, `run` compiles such a program the first time that data allowed to hold them does.
    * Default false.
    */
   readonly allowNotFinite?: boolean;
-  /** Methods to be taken whatever they cost, for experiments. Default: the cheapest by shape. */
+  /** Methods to use whatever they cost, for experiments. Default: the cheapest for the shapes. */
   readonly strategy?: Strategy;
 }
 
-/** What is known of where the program will run. */
+/** What is known about where the program will run. */
 interface Conditions {
   readonly prices?: Prices;
 }
 
 /**
  * Differentiates, and chooses the methods. Throws INVALID_ARGUMENT.
- * @param lowMemory methods to be taken where no strategy asks for others
+ * @param lowMemory methods to use where no strategy asks for others
  */
 export function planFor(
   objective: Objective,
@@ -63,7 +63,8 @@ export function planFor(
   const { losses, parameters, axes } = objective;
   const data = { notFiniteInputs: allowNotFinite };
   const found = perSampleGradients(losses, [...parameters.values()], axes, choices, data);
-  // Through comparisons and integers a parameter may reach the loss without changing it: then it has zeros.
+  // A parameter may reach the loss only through comparisons and integers, and then not change it: its gradient is
+  // zeros.
   const gradients = [...objective.parameters].map(([name, parameter]) => {
     const zeros = () => new Dense(build.zeros([N, ...parameter.shape], parameter.dtype));
     return [name, found.get(parameter) ?? zeros()] as const;

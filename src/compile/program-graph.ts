@@ -1,4 +1,4 @@
-/** From results as wants built them to the graph of a program: the stages "optimised" and "lowered". */
+/** From results as the wants built them to a program's graph: the stages "optimised" and "lowered". */
 
 import type { Model } from "../graph/model.js";
 import type { Graph, Value } from "../graph/value.js";
@@ -16,7 +16,7 @@ import { modelResults, type Objective } from "./objective.js";
 import type { Factor, Scalar, Vector, WantedResults } from "./results.js";
 import type { Watch } from "./watch.js";
 
-/** The graph of a program. Names in it: those of the model's own inputs and parameters, and `<want>/<tensor>` for results. */
+/** A program's graph. Its names are those of the model's inputs and parameters, and `<want>/<tensor>` for results. */
 export interface ProgramGraph {
   readonly inputs: readonly Value[];
   readonly parameters: readonly Value[];
@@ -24,13 +24,13 @@ export interface ProgramGraph {
   readonly factors: readonly Factor[];
   readonly scalars: readonly Scalar[];
   readonly outputs: readonly Output[];
-  /** How it is known that gradients are finite; undefined where there are none. */
+  /** How the program checks that gradients are finite; undefined if there are none. */
   readonly watch: Watch | undefined;
-  /** Terms that a sample adds to a sum over the samples that the runtime computes in one go: the most of any. */
+  /** The most terms that a sample adds to a sum over the samples that the runtime computes in one go. */
   readonly summedTerms: number;
 }
 
-/** The inputs that wants have of their own. */
+/** The inputs that wants add. */
 export function ownInputs({ vectors, factors, scalars }: ProgramGraph): Value[] {
   return [...vectors, ...factors, ...scalars].map(({ value }) => value);
 }
@@ -40,12 +40,12 @@ export function inputsOf(graph: ProgramGraph): Value[] {
   return [...graph.inputs, ...graph.parameters, ...ownInputs(graph)];
 }
 
-/** Results by their names, with the values that a stage made of them. */
+/** Results by name, with the values that a stage made of them. */
 function named({ results }: WantedResults, values: readonly Value[]): Graph["outputs"] {
   return results.map(({ name }, k) => ({ name, value: nth(values, k) }));
 }
 
-/** The results as wants built them, and what the model itself gives, cleaned up. */
+/** The results as the wants built them, and the model's own results, cleaned up. */
 export interface Optimised {
   readonly wanted: WantedResults;
   readonly computed: readonly Value[];
@@ -62,8 +62,8 @@ export function optimised(objective: Objective, wanted: WantedResults, stages = 
 }
 
 /**
- * The graph of all that is wanted, lowered to what float32 can hold: the stage "lowered".
- * @param manySamples it is for batches of so many samples that sums over them are computed in parts
+ * The graph of all wanted results, lowered to a form that float32 computes accurately: the stage "lowered".
+ * @param manySamples whether batches are so large that sums over the samples are computed in parts
  */
 export function programGraph(
   objective: Objective,
@@ -90,7 +90,7 @@ function readBy(
 ): Pick<ProgramGraph, "inputs" | "parameters"> {
   const leaves = new Set(leavesOf(values));
   const expected = [...all.values()];
-  // One input that carries samples stays even if nothing reads it: from it the program knows N.
+  // One input that carries samples stays even if nothing reads it: the program takes N from it.
   const counted = expected.find(({ value, sampleAxis }) => sampleAxis !== null && leaves.has(value));
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   return {

@@ -1,4 +1,4 @@
-/** From a plan to the results that are wanted of it: the stage "planned". */
+/** From a plan to the wanted results: the stage "planned". */
 import type { Differentiable } from "../curvature/differentiable.js";
 import { leaf, type Value } from "../graph/value.js";
 import type { TimesVector } from "../nn/loss.js";
@@ -12,21 +12,21 @@ import { joiningOf, type Output } from "./joining.js";
 import { type Objective, targetName } from "./objective.js";
 import { hiddenNaN, type Watch, watchFor } from "./watch.js";
 
-/** An input of a want's own: a tensor of a parameter's shape. */
+/** An input that a want adds: a tensor of a parameter's shape. */
 export interface Vector {
   readonly want: string;
   readonly parameter: string;
   readonly value: Value;
 }
 
-/** An input of a want's own: a tensor of its other batch. */
+/** An input that a want adds: a tensor of its other batch. */
 export interface Factor {
   readonly want: string;
   readonly name: string;
   readonly value: Value;
 }
 
-/** An input of a want's own: a number. */
+/** An input that a want adds: a number. */
 export interface Scalar {
   readonly want: string;
   readonly name: string;
@@ -34,22 +34,22 @@ export interface Scalar {
   readonly initial: number;
 }
 
-/** A result of a want, or one that the program needs itself (`want` is then empty). */
+/** A result of a want, or one that the program itself needs (`want` is then empty). */
 export interface WantedResult extends Output {
   readonly want: string;
 }
 
-/** All results, and the inputs that wants have of their own. */
+/** All results, and the inputs that wants add. */
 export interface WantedResults {
   readonly results: readonly WantedResult[];
   readonly vectors: readonly Vector[];
   readonly factors: readonly Factor[];
   readonly scalars: readonly Scalar[];
-  /** How it is known that gradients are finite; undefined where there are none. */
+  /** How the program checks that gradients are finite; undefined if there are none. */
   readonly watch: Watch | undefined;
 }
 
-/** @param others the other batches of wants, by their names */
+/** @param others the other batches that wants read, by name */
 export function wantedResults(
   objective: Objective,
   plan: Plan,
@@ -84,7 +84,7 @@ export function wantedResults(
   return { results: [...results, ...more], ...own.all, watch };
 }
 
-/** What second derivatives of an objective are taken of. */
+/** The parts of an objective that second derivatives need. */
 export function differentiableOf(
   objective: Objective,
   { options }: Pick<Plan, "options">,
@@ -112,13 +112,13 @@ export function differentiableOf(
   };
 }
 
-/** How results that are not finite are found, and the results that are needed for it. */
+/** How non-finite results are detected, and the results needed for that. */
 function watchedBy(
   objective: Objective,
   plan: Plan,
   wants: Wants,
 ): { readonly watch: Watch | undefined; readonly added: readonly Pick<Output, "name" | "value">[] } {
-  // Where memory is short, factors are not kept to be watched: results are looked at themselves.
+  // If memory is short, factors are not kept to be watched; the results themselves are checked.
   const watches = needsGradients(plan.requirements) && !plan.holdsLittle;
   const watched = watches ? watchFor(plan, wants, objective.losses) : undefined;
   const hidden = hiddenNotNumbers(objective);
@@ -128,7 +128,7 @@ function watchedBy(
   };
 }
 
-/** Collects the inputs that wants make for themselves. */
+/** Collects the inputs that wants add. */
 class OwnInputs {
   readonly #vectors: Vector[] = [];
   readonly #factors: Factor[] = [];
@@ -143,7 +143,7 @@ class OwnInputs {
     return { vectors: this.#vectors, factors: this.#factors, scalars: this.#scalars };
   }
 
-  /** What makes inputs for one want. */
+  /** The functions that make inputs for one want. */
   of(want: string): Pick<WantContext, "vector" | "factor" | "scalar"> {
     const { dtype } = this;
     return {

@@ -1,4 +1,4 @@
-/** What an observer is shown of a compile before there is a program. */
+/** What an observer of a compile is shown before there is a program. */
 import type { Value } from "../graph/value.js";
 import type { Plan } from "../plan/planner.js";
 import type { Objective } from "./objective.js";
@@ -8,7 +8,7 @@ export function sampleAxesOf({ expected }: Objective): Record<string, number | n
   return Object.fromEntries([...expected].map(([name, { sampleAxis }]) => [name, sampleAxis]));
 }
 
-/** No name of the model's own. */
+/** Not a name that a model can have. */
 const lossesName = "/losses";
 
 type Named = readonly { readonly name: string; readonly value: Value }[];
@@ -18,7 +18,7 @@ export function withLosses({ losses, outputs }: Objective): Named {
   return [{ name: lossesName, value: losses }, ...Object.entries(outputs).map(([name, value]) => ({ name, value }))];
 }
 
-/** The losses, and what each parameter's gradient is made of. */
+/** The losses, and the factors of each parameter's gradient. */
 export function factorsOf({ losses }: Objective, plan: Plan): Named {
   const factors = plan.parameters.flatMap((parameter) =>
     plan.factored(parameter).factors.map((value, k) => ({ name: `${parameter}/factor${k}`, value })),

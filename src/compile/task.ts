@@ -1,4 +1,4 @@
-/** A compile as plain data, which another thread is sent, and what that thread tells of the program. */
+/** A compile as plain data, to send to another thread, and that thread's answer. */
 import type { Bytes } from "../graph/bytes.js";
 import { type Made, makingOf } from "../graph/making.js";
 import { Received, Sending, type Sent, type SentGraph } from "../graph/sent.js";
@@ -13,7 +13,7 @@ import type { Objective, ObjectiveOptions } from "./objective.js";
 import type { ProgramGraph } from "./program-graph.js";
 import type { Factor, Scalar, Vector } from "./results.js";
 
-/** How the program is loaded, but for its weights and its thread. */
+/** How the program is loaded, apart from its weights and its thread. */
 export type TaskLoading = Omit<LoadOptions, "workers" | "parameters"> & {
   /** Whether the runtime takes copies of the weights. */
   readonly holdParameters: boolean;
@@ -23,17 +23,22 @@ export interface CompileTask {
   readonly model: SentModel;
   readonly loss: Made | LossName;
   readonly objective: Omit<ObjectiveOptions, "loss">;
-  /** Those to differentiate with respect to, by name: the objective may have been narrowed since it was made. */
+  /**
+   * The parameters to differentiate with respect to, by name: the objective may have been narrowed since it was made.
+   */
   readonly parameters: readonly string[];
   /** How each want was made. */
   readonly want: Readonly<Record<string, Made>>;
-  /** The other batches of wants: their names and samples. */
+  /** The other batches that wants read: their names and numbers of samples. */
   readonly others: readonly (readonly [string, number])[];
   readonly settings: Omit<CompileSettings, "want" | "workers">;
   readonly load: TaskLoading;
 }
 
-/** Where something of it is a function of the caller's own, which no other thread can be sent, that is named. */
+/**
+ * The task; or, if a part of it is a function of the caller's own, which cannot be sent to another thread, that part's
+ * name.
+ */
 export function taskOf(
   { model, options, parameters }: Objective,
   wants: Wants,
@@ -68,14 +73,14 @@ export function taskOf(
   };
 }
 
-/** Whether something that was sent is a task: the other half of the same package made it. */
+/** Whether a received object is a task. The same package made it on the other side. */
 export function isTask(sent: object): sent is CompileTask {
   return "model" in sent && "loss" in sent && "want" in sent && "load" in sent;
 }
 
 type SentValued<T extends { readonly value: unknown }> = Omit<T, "value"> & { readonly value: Sent };
 
-/** What the thread that asked is told of a program. */
+/** What the asking thread learns about a program. */
 export interface TaskResult {
   readonly graph: SentGraph;
   readonly inputs: readonly Sent[];
@@ -86,7 +91,7 @@ export interface TaskResult {
   readonly outputs: readonly SentValued<Output>[];
   readonly watch: ProgramGraph["watch"];
   readonly summedTerms: number;
-  /** The graph that the runtime was given. */
+  /** The graph that was given to the runtime. */
   readonly scheduled: {
     readonly inputs: readonly Sent[];
     readonly outputs: readonly SentValued<Schedulable["outputs"][number]>[];
@@ -125,7 +130,7 @@ export function resultOf(
   };
 }
 
-/** The program's graph, and the one that the runtime was given. */
+/** The program's graph, and the one that was given to the runtime. */
 export function graphsIn(result: TaskResult): {
   readonly graph: ProgramGraph;
   readonly program: Executable["program"];

@@ -1,4 +1,4 @@
-/** Results that nobody asked for, by which it is known whether gradients are finite. */
+/** Results that nobody asked for, which show whether gradients are finite. */
 
 import { sumOfSquares } from "../gradients/factored.js";
 import type { Value } from "../graph/value.js";
@@ -7,24 +7,24 @@ import type { Plan } from "../plan/planner.js";
 import { isFloat } from "../tensor/tensor.js";
 import type { Wants } from "../wants/wanted.js";
 
-/** The name of a result that nobody asked for: wants have names. */
+/** The name of a result that nobody asked for; it cannot clash, because wants have names. */
 export const squares = "/squares";
 
-/** Beyond it, half precision is infinite. */
+/** Above this, half precision is infinite. */
 const largestHalf = 65504;
 
-/** The result that shows for each sample whether its gradients are finite: whether it is within the bound. */
+/** The result that shows, for each sample, whether its gradients are finite: whether it is within the bound. */
 export interface Watch {
   readonly name: string;
   readonly bound: number;
 }
 
-/** The same: each sample's NaN that the model hides. */
+/** Another such name: for each sample's NaN that the model hides. */
 export const hiddenNaN = "/hidden";
 
 /**
- * How a program's gradients are watched, and the result that is needed for it, `[N]`, where no want has it. Undefined where
- * only sums and other small results are wanted: these are looked at themselves.
+ * How a program's gradients are watched, and the result needed for that, `[N]`, if no want has it. Undefined if only
+ * sums and other small results are wanted: those are checked themselves.
  */
 export function watchFor(
   plan: Plan,

@@ -1,6 +1,6 @@
 /**
- * Helpers of the float64 reference. Models of real size are checked with it: what every element of an activation
- * goes through runs in loops over typed arrays, row by row.
+ * Helpers of the float64 reference. It also checks models of real size, so operations on every element of an activation
+ * run in loops over typed arrays, row by row.
  */
 
 import { leadingOf, nth } from "../present.js";
@@ -23,7 +23,7 @@ export function stridesOf(dims: readonly number[]): number[] {
   return strides;
 }
 
-/** The shape that these broadcast to, aligned at the right. */
+/** The shape that these shapes broadcast to, aligned at the right. */
 export function broadcastDims(shapes: readonly (readonly number[])[]): number[] {
   const rank = Math.max(0, ...shapes.map((dims) => dims.length));
   return Array.from({ length: rank }, (_, axis) => {
@@ -33,8 +33,8 @@ export function broadcastDims(shapes: readonly (readonly number[])[]): number[] 
 }
 
 /**
- * Calls `visit(position, offset)` for each index of `dims` in row-major order, where offset is the sum of
- * index * stride: the position in another array that is walked with those strides.
+ * Calls `visit(position, offset)` for each index of `dims` in row-major order. The offset is the sum of index * stride:
+ * the position in another array that has those strides.
  */
 export function walk(
   dims: readonly number[],
@@ -61,13 +61,19 @@ export function walk(
   }
 }
 
-/** Axes of several arrays walked together, each with strides of its own (0 where it is broadcast). */
+/**
+ * Axes along which several arrays are walked together; each array has strides of its own (0 along axes that broadcast
+ * it).
+ */
 interface Walk {
   readonly dims: readonly number[];
   readonly strides: readonly (readonly number[])[];
 }
 
-/** Without axes of size 1, and with axes joined that all arrays walk as one: the last is then as long as it can be. */
+/**
+ * The same walk without axes of size 1, and with axes merged wherever all arrays step evenly across them: the last axis
+ * is then as long as possible.
+ */
 function joined(dims: readonly number[], strides: readonly (readonly number[])[]): Walk {
   const [joint, steps]: [number[], number[][]] = [[], strides.map(() => [])];
   for (let axis = dims.length - 1; axis >= 0; axis--) {
@@ -84,8 +90,8 @@ function joined(dims: readonly number[], strides: readonly (readonly number[])[]
 }
 
 /**
- * Calls `row` for each index of all axes but the last, in row-major order, with the number of elements before it
- * (`at`) and the offset in each of two arrays; `count` elements follow there at steps of `aStep` and `bStep`.
+ * Calls `row` for each index of all axes but the last, in row-major order, with the number of elements before it (`at`)
+ * and its offset in each of two arrays. The row has `count` elements, at steps of `aStep` and `bStep`.
  */
 function eachRow(
   dims: readonly number[],
@@ -134,7 +140,7 @@ function copyRow(to: Float64Array, at: number, from: Float64Array, first: number
   else for (let i = 0, k = first; i < count; i++, k += step) to[at + i] = from[k] as number;
 }
 
-/** Strides that read an array of `dims` as if broadcast to `to`. */
+/** Strides that read an array of `dims` as if it were broadcast to `to`. */
 function broadcastStrides(dims: readonly number[], to: readonly number[]): number[] {
   const own = stridesOf(dims);
   const offset = to.length - dims.length;
@@ -155,7 +161,10 @@ export function map64(a: Array64, f: (x: number) => number): Array64 {
   return { dims: a.dims, data };
 }
 
-/** Puts an operation's results of `count` pairs to `out`, from `at` on; a step of 0 reads the same element again. */
+/**
+ * Writes the results of an operation on `count` pairs to `out`, from index `at`. A step of 0 reads the same element
+ * again.
+ */
 export type RowOfPairs = (
   out: Float64Array,
   at: number,
@@ -168,7 +177,7 @@ export type RowOfPairs = (
   yStep: number,
 ) => void;
 
-/** A function of two numbers, row by row. */
+/** Makes a row function of a function of two numbers. */
 export function rowOf(f: (x: number, y: number) => number): RowOfPairs {
   return (out, at, count, x, xAt, xStep, y, yAt, yStep) => {
     for (let i = 0; i < count; i++) out[at + i] = f(x[xAt + i * xStep] as number, y[yAt + i * yStep] as number);
@@ -205,7 +214,7 @@ export function transpose64(a: Array64, permutation: readonly number[]): Array64
   };
 }
 
-/** Sums over `axes`, which stay as axes of size 1 where `keepDims`. */
+/** Sums over `axes`; with `keepDims` they stay, with size 1. */
 export function sum64(a: Array64, axes: readonly number[], keepDims: boolean): Array64 {
   const kept = a.dims.map((dim, axis) => (axes.includes(axis) ? 1 : dim));
   const sums = new Float64Array(sizeOf(kept));
@@ -217,7 +226,10 @@ export function sum64(a: Array64, axes: readonly number[], keepDims: boolean): A
   return { dims: keepDims ? kept : a.dims.filter((_, axis) => !axes.includes(axis)), data: sums };
 }
 
-/** A tensor of the reference: every dtype is held in float64 (booleans as 0 and 1, integers exactly up to 2^53). */
+/**
+ * A tensor of the reference: elements of any dtype are held in float64 (booleans as 0 and 1, integers exactly up to
+ * 2^53).
+ */
 export interface Array64 {
   readonly dims: readonly number[];
   readonly data: Float64Array;

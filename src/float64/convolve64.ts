@@ -9,15 +9,18 @@ import { addProduct64, type Matrix64 } from "./product64.js";
 export interface Planes {
   readonly images: number;
   readonly groups: number;
-  /** Channels of a group on the side that the kernel slides over, and on the other. */
+  /** The channels of a group on the side that the kernel slides over, and on the other side. */
   readonly big: number;
   readonly small: number;
 }
 
-/** Patches of so many numbers stay in the processor's cache while they are multiplied. */
+/** Patches of this many numbers stay in the processor's cache while they are multiplied. */
 const blockSize = 2 ** 17;
 
-/** Where the window reads: `table[k * count + t]` is the offset in a plane of kernel element k at position t, or -1 beyond its border. */
+/**
+ * The elements that a window reads: `table[k * count + t]` is the offset in a plane of kernel element k at position t,
+ * or -1 beyond the plane's border.
+ */
 interface Reads {
   readonly table: Int32Array;
   readonly count: number;
@@ -34,13 +37,16 @@ function readsOf(spatial: readonly number[], positions: readonly number[], windo
   return { table, count, size };
 }
 
-/** Whether each position reads just the element at its own place. */
+/** Whether each position reads only the element at its own place. */
 function isPointwise({ kernel, strides, before, after }: Window): boolean {
   const all = (numbers: readonly number[], value: number) => numbers.every((number) => number === value);
   return all(kernel, 1) && all(strides, 1) && all(before, 0) && all(after, 0);
 }
 
-/** Adds the products of two of the three sides to the third: Conv's result is the small side, ConvTranspose's the big one. */
+/**
+ * Multiplies two of the three sides and adds the products to the third: Conv computes the small side, ConvTranspose the
+ * big one.
+ */
 export function addProducts(
   sides: { readonly big: Float64Array; readonly small: Float64Array; readonly weight: Float64Array },
   to: "big" | "small",
@@ -54,7 +60,7 @@ export function addProducts(
   const { count, size } = reads;
   const rows = big * size;
   const pointwise = isPointwise(window);
-  // For each group [small, big * size]; the other way [big * size, small].
+  // Each group's weights: [small, big * size], or [big * size, small] in the other direction.
   const weights = { dims: [groups, small, rows], data: sides.weight };
   const factors = to === "small" ? weights : transpose64(weights, [0, 2, 1]);
   const width = pointwise ? count : Math.min(count, Math.max(16, Math.floor(blockSize / Math.max(rows, 1))));
@@ -84,7 +90,10 @@ export function addProducts(
   }
 }
 
-/** The elements under the window at `columns` positions from `first` on, `[big, size, columns]`; beyond the border 0. */
+/**
+ * Copies the elements under the window at `columns` positions from `first` on, `[big, size, columns]`; 0 beyond the
+ * border.
+ */
 function copyPatches(
   patches: Float64Array,
   data: Float64Array,
@@ -108,7 +117,7 @@ function copyPatches(
   }
 }
 
-/** The other way: adds patches up where the window reads them. */
+/** The reverse: adds patches to the elements that the window reads. */
 function addPatches(
   data: Float64Array,
   patches: Float64Array,

@@ -1,27 +1,29 @@
-/** Fourier transforms of the reference, and the matrix of one. */
+/** Fourier transforms of the reference, and the matrix of a transform. */
 
 import { present } from "../present.js";
 
 /** A discrete Fourier transform along one axis. */
 export interface Transform {
-  /** Of the whole signal, and of its whole spectrum. */
+  /** The length of the whole signal, and of its whole spectrum. */
   readonly length: number;
-  /** From spectrum to signal, divided by the length. */
+  /** Whether it goes from spectrum to signal, divided by the length. */
   readonly inverse: boolean;
-  /** Of a real signal: its spectrum is held up to the middle, `length / 2`, as the rest mirrors it. */
+  /**
+   * Whether the signal is real and its spectrum held only up to the middle, `length / 2`: the rest mirrors that half.
+   */
   readonly onesided: boolean;
-  /** Elements of the axis that count: from the first, before zeros. */
+  /** The number of elements read along the axis, from the first; zeros take the place of the rest. */
   readonly reads: number;
-  /** Elements of the axis that come out. */
+  /** The number of elements that the result has along the axis. */
   readonly gives: number;
-  /** Whether what goes in, and what comes out, is real: 1 number an element instead of 2. */
+  /** Whether the input, and the result, are real: 1 number per element instead of 2. */
   readonly realIn: boolean;
   readonly realOut: boolean;
 }
 
 type Complex = readonly [re: Float64Array, im: Float64Array];
 
-/** The sum over n of x[n] exp(sign 2 pi i k n / length), for each k, by halves as long as there are any. */
+/** The sum over n of x[n] exp(sign 2 pi i k n / length), for each k; by halves while the length is even. */
 export function transform64([re, im]: Complex, sign: 1 | -1): Complex {
   const length = re.length;
   const table = angles(length, sign);
@@ -68,7 +70,7 @@ function summed([re, im]: Complex, [cos, sin]: Complex): Complex {
   return result;
 }
 
-/** One line: `reads` elements of 1 or 2 numbers become `gives` of 1 or 2. */
+/** One line: `reads` elements of 1 or 2 numbers each become `gives` elements of 1 or 2. */
 export function transformLine(line: Float64Array, transform: Transform): Float64Array {
   const { length, inverse, onesided, reads, gives, realIn, realOut } = transform;
   const [re, im] = [new Float64Array(length), new Float64Array(length)];
@@ -91,7 +93,7 @@ export function transformLine(line: Float64Array, transform: Transform): Float64
   });
 }
 
-/** The same as a matrix, `[reads * parts, gives * parts]`, by the definition. */
+/** The transform as a matrix, `[reads * parts, gives * parts]`, by the definition. */
 export function transformMatrix(transform: Transform): Float64Array {
   const { length, inverse, onesided, reads, gives, realIn, realOut } = transform;
   const [cos, sin] = angles(length, inverse ? 1 : -1);
@@ -100,7 +102,7 @@ export function transformMatrix(transform: Transform): Float64Array {
   let at = 0;
   for (let row = 0; row < reads * from; row++) {
     const n = Math.floor(row / from);
-    // The mirrored half of the spectrum gives the same again.
+    // Elements of the mirrored half of the spectrum count twice.
     const weight = inverse ? (onesided && n > 0 && 2 * n < length ? 2 : 1) / length : 1;
     for (let k = 0; k < gives; k++) {
       const angle = (n * k) % length;

@@ -1,6 +1,6 @@
 /**
- * The four rules of arithmetic, row by row, in the float64 reference: most elements of a model go through these. A
- * function that is called for each element costs several times as much, as its numbers are boxed.
+ * The four rules of arithmetic, row by row, in the float64 reference: most elements of a model pass through these.
+ * Calling a function for each element would cost several times as much, because it boxes numbers.
  */
 import type { RowOfPairs } from "./array64.js";
 

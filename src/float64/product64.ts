@@ -1,6 +1,6 @@
-/** The product of matrices, in the float64 reference. */
+/** The matrix product of the float64 reference. */
 
-/** A row-major matrix within an array: it begins at `at`, its rows are `stride` apart. */
+/** A row-major matrix within an array: it begins at index `at`, and its rows are `stride` apart. */
 export interface Matrix64 {
   readonly data: Float64Array;
   readonly at: number;
@@ -8,8 +8,8 @@ export interface Matrix64 {
 }
 
 /**
- * Adds the product of `a` [rows, inner] and `b` [inner, columns] to `sum` [rows, columns]: two rows of the sum and
- * four of `b` at a time, as many as the registers hold, so that each number loaded is used twice or four times.
+ * Adds the product of `a` [rows, inner] and `b` [inner, columns] to `sum` [rows, columns]. It takes two rows of the sum
+ * and four of `b` at a time, as many as fit into registers, so that each number loaded is used two or four times.
  */
 export function addProduct64(
   sum: Matrix64,
@@ -29,7 +29,7 @@ export function addProduct64(
   for (; k < inner; k++) addRow(sum, a, b, m, k, columns);
 }
 
-/** Row m of the sum gets row k of `b`, times a[m, k]. */
+/** Adds row k of `b`, times a[m, k], to row m of the sum. */
 function addRow(sum: Matrix64, a: Matrix64, b: Matrix64, m: number, k: number, columns: number): void {
   const [out, from, factor] = [sum.data, b.data, a.data[a.at + m * a.stride + k] as number];
   const [to, first] = [sum.at + m * sum.stride, b.at + k * b.stride];
@@ -64,7 +64,7 @@ function addTwoByFour(sum: Matrix64, a: Matrix64, b: Matrix64, m: number, k: num
   const [y0, y1] = [left[below] as number, left[below + 1] as number];
   const [y2, y3] = [left[below + 2] as number, left[below + 3] as number];
   for (let p = 0; p < columns; p++) {
-    // One at a time: taking apart arrays of them is not free in a loop as hot as this.
+    // One at a time: destructuring arrays is not free in a loop as hot as this one.
     const b0 = from[first + p] as number;
     const b1 = from[second + p] as number;
     const b2 = from[third + p] as number;

@@ -1,4 +1,4 @@
-/** Graphs inside nodes: made from values that may read what is around them, and taken apart again. */
+/** Graphs inside nodes: made from values that may read values outside, and taken apart again. */
 import { outputOf } from "./operands.js";
 import { currentInputs, remade } from "./remade.js";
 import { type Attribute, type Body, leaf, type Value } from "./value.js";
@@ -8,7 +8,9 @@ export function isBody(attribute: Attribute | undefined): attribute is Body {
   return typeof attribute === "object" && "outputs" in attribute;
 }
 
-/** The same outputs with some values replaced by others of the same type, and what depends on them made anew. */
+/**
+ * The same outputs, with some values replaced by others of the same type, and everything that depends on them rebuilt.
+ */
 export function substitute(outputs: readonly Value[], replacements: ReadonlyMap<Value, Value>): Value[] {
   const current = new Map(replacements);
   const nodes = nodesBefore(outputs, replacements);
@@ -23,15 +25,15 @@ export function substitute(outputs: readonly Value[], replacements: ReadonlyMap<
   return outputs.map((output) => current.get(output) ?? output);
 }
 
-/** A body, and the values from around it that it reads: its last inputs stand for them, in this order. */
+/** A body, and the outside values that it reads: its last inputs stand for them, in this order. */
 export interface Closed {
   readonly body: Body;
   readonly captured: readonly Value[];
 }
 
 /**
- * Makes a body of what `leaves` lead to. All else that `outputs` read is computed once, outside, and
- * captured; constants are part of the body. An output that does not depend on the leaves is handed in too.
+ * Makes a body of everything that depends on `leaves`. Other values that `outputs` read are computed once, outside, and
+ * captured; constants are part of the body. An output that does not depend on the leaves is captured too.
  */
 export function closeOver(leaves: readonly Value[], outputs: readonly Value[]): Closed {
   const nodes = nodesBefore(outputs, new Set(leaves));

@@ -40,7 +40,9 @@ export function bytesOfValue({ shape, dtype }: Pick<Value, "shape" | "dtype">): 
   return { fixed: batches === 0 ? size : 0, perSample: batches === 1 ? size : 0, perPair: batches > 1 ? size : 0 };
 }
 
-/** What is alive at the moments of an execution; those that another exceeds at every batch size are left out. */
+/**
+ * The bytes alive at the moments of an execution; moments that another one exceeds at every batch size are left out.
+ */
 export class MemoryUse {
   readonly #moments: readonly Bytes[];
 
@@ -59,7 +61,7 @@ export class MemoryUse {
     return this.#moments;
   }
 
-  /** The most that is alive at once, in bytes. */
+  /** The largest number of bytes alive at once. */
   at(samples: number): number {
     return this.#moments.reduce((most, moment) => Math.max(most, bytesAt(moment, samples)), 0);
   }

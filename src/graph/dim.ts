@@ -25,14 +25,14 @@ export function factorOf(dim: Dim): number {
   return isBatch(dim) ? dim.perSample : dim;
 }
 
-/** The size of an axis that does not hold the samples. Throws INTERNAL where it does, or where there is no such axis. */
+/** The size of an axis that does not hold the samples. Throws INTERNAL if it does, or if there is no such axis. */
 export function fixedSize(shape: Shape, axis: number): number {
   const dim = nth(shape, axis);
   if (isBatch(dim)) throw defect(`axis ${axis} of ${showShape(shape)} holds the samples, but its size is to be fixed`);
   return dim;
 }
 
-/** The sizes of axes none of which holds the samples. Throws INTERNAL where one does. */
+/** The sizes of all axes, none of which holds the samples. Throws INTERNAL if one does. */
 export function fixedSizes(shape: Shape): number[] {
   return shape.map((_, axis) => fixedSize(shape, axis));
 }
@@ -45,7 +45,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dim, axis) => sameDim(dim, nth(b, axis)));
 }
 
-/** a*b, or undefined where the result is no multiple of N (N*N). */
+/** a*b, or undefined if the result is not a multiple of N (N*N). */
 export function multiply(a: Dim, b: Dim): Dim | undefined {
   if (isBatch(a) && isBatch(b)) return undefined;
   const factor = factorOf(a) * factorOf(b);
@@ -53,7 +53,7 @@ export function multiply(a: Dim, b: Dim): Dim | undefined {
   return factor;
 }
 
-/** a/b where it is exact, else undefined. Zero divided by anything but zero is zero. */
+/** a/b if it is exact, else undefined. Zero divided by anything but zero is zero. */
 export function divide(a: Dim, b: Dim): Dim | undefined {
   if (factorOf(b) === 0) return undefined;
   if (a === 0) return 0;
@@ -63,7 +63,7 @@ export function divide(a: Dim, b: Dim): Dim | undefined {
   return isBatch(a) ? { perSample: quotient } : quotient;
 }
 
-/** a+b, or undefined where the result is no multiple of N (N+1). */
+/** a+b, or undefined if the result is not a multiple of N (N+1). */
 export function add(a: Dim, b: Dim): Dim | undefined {
   if (a === 0) return b;
   if (b === 0) return a;
@@ -72,7 +72,7 @@ export function add(a: Dim, b: Dim): Dim | undefined {
   return isBatch(a) ? (sum > 0 ? { perSample: sum } : sum === 0 ? 0 : undefined) : sum;
 }
 
-/** The product of all dimensions (1 for none), or undefined where N would occur twice. */
+/** The product of all dimensions (1 for none), or undefined if N would occur twice. */
 export function elementsOf(shape: Shape): Dim | undefined {
   let product: Dim | undefined = 1;
   for (const dim of shape) {
@@ -108,7 +108,7 @@ export function parseDim(spec: DimSpec): Dim {
   return spec === "N" ? N : { perSample: Number(spec.slice(2)) };
 }
 
-/** The greatest whole number by which both sizes can be divided. */
+/** The greatest whole number that divides both sizes. */
 export function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }

@@ -1,6 +1,6 @@
 /**
- * A graph as flat lists, which another thread can be sent: a clone follows references one inside the other, and runs
- * out of stack in a graph of some thousand nodes.
+ * A graph as flat lists, to send to another thread: structured cloning follows nested references, and overflows its
+ * stack on a graph of a few thousand nodes.
  */
 import { nth, present } from "../present.js";
 import type { DType, Tensor, TypedArray } from "../tensor/tensor.js";
@@ -39,18 +39,20 @@ interface FlatNode {
 
 type Plain = Exclude<Attribute, Body>;
 
-/** Values are numbered: the leaves, then the outputs of one node after another. Nodes come after what they read. */
+/**
+ * Values are numbered: first the leaves, then the outputs of one node after another. Nodes come after what they read.
+ */
 export interface FlatGraph {
   readonly leaves: readonly FlatLeaf[];
   readonly nodes: readonly FlatNode[];
-  /** The values that were asked for. */
+  /** The requested values. */
   readonly values: readonly number[];
 }
 
-/** Smaller arrays are as well copied. */
+/** Smaller arrays are copied. */
 const worthSharing = 4096;
 
-/** The same elements in memory that all threads see; what lies there already is left. */
+/** The same elements in memory that all threads share; an array that is already there is returned as it is. */
 export function inSharedMemory<A extends TypedArray>(data: A): A {
   if (data.byteLength < worthSharing || data.buffer instanceof SharedArrayBuffer) return data;
   const copy = new Uint8Array(new SharedArrayBuffer(data.byteLength));
@@ -59,7 +61,10 @@ export function inSharedMemory<A extends TypedArray>(data: A): A {
   return new array(copy.buffer);
 }
 
-/** What `values` are computed from. Large constants are in shared memory; what parameters start from is left out. */
+/**
+ * Flattens everything that `values` are computed from. Large constants are in shared memory; initial values of
+ * parameters are left out.
+ */
 export function flatten(values: readonly Value[]): FlatGraph {
   const numbers = new Map<Value, number>();
   const number = (value: Value) => numbers.set(value, numbers.size);
@@ -111,7 +116,7 @@ function flatBody({ inputs, outputs }: Body): FlatBody {
   return { inputs: inputs.length, graph: flatten([...inputs, ...outputs]) };
 }
 
-/** The values that were flattened, made again. */
+/** Makes the flattened values again. */
 export function restore({ leaves, nodes, values }: FlatGraph): Value[] {
   const all = leaves.map(({ source, ...type }) => leaf(type.name, type, source));
   for (const { outputs, inputs, attributes, ...spec } of nodes) {

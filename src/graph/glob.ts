@@ -1,14 +1,14 @@
 /**
- * The globs that names are selected by. Names are not paths: "/" and "." are ordinary characters, and a name may begin
- * with any. `*` stands for any characters, `?` for one, `[ab]`, `[a-c]` and `[!ab]` for one of a set, `{weight,bias}` for
- * one of several patterns, and a backslash takes the meaning from what follows.
+ * The globs that select names. Names are not paths: "/" and "." are ordinary characters, and a name may begin with any.
+ * `*` stands for any characters, `?` for one, `[ab]`, `[a-c]` and `[!ab]` for one of a set, `{weight,bias}` for one of
+ * several patterns, and a backslash makes the next character literal.
  */
 export function globTest(glob: string): (name: string) => boolean {
   const pattern = new RegExp(`^(?:${new Translation(glob).all()})$`, "su");
   return (name) => pattern.test(name);
 }
 
-/** From a glob, read once from left to right, to a regular expression. */
+/** Translates a glob, read once from left to right, to a regular expression. */
 class Translation {
   readonly #letters: readonly string[];
   #at = 0;
@@ -37,7 +37,7 @@ class Translation {
     return this.#letters[this.#at++] ?? "";
   }
 
-  /** Null, and nothing is taken, where no bracket closes it. A bracket that stands first is a member. */
+  /** Returns null and consumes nothing if no bracket closes the set. A bracket that comes first is a member. */
   #set(): string | null {
     const from = this.#at;
     const negated = this.#letters[from] === "!" || this.#letters[from] === "^";
@@ -46,13 +46,13 @@ class Translation {
     if (end < 0) return null;
     this.#at = end + 1;
     const members = this.#letters.slice(first, end).map((each) => (each === "-" ? each : literal(each)));
-    // What a regular expression takes for no range ("b-a") is a set of its letters.
+    // A regular expression has no backward range ("b-a"): here it is the set of its letters.
     const range = members.join("");
     const set = isSet(range) ? range : members.map(literalDash).join("");
     return `[${negated ? "^" : ""}${set}]`;
   }
 
-  /** Null, and nothing is taken, where no brace closes it or there is but one pattern. */
+  /** Returns null and consumes nothing if no brace closes the alternatives, or if there is only one pattern. */
   #alternatives(): string | null {
     const from = this.#at;
     const patterns = [""];
@@ -73,14 +73,14 @@ class Translation {
   }
 }
 
-/** A range backwards ("b-a") is none. */
+/** Whether these form a valid set: a backward range ("b-a") does not. */
 function isSet(members: string): boolean {
   return [...members.matchAll(/(.)-(.)/gsu)].every(([, from = "", to = ""]) => from <= to);
 }
 
 const literalDash = (letter: string) => (letter === "-" ? "\\-" : letter);
 
-/** As it stands in a regular expression, within brackets and outside. */
+/** A character as a regular expression writes it, inside brackets and outside. */
 function literal(letter: string): string {
   return /[\\^$.*+?()[\]{}|/-]/.test(letter) ? `\\${letter}` : letter;
 }

@@ -1,6 +1,6 @@
-/** How losses and wants were made: what another thread needs to make them again. */
+/** Remembers how losses and wants were made, so that another thread can make them again. */
 
-/** How something that holds functions was made: by which maker, given what. Another thread makes it again. */
+/** How an object that holds functions was made: the maker's name and its arguments. */
 export interface Made {
   readonly by: string;
   readonly given: readonly unknown[];
@@ -8,12 +8,12 @@ export interface Made {
 
 const making = Symbol("made");
 
-/** The same object, which remembers how it was made. A copy of it with other fields does not: it was not made so. */
+/** The same object, which remembers how it was made. A copy with other fields does not. */
 export function remembering<T extends object>(product: T, by: string, given: readonly unknown[]): T {
   return Object.defineProperty(product, making, { value: { by, given } satisfies Made });
 }
 
-/** Undefined where it was not made by a maker that is known by name. */
+/** How an object was made; undefined if no named maker made it. */
 export function makingOf(product: object): Made | undefined {
   return Object.getOwnPropertyDescriptor(product, making)?.value;
 }

@@ -1,4 +1,4 @@
-/** What a node reads and makes, for rules that cannot do without it. */
+/** Checked access to the inputs and outputs of a node, for rules that require them. */
 import { defect } from "../errors.js";
 import { describeNode, type Node, type Value } from "./value.js";
 
@@ -9,14 +9,16 @@ interface Operation {
   readonly inputs: readonly (Value | null)[];
 }
 
-/** Input `index`, which the op has. Throws INTERNAL where it is absent: `infer` had to refuse the node. */
+/**
+ * Input `index`, which the op requires. Throws INTERNAL if it is absent, since `infer` should have refused the node.
+ */
 export function inputOf(node: Operation, index: number): Value {
   const input = node.inputs[index];
   if (!input) throw absent(node, `input ${index}`);
   return input;
 }
 
-/** Output `index`, which the op has. Throws INTERNAL where it is absent. */
+/** Output `index`, which the op has. Throws INTERNAL if it is absent. */
 export function outputOf(node: Node, index: number): Value {
   const output = node.outputs[index];
   if (!output) throw absent(node, `output ${index}`);
@@ -24,8 +26,8 @@ export function outputOf(node: Node, index: number): Value {
 }
 
 /**
- * The inputs, of which the first `count` are required: to be taken apart. The others may be absent. Throws INTERNAL
- * where a required one is.
+ * The inputs, to destructure: the first `count` are required, the others may be absent. Throws INTERNAL if a required
+ * one is absent.
  */
 export function inputsOf(node: Operation, count: 1): readonly [Value, ...(Value | null)[]];
 export function inputsOf(node: Operation, count: 2): readonly [Value, Value, ...(Value | null)[]];
@@ -36,7 +38,7 @@ export function inputsOf(node: Operation, count: number): readonly (Value | null
   return node.inputs;
 }
 
-/** The inputs of a node that has no optional ones. Throws INTERNAL where one is absent. */
+/** The inputs of a node that has no optional ones. Throws INTERNAL if one is absent. */
 export function allInputsOf(node: Operation): readonly Value[] {
   return node.inputs.map((_, index) => inputOf(node, index));
 }

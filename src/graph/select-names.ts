@@ -4,7 +4,7 @@ import { globTest } from "./glob.js";
 /** A test of names: see `selectByGlob`. A weight that is stored transposed ("fc.weight.T") goes by its plain name too. */
 export function matcher(glob: string): (name: string) => boolean {
   const test = globTest(glob);
-  // A name given literally selects itself even if it holds characters that mean something in a glob.
+  // A literal name selects itself, even if it contains glob characters.
   const matches = (name: string) => name === glob || test(name);
   return (name) => matches(name) || (name.endsWith(".T") && matches(name.slice(0, -2)));
 }

@@ -1,4 +1,4 @@
-/** A model as plain data, which another thread is sent. */
+/** A model as plain data, to send to another thread. */
 import type { Tensor } from "../tensor/tensor.js";
 import type { Model } from "./model.js";
 import { Received, Sending, type Sent, type SentGraph } from "./sent.js";
@@ -11,7 +11,7 @@ export interface SentModel extends Pick<Model, "sampleAxes" | "leftOut" | "const
   readonly values: Readonly<Record<string, Tensor<"float32">>>;
 }
 
-/** What programs are compiled from: without what only a file that is written from the model holds. */
+/** The part of a model that programs are compiled from: without what only a file written from it holds. */
 export function sentModel({ graph, parameters, sampleAxes, leftOut, constants, notes }: Model): SentModel {
   const sending = new Sending();
   return {
@@ -38,7 +38,7 @@ export function receivedModel(sent: SentModel): Model {
   return { graph, parameters: values, sampleAxes, leftOut, ...(constants ? { constants } : {}), notes };
 }
 
-/** The names of all operators in it. */
+/** The names of all operators in a model that was sent. */
 export function operatorsSent({ graph }: SentModel): string[] {
   return graph.flatMap((entry) => ("op" in entry ? [entry.op] : []));
 }

@@ -1,4 +1,4 @@
-/** Graphs as plain data, which another thread is sent: values by their numbers, each after what it reads. */
+/** Graphs as plain data, to send to another thread: values are numbered, and each comes after what it reads. */
 import { defect } from "../errors.js";
 import { isBody } from "./body.js";
 import { type Attribute, type Leaf, leaf, makeNode, type Node, type Value, type ValueType } from "./value.js";
@@ -27,10 +27,10 @@ interface SentNode extends Pick<Node, "op" | "domain" | "name"> {
   readonly outputs: readonly SentType[];
 }
 
-/** All values that were sent, in the order of their numbers: a leaf has one, a node one for each output. */
+/** All values that were sent, in the order of their numbers: a leaf takes one number, a node one for each output. */
 export type SentGraph = readonly (SentLeaf | SentNode)[];
 
-/** Puts values, and all that they are computed from, into a form that can be sent. */
+/** Converts values, and everything they are computed from, to plain data. */
 export class Sending {
   readonly #entries: (SentLeaf | SentNode)[] = [];
   readonly #numbers = new Map<Value, Sent>();
@@ -86,7 +86,7 @@ function typeOf({ name, dtype, shape, known }: Value): SentType {
   return { name, dtype, shape, ...(known ? { known } : {}) };
 }
 
-/** Makes values again of what was sent: new ones, one for each number. */
+/** Makes values from what was sent: a new one for each number. */
 export class Received {
   readonly #values: Value[] = [];
 

@@ -5,21 +5,21 @@ import { type Dim, type Shape, showDim, showShape } from "./dim.js";
 export type Attribute = number | string | readonly number[] | readonly string[] | Tensor | Body;
 export type Attributes = Readonly<Record<string, Attribute>>;
 
-/** A graph inside a node, as Scan has one. `inputs` are leaves of its own; it reads nothing from around it. */
+/** A graph inside a node, as Scan has. `inputs` are leaves of its own; it reads nothing from outside. */
 export interface Body {
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
 }
 
-/** What a value is, where it is not computed by a node. */
+/** The source of a value that no node computes. */
 export type Leaf =
   /** Fed at every run. */
   | { readonly kind: "input" }
-  /** A trainable or frozen weight: fed, or stored in the file as an initializer; perhaps with a value to start from. */
+  /** A trainable or frozen weight: fed, or stored in the file as an initializer; it may have an initial value. */
   | { readonly kind: "parameter"; readonly initial?: Tensor<"float32"> }
-  /** A constant; perhaps computed from others when the graph was made, as `from` was. */
+  /** A constant; `from` is the value it was folded from, if any. */
   | { readonly kind: "constant"; readonly tensor: Tensor; readonly from?: Value }
-  /** int64 constant whose elements are dimensions, maybe multiples of N: a shape, known at compile time. */
+  /** An int64 constant whose elements are dimensions, perhaps multiples of N: a shape, known at compile time. */
   | { readonly kind: "dims"; readonly scalar: boolean; readonly dims: readonly Dim[] };
 
 export type Source = Leaf | { readonly kind: "node"; readonly node: Node; readonly index: number };
@@ -30,8 +30,8 @@ export interface Value {
   readonly dtype: DType;
   readonly shape: Shape;
   /**
-   * The elements of an integer scalar or vector, where they are known at compile time (perhaps as
-   * multiples of N): what makes shape arithmetic disappear.
+   * The elements of an integer scalar or vector, if they are known at compile time (perhaps as multiples of N). They
+   * let shape arithmetic be folded.
    */
   readonly known?: readonly Dim[];
   readonly source: Source;
@@ -48,7 +48,7 @@ export interface Node {
   readonly outputs: readonly Value[];
 }
 
-/** The dtype, shape and (for shape arithmetic) elements of an output, as `infer` finds them. */
+/** The dtype and shape of an output, and its elements in shape arithmetic, as `infer` finds them. */
 export interface ValueType {
   readonly dtype: DType;
   readonly shape: Shape;
@@ -102,12 +102,12 @@ export function leaf(name: string, type: ValueType, source: Leaf): Value {
   return new PrintedValue(name, type, source);
 }
 
-/** Elements of integer constants up to this size are followed through shape arithmetic. */
+/** Integer constants of up to this many elements are followed through shape arithmetic. */
 const largestKnown = 64;
 
 /**
- * A constant value. Of a float32 constant the tensor may be float64: the graph rounds it when it is
- * emitted, the float64 reference does not.
+ * A constant value. The tensor of a float32 constant may be float64: the graph rounds it when it is emitted, the
+ * float64 reference does not.
  */
 export function constantValue(tensor: Tensor, name = "", dtype: DType = tensor.dtype): Value {
   const integer = dtype === "int64" || dtype === "int32" || dtype === "bool";
@@ -147,7 +147,7 @@ export function constantOf(value: Value | null | undefined): Tensor | undefined 
   return value?.source.kind === "constant" ? value.source.tensor : undefined;
 }
 
-/** The elements of a small constant, of floats too, which are followed only where they are made integers. */
+/** The elements of a small constant. Floats are included: casts to integers need them. */
 export function elementsOfConstant(value: Value | null | undefined): readonly number[] | undefined {
   const data = constantOf(value)?.data;
   return data && data.length <= largestKnown ? Array.from(data as ArrayLike<number>, Number) : undefined;
@@ -165,7 +165,10 @@ export type NameOf = (value: Value) => string | undefined;
 /** Constants of up to this many elements are printed in full. */
 const mostPrinted = 8;
 
-/** A value in one line: `h1: float32 [N, 16] = Relu(h0)`. What has no name is printed by its operator: `Relu(...)`. */
+/**
+ * A value in one line: `h1: float32 [N, 16] = Relu(h0)`. A value without a name is printed by its operator:
+ * `Relu(...)`.
+ */
 function describeValue(value: Value): string {
   const { source, name } = value;
   const typed = `${name === "" ? "" : `${name}: `}${showType(value)}`;
@@ -180,7 +183,7 @@ export function showType({ dtype, shape }: Pick<Value, "dtype" | "shape">): stri
   return `${dtype} ${showShape(shape)}`;
 }
 
-/** A node as a call: `Gemm(x, fc.weight, transB=1)`. Bodies are left out. */
+/** A node as a call: `Gemm(x, fc.weight, transB=1)`. Bodies are omitted. */
 export function showCall({ op, domain, inputs, attributes }: Node, nameOf: NameOf = ownName): string {
   const operands = inputs.map((input) => (input ? showOperand(input, nameOf) : "none"));
   const settings = Object.entries(attributes).map(([name, value]) => `${name}=${showAttribute(value)}`);
@@ -212,7 +215,7 @@ function showAttribute(value: Attribute): string {
   return `[${elements.map(showAttribute).join(", ")}]`;
 }
 
-/** Half precision is held as bits. */
+/** Half-precision numbers are bits, so they are not printed. */
 function isSmall({ dtype, data }: Tensor): boolean {
   return data.length <= mostPrinted && dtype !== "float16";
 }
@@ -231,7 +234,7 @@ function typeOfTensor({ dtype, dims }: Tensor): string {
   return showType({ dtype, shape: dims });
 }
 
-/** To the precision of float32, in as few digits as tell it. */
+/** A number in as few digits as identify it in float32. */
 function showNumber(value: number): string {
   return String(Number(value.toPrecision(7)));
 }

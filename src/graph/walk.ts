@@ -1,7 +1,7 @@
 import { nth } from "../present.js";
 import type { Node, Value } from "./value.js";
 
-/** The inputs that are there. */
+/** The inputs that are not absent. */
 export function presentInputs(node: Node): Value[] {
   return node.inputs.filter((input): input is Value => input !== null);
 }
@@ -13,7 +13,7 @@ export function presentInputs(node: Node): Value[] {
 export function nodesBefore(outputs: Iterable<Value>, stop: { has(value: Value): boolean } = new Set()): Node[] {
   const order: Node[] = [];
   const seen = new Set<Node>();
-  /** The nodes on the way to where the search is, and of each how many of its inputs are still to be searched. */
+  /** The nodes on the path to the current place of the search, each with the number of inputs still to visit. */
   const way: Node[] = [];
   const left: number[] = [];
   const enter = (value: Value | null | undefined) => {
@@ -40,7 +40,7 @@ export function nodesBefore(outputs: Iterable<Value>, stop: { has(value: Value):
   return order;
 }
 
-/** How often nodes and outputs read each value. */
+/** How many times nodes and outputs read each value. */
 export function readersOf(nodes: readonly Node[], outputs: readonly Value[]): Map<Value, number> {
   const readers = new Map<Value, number>();
   const read = (value: Value) => readers.set(value, (readers.get(value) ?? 0) + 1);

@@ -29,8 +29,8 @@ export function positionsOf(spatial: readonly number[], window: Window): number[
 }
 
 /**
- * For each position t and kernel offset k (row-major, k inner) the offset of the element it reads in a
- * row-major array of `spatial`, or -1 where that lies in the padding.
+ * For each position t and kernel offset k (row-major, k inner), the offset of the element read in a row-major array of
+ * `spatial`, or -1 in the padding.
  */
 export function windowOffsets(spatial: readonly number[], window: Window, positions: readonly number[]): Int32Array {
   let offsets = Int32Array.of(0);
@@ -54,7 +54,10 @@ export function windowOffsets(spatial: readonly number[], window: Window, positi
   return offsets;
 }
 
-/** The elements k in first..end-1 of a kernel that begins at `start` that lie at least at `from` and before `to`, along one axis. */
+/**
+ * Along one axis, the kernel elements k in first..end-1 that lie at `from` or after and before `to`, if the kernel
+ * begins at `start`.
+ */
 export function kernelWithin(window: Window, axis: number, start: number, from: number, to: number): [number, number] {
   const [kernel, dilation] = [nth(window.kernel, axis), nth(window.dilations, axis)];
   const [first, end] = [Math.ceil((from - start) / dilation), Math.ceil((to - start) / dilation)];

@@ -3,7 +3,10 @@ import { PergradError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Model } from "./model.js";
 
-/** The same model with some parameters replaced, such as those that were trained. Throws MISSING_TENSOR, SHAPE_MISMATCH. */
+/**
+ * The same model with the values of some parameters replaced, for example by trained ones. Throws MISSING_TENSOR,
+ * SHAPE_MISMATCH.
+ */
 export function withParameters(model: Model, parameters: Readonly<Record<string, Tensor<"float32">>>): Model {
   for (const [name, { dims }] of Object.entries(parameters)) {
     const value = model.graph.parameters.find((parameter) => parameter.name === name);

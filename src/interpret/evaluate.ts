@@ -1,4 +1,7 @@
-/** The float64 reference: evaluates a graph op by op in plain TypeScript. Our oracle, not a way to compute. */
+/**
+ * The float64 reference: evaluates a graph op by op in plain TypeScript. It is an oracle for tests and checks, not a
+ * fast way to compute.
+ */
 
 import { PergradError } from "../errors.js";
 import type { Array64 } from "../float64/array64.js";
@@ -15,11 +18,11 @@ export function toArray64(tensor: Tensor): Array64 {
   return { dims: tensor.dims, data };
 }
 
-/** What is fed to inputs and parameters. */
+/** The values fed to inputs and parameters. */
 export type Feeds = ReadonlyMap<Value, Array64>;
 
 /**
- * The values of `outputs` for a batch of `samples`; each value on the way is let go once nothing reads it any more.
+ * The values of `outputs` for a batch of `samples`. Intermediate values are released once nothing reads them any more.
  * @throws PergradError MISSING_TENSOR for a leaf that is not fed.
  */
 export function evaluateGraph(outputs: readonly Value[], feeds: Feeds, samples: number): Array64[] {
@@ -36,7 +39,7 @@ export function evaluateGraph(outputs: readonly Value[], feeds: Feeds, samples: 
   return outputs.map((output) => present(found.get(output)));
 }
 
-/** The same with all values on the way. */
+/** The same, and every intermediate value. */
 export function evaluateAll(outputs: readonly Value[], feeds: Feeds, samples: number): Map<Value, Array64> {
   return evaluateNodes(nodesBefore(outputs, feeds), outputs, feeds, samples, () => {});
 }

@@ -1,4 +1,4 @@
-/** Constant folding: what depends on constants alone is computed when the graph is made. */
+/** Constant folding: values that depend on constants alone are computed when the graph is made. */
 
 import type { Array64 } from "../float64/array64.js";
 import { isBatch } from "../graph/dim.js";
@@ -13,7 +13,7 @@ import { evaluateGraph, toArray64 } from "./evaluate.js";
 /** Results of up to this many elements are folded. */
 const largestFolded = 4096;
 
-/** The outputs as constants, or null where the node reads more than small constants, or gives more. */
+/** The outputs as constants, or null if the node reads anything but small constants, or produces larger ones. */
 export function foldNode(node: Node): Value[] | null {
   if (!node.inputs.every((input) => !input || isFixed(input))) return null;
   const definition = definitionOf(node);
@@ -23,14 +23,14 @@ export function foldNode(node: Node): Value[] | null {
   const feeds = new Map<Value, Array64>();
   for (const input of presentInputs(node)) feeds.set(input, fixedElements(input));
   const results = evaluateGraph(node.outputs, feeds, 0);
-  // The mean of no integers is left to whoever asks for it.
+  // An integer result that is not finite, such as the mean of no integers, is left to whoever asks for it.
   const exact = results.every(
     ({ data }, k) => isFloat(node.outputs[k]?.dtype ?? "bool") || data.every(Number.isFinite),
   );
   return exact ? results.map((array, k) => constantOf64(array, outputOf(node, k))) : null;
 }
 
-/** An Einsum multiplies as many numbers as its operands have index letters for, however few its result has. */
+/** An Einsum multiplies as many numbers as its operands' index letters span, however few elements its result has. */
 const largestWork = 2 ** 20;
 
 function workOf(node: Node): number {
@@ -53,7 +53,7 @@ function fixedElements({ source, known = [], shape }: Value): Array64 {
   return { dims: shape.length === 0 ? [] : [known.length], data: Float64Array.from(known, Number) };
 }
 
-/** What means "to the end" in a Slice, and is 1 more once it went through float64. */
+/** The number that means "to the end" in a Slice; float64 rounds it up by 1. */
 const largest = 2n ** 63n - 1n;
 
 function constantOf64({ dims, data }: Array64, from: Value): Value {

@@ -1,22 +1,25 @@
-/** Sums along the axes of one tensor, in blocks where they are long. */
+/** Sums along the axes of one tensor; long ones in blocks. */
 
 import { elementsOf, factorOf, isBatch, N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { leadingOf, nth, present } from "../present.js";
 
-/** Tensors that are added one to another. */
+/** The most tensors that are added one after another. */
 export const mostTerms = 32;
-/** Elements that are summed in one go. Squares are added one by one, and plain numbers eight at a time, by the kernels that were measured. */
+/**
+ * The most elements that are summed in one go. The measured kernels add squares one by one, and plain numbers eight at
+ * a time.
+ */
 export const mostInARow = (op: SumOp): number => (op === "ReduceSumSquare" ? 256 : 1024);
-/** Where other axes lie behind, it adds four at a time; where none lies before, again one by one. */
+/** If other axes follow, the runtime adds four elements at a time; if none precedes either, one by one. */
 const mostRows = { inner: 512, outermost: 128 };
-/** Elements in a block, about. */
+/** The usual number of elements in a block. */
 export const usualBlock = 64;
 
 export type SumOp = "ReduceSumSquare" | "ReduceSum";
 
-/** The sum over some axes, of shape `to`: neighbouring axes as one, the innermost first. */
+/** The sum over some axes, of shape `to`: neighbouring axes are joined, and the innermost is summed first. */
 export function reduce(op: SumOp, x: Value, axes: readonly number[], to: Shape): Value {
   const starts = axes.filter((axis) => !axes.includes(axis - 1));
   let [value, next] = [x, op];
@@ -31,13 +34,13 @@ export function reduce(op: SumOp, x: Value, axes: readonly number[], to: Shape):
   return build.reshape(value, to);
 }
 
-/** The sum over some axes, which are dropped, of what has no other shape: axis by axis, the innermost first. */
+/** The sum over some axes, which are dropped, of a value that cannot be reshaped: axis by axis, the innermost first. */
 export function reducePairs(op: SumOp, x: Value, axes: readonly number[]): Value {
   const [last, ...others] = leadingOf([...axes].reverse(), 1);
   return others.reduce((sum, axis) => sumSlices("ReduceSum", sum, axis), sumSlices(op, x, last));
 }
 
-/** Whether the samples lie along two axes: then it cannot be given another shape. */
+/** Whether the samples lie along two axes, so that the value cannot be reshaped. */
 export function ofPairs({ shape }: Value): boolean {
   return shape.filter(isBatch).length > 1;
 }
@@ -66,7 +69,7 @@ export function mostAlong(op: SumOp, shape: Shape, axis: number): number {
   return Math.min(mostInARow(op), single(shape.slice(0, axis)) ? mostRows.outermost : mostRows.inner);
 }
 
-/** The sum along one axis, which is dropped; of a long one in slices. */
+/** The sum along one axis, which is dropped; a long axis is summed in slices. */
 export function sumSlices(op: SumOp, value: Value, axis: number): Value {
   const length = factorOf(nth(value.shape, axis));
   if (length <= mostInARow(op)) return build.reduce(op, value, [axis]);
@@ -80,7 +83,7 @@ export function sumSlices(op: SumOp, value: Value, axis: number): Value {
   );
 }
 
-/** Samples that are folded with others: first over these, then over the samples. */
+/** Samples that are folded with other factors: sums over the factors first, then over the samples. */
 function sumSamples(op: SumOp, value: Value, axis: number): Value {
   const { shape } = value;
   const length = factorOf(nth(shape, axis));
@@ -96,21 +99,24 @@ function overSamples(value: Value): Value {
   const rest = value.shape.slice(1);
   const size = elementsOf(rest);
   if (size === undefined || isBatch(size)) return build.reduce("ReduceSum", value, [0]);
-  // The runtime multiplies by ones faster than it sums over the first axis, and with less error.
+  // The runtime multiplies by ones faster than it sums over the first axis, and with a smaller error.
   const ones = build.expand(build.scalar(1, value), [1, N]);
   return build.reshape(build.matmul(ones, build.reshape(value, [N, size])), rest);
 }
 
-/** Elements of a block of an axis, from half of `most` up: so many that no padding is needed, where there is such a number. */
+/**
+ * The number of elements in a block of an axis: at least half of `most`, and such that no padding is needed, if there
+ * is such a number.
+ */
 export function blockSize(length: number, most = usualBlock): number {
   for (let size = most; 2 * size >= most; size--) if (length % size === 0) return size;
   return most;
 }
 
-/** Elements of a block below which the blocks' sums are too many. */
+/** Below this many elements in a block, there are too many block sums. */
 const leastInBlock = 16;
 
-/** As `blockSize`; where it would pad, any other size up to `most` that does not: a copy with zeros behind is as large as all. */
+/** As `blockSize`; if that would pad, any size up to `most` that does not, since padding copies the whole tensor. */
 function dividing(length: number, most: number): number | undefined {
   const usual = blockSize(length);
   if (length % usual === 0) return usual;
@@ -118,7 +124,10 @@ function dividing(length: number, most: number): number | undefined {
   return undefined;
 }
 
-/** An axis `[k]` as blocks, `[k / size, size]`, with zeros behind where it does not divide; `[N*k]` as `[N*k / size, size]`. */
+/**
+ * Splits an axis `[k]` into blocks, `[k / size, size]`, padded with zeros if necessary; `[N*k]` becomes `[N*k / size,
+ * size]`.
+ */
 export function cut(value: Value, axis: number, size: number): Value {
   const { shape } = value;
   const dim = nth(shape, axis);

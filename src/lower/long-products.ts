@@ -10,31 +10,31 @@ import { build } from "../ops/registry.js";
 import { leadingOf, nth, present } from "../present.js";
 import { blockSize, cut, ofPairs, sumLine, sumSlices, usualBlock } from "./line-sums.js";
 
-/** Blocks of a product whose sums are added in one go. */
+/** The most blocks of a product whose sums are added in one go. */
 const mostBlocks = 32;
 
-/** Samples that are counted on, where their number decides. */
+/** The assumed number of samples, where a choice depends on it. */
 const someSamples = 64;
 
 /**
- * The longest inner axis that is left whole. The runtime takes an inner axis in blocks of its own: of 128 where the result
- * has 128 columns or more, of more the fewer it has, and adds their sums one by one.
+ * The longest inner axis that is left whole. The runtime splits an inner axis into blocks of its own (128 long if the
+ * result has 128 columns or more, longer if it has fewer) and adds their sums one by one.
  */
 function longestInner(rows: number, columns: number, inner: Dim): number {
-  // One row or column: the samples one by one, however many there are.
+  // For one row or column it adds the samples one by one, however many there are.
   if (isVector(rows, columns)) return isBatch(inner) ? 1 : 2 * vectorBlock;
   if (columns < 32) return rows * columns <= 512 ? 256 : 1024;
   if (columns < wide || isBatch(inner)) return 4096;
   return 2 ** 13;
 }
 
-/** With one row or one column the runtime adds up one product after the other, and is slower at it than by blocks. */
+/** For one row or one column, the runtime adds one product after another, and is slower at it than in blocks. */
 const isVector = (rows: number, columns: number): boolean => rows === 1 || columns === 1;
 const vectorBlock = 32;
 
 const sizeOfDim = (dim: Dim): number => factorOf(dim) * (isBatch(dim) ? someSamples : 1);
 
-/** A product of matrices `[..., M, K]` and `[..., K, P]` in blocks along K; null where K is short. */
+/** A product of matrices `[..., M, K]` and `[..., K, P]` in blocks along K; null if K is short. */
 export function product(left: Value, right: Value): Value | null {
   const [rows, columns] = leadingOf(
     [left.shape.at(-2), right.shape.at(-1)].map((dim) => sizeOfDim(present(dim))),
@@ -43,7 +43,7 @@ export function product(left: Value, right: Value): Value | null {
   const inner = present(left.shape.at(-1));
   const length = factorOf(inner);
   if (length <= longestInner(rows, columns, inner)) return null;
-  // The blocks' products are about as many numbers as what they are made from, at most.
+  // The blocks' products together are at most about as large as the operands.
   const fewest = Math.ceil((2 * rows * columns) / (rows + columns));
   const vector = isVector(rows, columns);
   const few = vector && isBatch(inner) && length <= 2 * vectorBlock;
@@ -51,24 +51,25 @@ export function product(left: Value, right: Value): Value | null {
   if (!few && (2 * size > length || (length % size > 0 && length <= mostUnpadded(columns)))) return null;
   if (!isBatch(inner) && columns >= wide && beforeTurn(right) === left && isLarge(left)) return ofSlices(left, size);
   const products = build.matmul(cutLeft(left, size), cutRight(right, size));
-  // [..., n, M, P], or [..., m, n, M, P] where there are many blocks, and so on
+  // [..., n, M, P], or [..., m, n, M, P] if there are many blocks, and so on
   const levels = products.shape.length - Math.max(left.shape.length, right.shape.length);
   const axes = Array.from({ length: levels }, (_, k) => products.shape.length - 3 - k);
   return axes.reduce((sum, axis) => (ofPairs(sum) ? sumSlices : sumLine)("ReduceSum", sum, axis), products);
 }
 
 /**
- * With so many columns the runtime takes an inner axis in blocks of its own, so that ours may be longer: of so many
- * elements the blocks' products take less than 2 % of the time, and their sum errs hardly more than the runtime's blocks do.
+ * With this many columns the runtime splits an inner axis into blocks of its own, so our blocks may be longer. With
+ * this many elements, adding the blocks' products takes less than 2 % of the time, and is hardly less accurate than the
+ * runtime's own blocks.
  */
 const wide = 128;
 const wideBlock = 4096;
 const leastWideBlock = 512;
 
-/** The longest inner axis that is rather left whole than padded, which takes a copy of what may be a large weight. */
+/** The longest inner axis that is left whole rather than padded, since padding copies what may be a large weight. */
 const mostUnpadded = (columns: number): number => (columns < wide ? 0 : 2 ** 14);
 
-/** As `blockSize`; of wide products such as need no padding, if there are. */
+/** As `blockSize`; for wide products a size that needs no padding, if there is one. */
 function productBlock(length: number, columns: number, most: number): number {
   if (columns < wide) return blockSize(length, most);
   const usual = Math.max(wideBlock, most);
@@ -77,12 +78,12 @@ function productBlock(length: number, columns: number, most: number): number {
   return usual;
 }
 
-/** Whether one sample's part is so large that copies of it take memory and time that count. */
+/** Whether one sample's part is so large that copies of it cost noticeable memory and time. */
 const isLarge = ({ shape, dtype }: Value): boolean => bytesAt(bytesOfValue({ shape, dtype }), 1) >= 2 ** 22;
 
 /**
- * A matrix times itself, turned, as a sum of such products of slices of its columns, about of a size. Other blocks would
- * be two copies of the whole.
+ * A matrix times its own transpose, as a sum of products of slices of its columns, each of about `size`. Other blocks
+ * would copy the whole matrix twice.
  */
 function ofSlices(matrix: Value, size: number): Value {
   const last = matrix.shape.length - 1;
@@ -104,7 +105,7 @@ function addedUp(terms: readonly Value[]): Value {
   return addedUp(groups);
 }
 
-/** An axis as blocks, blocks of blocks, and so on, until there are few of the outermost. */
+/** Splits an axis into blocks, blocks of blocks, and so on, until there are few of the outermost. */
 function cutDeep(value: Value, axis: number, size: number): Value {
   const blocks = cut(value, axis, size);
   const count = factorOf(nth(blocks.shape, axis));
@@ -130,8 +131,9 @@ function cutRight(value: Value, size: number): Value {
 }
 
 /**
- * Terms that a sample adds to each element of a product that sums over the samples: the most of any. 0 where there is no
- * such product; those with a single row or column do not count, as each sample's positions are summed first.
+ * The number of terms that a sample adds to each element of a product that sums over the samples; the largest in the
+ * graph, 0 if there is no such product. Products with a single row or column do not count, because each sample's
+ * positions are summed first.
  */
 export function summedTerms(outputs: Iterable<Value>): number {
   const terms = nodesBefore(outputs).map((node) => {
@@ -145,7 +147,7 @@ export function summedTerms(outputs: Iterable<Value>): number {
   return Math.max(0, ...terms);
 }
 
-/** What a value is with its last two axes exchanged, where a node does only that. */
+/** The operand of a node that only exchanges its last two axes; null for any other value. */
 function beforeTurn(value: Value): Value | null {
   const node = nodeOf(value);
   const permutation = node?.op === "Transpose" ? intsAttribute(node, "perm") : undefined;

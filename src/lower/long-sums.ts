@@ -1,8 +1,9 @@
 /**
- * Sums over long axes, in blocks. A runtime adds up in float32, one element after another: of n equal terms the sum
- * is off by about n 10^-8 (1.30 on a processor with AVX-512: 4e-5 for 4,096 squares, 2 % for two million). What is
- * computed of a model (norms, losses, cotangents, products of factors) is therefore summed in blocks of about 64, and
- * the blocks' sums again. Each level then adds some 10^-7. The model's own operators stay as they are.
+ * Sums over long axes, in blocks. A runtime adds up in float32, one element after another: the sum of n equal terms is
+ * off by about n 10^-8 (1.30 on a processor with AVX-512: 4e-5 for 4,096 squares, 2 % for two million). So
+ * the values that pergrad computes for a model (norms, losses, cotangents, products of factors) are summed in blocks of
+ * about 64, and then the blocks' sums in the same way. Each level adds an error of some 10^-7. The model's own
+ * operators stay as they are.
  */
 
 import { elementsOf, factorOf, fixedSize, isBatch, type Shape } from "../graph/dim.js";
@@ -29,19 +30,19 @@ import {
 import { product } from "./long-products.js";
 import { gemmBy, matMulBy, restated } from "./restated.js";
 
-/** What a log of rewrites calls it. */
+/** Its name in a log of rewrites. */
 export const blocking = "sum-in-blocks";
 
 /**
  * The same outputs, with long sums in blocks.
- * @param own the model's own results: nodes that lead to them stay
- * @param seen is called with what becomes of each node
+ * @param own the model's own results: the nodes that lead to them stay
+ * @param seen is called with each rewrite
  */
 export function sumsInBlocks(outputs: readonly Value[], own: readonly Value[] = [], seen?: OnRewrite): Value[] {
   return restated({ name: blocking, begin: () => inBlocks }, outputs, own, seen);
 }
 
-/** What computes a node's output in blocks; null where its sums are short. */
+/** A value that computes a node's output in blocks; null if its sums are short. */
 function inBlocks(node: Node): Value | null {
   if (node.outputs[0]?.dtype !== "float32" || node.domain !== "") return null;
   return rules[node.op]?.(node) ?? null;
@@ -74,7 +75,7 @@ const rules: Readonly<Record<string, (node: Node) => Value | null>> = {
     const at = normalAxis(node, axis.known?.[0] as number, x.shape.length);
     return isBatch(x.shape[at]) ? null : runningSum(x, at, node, mostInARow("ReduceSum"));
   },
-  // The shape that a sum is given, and what another is made of it at once, are one reshape.
+  // A reshape of a sum that was itself reshaped becomes one reshape.
   Reshape: (node) => {
     const x = inputOf(node, 0);
     return nodeOf(x)?.op === "Reshape" ? build.reshape(x, outputOf(node, 0).shape) : null;
@@ -112,7 +113,7 @@ function reduced(node: Node, op: SumOp, map = (x: Value) => x): Value | null {
 
 // Exponentials
 
-/** Classes whose exponentials the runtime adds up well enough: it takes many at a time. */
+/** The number of classes whose exponentials the runtime sums accurately enough: it adds many at a time. */
 const maxClasses = 2 ** 16;
 
 function softmaxInBlocks(node: Node, finish: (shifted: Value, sum: Value) => Value): Value | null {
@@ -123,7 +124,7 @@ function softmaxInBlocks(node: Node, finish: (shifted: Value, sum: Value) => Val
   return finish(shifted, reduce("ReduceSum", build.exp(shifted), [axis], kept));
 }
 
-/** Sums of all elements up to each: within blocks, and on top of them the sums of the blocks before. */
+/** Cumulative sums: within blocks, plus the total of the blocks before. */
 function runningSum(x: Value, axis: number, node: Node, most: number): Value | null {
   const length = factorOf(nth(x.shape, axis));
   if (length <= most) return null;

@@ -1,8 +1,8 @@
 /**
- * Sums over some hundred samples, in parts that run side by side: of the sums that float32 adds up one term after
- * another, those over the samples are the only ones whose length is not known before a program runs. A mask of as many
- * rows as there are parts, `mask[k, n] = 1` where n mod parts is k, takes the place of a row of ones. That costs two
- * to three times the time of such a product, so it is for batches for which it is needed.
+ * Sums over some hundred samples, in parts that are added side by side. Of all sums that float32 adds one term after
+ * another, only those over the samples have a length that is unknown until a program runs. A row of ones is replaced by
+ * a mask with one row per part: `mask[k, n] = 1` where n mod parts is k. Such a product takes two to three times as
+ * long, so only batches that need it use it.
  */
 
 import { type Dim, elementsOf, factorOf, isBatch, N } from "../graph/dim.js";
@@ -13,10 +13,10 @@ import { build } from "../ops/registry.js";
 import { reducedAxes } from "../ops/rules/reductions.js";
 import { gemmBy, matMulBy, restated } from "./restated.js";
 
-/** What a log of rewrites calls it. */
+/** Its name in a log of rewrites. */
 export const splitting = "samples-in-parts";
 
-/** The same outputs, with sums over the samples in parts. For the other parameters see `sumsInBlocks`. */
+/** The same outputs, with sums over the samples in parts. `sumsInBlocks` describes the other parameters. */
 export function samplesInParts(outputs: readonly Value[], own: readonly Value[] = [], seen?: OnRewrite): Value[] {
   const begin = () => {
     const masks = new Masks();
@@ -27,8 +27,8 @@ export function samplesInParts(outputs: readonly Value[], own: readonly Value[] 
 }
 
 /**
- * With 128 columns or more the runtime adds up 128 products in a row, so that a part has few of them; with fewer
- * columns it adds up to 1,024.
+ * With 128 columns or more the runtime adds 128 products in a row, so a few parts suffice; with fewer columns it adds
+ * up to 1,024.
  */
 const partsFor = (columns: number): number => (columns >= 128 ? 4 : 16);
 
@@ -59,7 +59,7 @@ function summedInParts(node: Node, masks: Masks): Value | null {
 
 const isSamples = (dim: Dim | undefined): boolean => dim !== undefined && isBatch(dim) && factorOf(dim) === 1;
 
-/** A row times a matrix `[N, columns]`, or a matrix `[rows, N]` times a column; null where it is neither. */
+/** A row times a matrix `[N, columns]`, or a matrix `[rows, N]` times a column; null for other products. */
 function product(left: Value, right: Value, masks: Masks): Value | null {
   const [[rows, inner], [, columns]] = [left.shape, right.shape];
   if (left.shape.length !== 2 || right.shape.length !== 2 || !isSamples(inner)) return null;
@@ -79,7 +79,7 @@ function product(left: Value, right: Value, masks: Masks): Value | null {
 const together = (sums: Value, parts: number): Value =>
   build.matmul(build.floats(new Float64Array(parts).fill(1), [1, parts], sums), sums);
 
-/** A sum over the samples alone, with fixed axes behind them or before them. */
+/** A sum over the samples alone, with fixed axes either after them or before them. */
 function reducedInParts(node: Node, masks: Masks): Value | null {
   const [x] = inputsOf(node, 1);
   const [axis, ...others] = reducedAxes(node);

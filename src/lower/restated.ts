@@ -1,4 +1,4 @@
-/** Graphs gone through node by node, for rules that state a node otherwise. */
+/** Walks a graph node by node, for rules that express a node in another way. */
 
 import { isBody } from "../graph/body.js";
 import { inputsOf, outputOf } from "../graph/operands.js";
@@ -10,17 +10,20 @@ import { floatAttribute, intAttribute } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { nth } from "../present.js";
 
-/** A rule, and what a log of rewrites calls it. */
+/** A rule, with its name in a log of rewrites. */
 export interface NodeRule {
   readonly name: string;
-  /** Begins one graph, which each body of a node is too: what takes the place of a node's only output; null for the node. */
+  /**
+   * Begins a graph (each body of a node is one too) and returns a function that gives the replacement of a node's only
+   * output; null keeps the node.
+   */
   begin(): (node: Node) => Value | null;
 }
 
 /**
- * The same outputs, each node stated as the rule says, those in bodies too.
- * @param own the model's own results: nodes that lead to them stay
- * @param seen is called with what becomes of each node
+ * The same outputs, with each node restated as the rule says, in bodies too.
+ * @param own the model's own results: the nodes that lead to them stay
+ * @param seen is called with each rewrite
  */
 export function restated(
   rule: NodeRule,
@@ -47,7 +50,7 @@ function restatedInside(rule: NodeRule, node: Node, seen: OnRewrite | undefined)
   return remade(node, { attributes: { ...node.attributes, body: { ...body, outputs } } });
 }
 
-/** Notes what takes the place of a node's outputs, and tells of it. */
+/** Records the replacement of a node's outputs, and reports it. */
 export function replace(
   node: Node,
   before: Node,
@@ -64,7 +67,7 @@ export function replace(
 
 type Product = (left: Value, right: Value) => Value | null;
 
-/** A MatMul by a product of two matrices (or more of them, along axes in front); null where that is none. */
+/** A MatMul computed by `product`, which takes two matrices (perhaps with leading axes); null if that returns null. */
 export function matMulBy(node: Node, product: Product): Value | null {
   const [a, b] = inputsOf(node, 2);
   const left = a.shape.length === 1 ? build.unsqueeze(a, [0]) : a;
@@ -73,7 +76,7 @@ export function matMulBy(node: Node, product: Product): Value | null {
   return result && build.reshape(result, outputOf(node, 0).shape);
 }
 
-/** A Gemm by a product of two matrices; null where that is none. */
+/** A Gemm computed by `product`; null if that returns null. */
 export function gemmBy(node: Node, product: Product): Value | null {
   const [a, b] = inputsOf(node, 2);
   const turned = (value: Value, key: string) => (intAttribute(node, key, 0) ? build.transposeLast(value) : value);

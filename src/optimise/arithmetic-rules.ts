@@ -9,7 +9,7 @@ import { type Build, elementFactor } from "../ops/build.js";
 import { isFloat } from "../tensor/tensor.js";
 import { input, output, type Rewrite, type Rule } from "./rule.js";
 
-/** x where the result has x's shape; null where x is broadcast. */
+/** x if the result has x's shape; null if x is broadcast. */
 export function unchanged(node: Node, x: Value): Value[] | null {
   return sameShape(x.shape, output(node).shape) && x.dtype === output(node).dtype ? [x] : null;
 }
@@ -39,8 +39,8 @@ const square: Rewrite = (node, build) =>
     : null;
 
 /**
- * Powers by the exponents that are a few products, roots and reciprocals: within 2 units in the last place of the
- * power, and equal to it where it is 0, infinite or NaN. `Pow` takes a kernel 25 times as long.
+ * Powers whose exponents amount to a few products, roots and reciprocals. They are within 2 units in the last place of
+ * `Pow`, and equal to it where it is 0, infinite or NaN. `Pow` takes a kernel 25 times as long.
  */
 const powers: ReadonlyMap<number, (build: Build, x: Value) => Value> = new Map([
   [-2, (build, x) => build.square(reciprocal(build, x))],
@@ -82,10 +82,10 @@ interface Scaling {
   readonly factor: number;
 }
 
-/** Numbers between which products of two neither overflow nor lose bits in float32. */
+/** Bounds on numbers whose products neither overflow nor lose bits in float32. */
 const [smallestFactor, largestFactor] = [2 ** -60, 2 ** 60];
 
-/** What a product with a constant number, or a quotient by one, scales; null for anything else. */
+/** The value and the factor if a node multiplies by a constant number or divides by one; null for any other node. */
 function scalingOf(node: Node | undefined): Scaling | null {
   if (!node || (node.op !== "Mul" && node.op !== "Div") || !isFloat(output(node).dtype)) return null;
   const [a, b] = inputsOf(node, 2);
@@ -98,14 +98,14 @@ function scalingOf(node: Node | undefined): Scaling | null {
   return left !== undefined && node.op === "Mul" ? by(b, left) : null;
 }
 
-/** (x a) b = x (a b), also where x a has other readers: for a target that is better off so. */
+/** (x a) b = x (a b), even if x a has other readers: for a target that runs faster this way. */
 export const scaledTwice: Rewrite = (node, build) => {
   const outer = scalingOf(node);
   const inner = outer && scalingOf(nodeOf(outer.x));
   return inner ? [build.scale(inner.x, inner.factor * outer.factor)] : null;
 };
 
-/** A product with what is 1 where a condition holds, and 0 elsewhere. */
+/** A product with a mask that is 1 where a condition holds and 0 elsewhere. */
 interface Masked {
   readonly x: Value;
   readonly condition: Value;
@@ -123,7 +123,10 @@ function maskedOf(node: Node | undefined): Masked | null {
   return left && unchanged(node, b) ? { x: b, condition: left } : null;
 }
 
-/** Two masks are joined first where they have fewer elements than what they mask, which then is multiplied once. */
+/**
+ * Two masks are combined first if they have fewer elements than the value they mask, which is then multiplied only
+ * once.
+ */
 const maskedTwice: Rewrite = (node, build) => {
   const outer = maskedOf(node);
   const inner = outer && maskedOf(nodeOf(outer.x));
@@ -133,7 +136,7 @@ const maskedTwice: Rewrite = (node, build) => {
   return isSmaller ? [build.mul(inner.x, build.cast(both, output(node).dtype))] : null;
 };
 
-/** In the order in which they are tried. */
+/** The rules, in the order in which they are tried. */
 export const arithmeticRules: readonly Rule[] = [
   { name: "neutral-element", rewrite: neutral },
   { name: "power-of-two", rewrite: square },

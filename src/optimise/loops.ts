@@ -1,6 +1,6 @@
 /**
- * A recurrent op runs faster than the loop that it stands for. But the backward pass reads the steps of that
- * loop, and then a graph holds both; the loop alone will do.
+ * A recurrent op runs faster than the loop that it stands for. But the backward pass reads the steps of that loop, and
+ * then the graph would hold both; the loop alone is enough.
  */
 
 import { withInputs } from "../graph/remade.js";
@@ -10,12 +10,12 @@ import { nodesBefore } from "../graph/walk.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { nth } from "../present.js";
 
-/** What a log of rewrites calls it when a loop stands for a recurrent op. */
+/** The name, in a log of rewrites, for a loop that replaces a recurrent op. */
 export const unfusing = "loop-for-recurrent";
 
 /**
- * The same outputs, computed without recurrent ops whose loops are there anyway, once `clean` merges equal nodes.
- * @param seen is called with what becomes of each node
+ * The same outputs, without recurrent ops whose loops the graph has anyway, once `clean` merges equal nodes.
+ * @param seen is called with each rewrite
  */
 export function loopsOnce(
   outputs: readonly Value[],
@@ -37,7 +37,7 @@ export function loopsOnce(
   return twins.length === 0 ? outputs : unfused(outputs, new Set(twins), seen);
 }
 
-/** The same outputs with loops for all recurrent ops; the outputs themselves where there are none. */
+/** The same outputs with loops for all recurrent ops; the outputs themselves if there are none. */
 export function asLoops(outputs: readonly Value[]): readonly Value[] {
   const fused = nodesBefore(outputs).filter(recurs);
   return fused.length === 0 ? outputs : unfused(outputs, new Set(fused));

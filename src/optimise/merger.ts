@@ -1,4 +1,4 @@
-/** Equal nodes and equal constants become one. */
+/** Merges equal nodes and equal constants into one. */
 
 import { isBody } from "../graph/body.js";
 import { showShape } from "../graph/dim.js";
@@ -11,8 +11,8 @@ import { definitionOf } from "../ops/registry.js";
 import { isFloat } from "../tensor/tensor.js";
 
 /**
- * What nodes, constants and attributes are compared by. It is found once for each of them: as they never change, it
- * serves all passes of a clean-up.
+ * Keys by which nodes, constants and attributes are compared. A key is found once: nodes never change, so it serves all
+ * passes of a clean-up.
  */
 export class Identities {
   readonly #numbers = new Map<object, number>();
@@ -20,7 +20,7 @@ export class Identities {
   readonly #contents = new Map<Value, string | null>();
   readonly #attributes = new Map<Attributes, string>();
 
-  /** The key of a node as it is; undefined where none was set. */
+  /** The key of a node as it is; undefined if none was set. */
   known(node: Node): string | undefined {
     return this.#keys.get(node);
   }
@@ -30,14 +30,14 @@ export class Identities {
     this.#keys.set(node, key);
   }
 
-  /** Equal for nodes of equal op and attributes that read the same. */
+  /** Equal for nodes that have equal ops and attributes and read the same values. */
   keyOf(node: Node, inputs: readonly (Value | null)[]): string {
     let key = `${node.domain}|${node.op}|${this.#textOf(node.attributes)}|`;
     for (const input of inputs) key += input ? `${this.#number(input)},` : "-,";
     return definitionOf(node)?.random ? `${key}|${this.#number(node)}` : key;
   }
 
-  /** Equal for equal small constants; null for what is compared by identity. */
+  /** Equal for equal small constants; null for values that are compared by identity. */
   contentOf(value: Value): string | null {
     const before = this.#contents.get(value);
     if (before !== undefined) return before;
@@ -84,7 +84,7 @@ export class Identities {
   }
 }
 
-/** Keeps one node of each sort in a pass: equal op, attributes and inputs. */
+/** Keeps one of all nodes with equal op, attributes and inputs, in one pass. */
 export class Merger {
   readonly #nodes = new Map<string, Node>();
   readonly #kept = new Set<Node>();
@@ -93,7 +93,7 @@ export class Merger {
 
   constructor(private readonly identities: Identities) {}
 
-  /** The one leaf that equals this one: small constants are compared by content. */
+  /** The one leaf that stands for all leaves equal to this one: small constants are compared by content. */
   leaf(value: Value): Value {
     const { kind } = value.source;
     if (kind !== "constant" && kind !== "dims") return value;
@@ -105,7 +105,10 @@ export class Merger {
     return value;
   }
 
-  /** What a kept node folds to. Once, so that large constants, which are compared by identity, are equal too. */
+  /**
+   * The constants that a kept node folds to. They are made once, so that large constants, which are compared by
+   * identity, are equal too.
+   */
   folded(node: Node): readonly Value[] | null {
     const known = this.#folded.get(node);
     if (known !== undefined) return known;
@@ -114,7 +117,7 @@ export class Merger {
     return found;
   }
 
-  /** The node that is kept for such a one over these inputs. */
+  /** The kept node that equals this one over these inputs. */
   node(node: Node, inputs: readonly (Value | null)[]): Node {
     const first = node.outputs[0];
     const same = first && nodeOf(first) === node && inputs.every((input, k) => input === node.inputs[k]);
@@ -128,7 +131,7 @@ export class Merger {
     return kept;
   }
 
-  /** Whether a node is one of those that are kept. */
+  /** Whether a node is one of the kept ones. */
   keeps(node: Node | undefined): boolean {
     return node !== undefined && this.#kept.has(node);
   }
@@ -159,7 +162,7 @@ function contentKey(value: Value): string | null {
   if (source.kind !== "constant" || source.tensor.data.length > largestCompared) return null;
   const { dtype } = value;
   const { dims, data } = source.tensor;
-  // -0 and 0 differ, and so do NaNs of different floats: their text shows it.
+  // -0 and 0 differ, and so do NaNs of different floats; their text shows it.
   const elements = isFloat(dtype)
     ? Array.from(data as Float32Array, (x) => (Object.is(x, -0) ? "-0" : String(x)))
     : Array.from(data as Int32Array, String);

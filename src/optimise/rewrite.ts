@@ -1,6 +1,6 @@
 /**
- * Local rewriting rules, applied wherever they match while a graph is cleaned up: each takes a node to
- * cheaper values that equal its outputs, or null where it does not apply.
+ * Local rewriting rules, applied wherever they match while a graph is cleaned up. Each takes a node to cheaper values
+ * that equal its outputs, or returns null if it does not apply.
  */
 
 import { PergradError } from "../errors.js";
@@ -24,7 +24,7 @@ const decided: Rewrite = (node) => {
 };
 
 const identity: Rewrite = (node, build) => {
-  // float64 is computed in float32.
+  // The graph computes float64 in float32.
   if (node.op === "Cast" && node.attributes.to !== output(node).dtype)
     return [build.cast(input(node, 0), output(node).dtype)];
   if (node.op === "Identity" || (node.op === "Cast" && input(node, 0).dtype === output(node).dtype))
@@ -32,7 +32,7 @@ const identity: Rewrite = (node, build) => {
   return null;
 };
 
-/** Views that move nothing, or undo or continue each other, as `Build` knows them. */
+/** Views that move nothing, or undo or continue each other, as `Build` recognises them. */
 const views: Rewrite = (node, build) => {
   const x = node.inputs[0];
   if (!x) return null;
@@ -51,7 +51,7 @@ const views: Rewrite = (node, build) => {
   return node.op === "Expand" ? unchanged(node, x) : null;
 };
 
-/** One element. */
+/** Whether the value has one element. */
 function isSingle({ shape }: Value): boolean {
   return shape.every((dim) => dim === 1);
 }
@@ -60,7 +60,7 @@ function sameNode(a: Node | undefined, b: Node): boolean {
   return a?.op === b.op && a.inputs[0] === b.inputs[0];
 }
 
-/** What an Expand repeats, seen with the rank of its result, or null. */
+/** The value that an Expand repeats, reshaped to the rank of the result, or null. */
 function expanded(value: Value | null | undefined, build: Build): Value | null {
   const node = value ? nodeOf(value) : undefined;
   if (!value || node?.op !== "Expand") return null;
@@ -73,7 +73,7 @@ interface Operand {
   readonly letters: string;
 }
 
-/** The operand without the axes along which it is repeated, of those that stay in `others`; null where there are none. */
+/** The operand without repeated axes whose letters `others` keep; null if there are none. */
 function unrepeated({ value, letters }: Operand, others: string, build: Build): Operand | null {
   const source = expanded(value, build);
   if (!source) return null;
@@ -86,7 +86,7 @@ function unrepeated({ value, letters }: Operand, others: string, build: Build): 
   return { value: build.expand(one, kept(value.shape)), letters: kept([...letters]).join("") };
 }
 
-/** Expands sink: an einsum reads the one copy that an expanded operand repeats. One operand keeps each letter. */
+/** Expands sink: an einsum reads the single copy that an expanded operand repeats. One operand keeps each letter. */
 const einsumOfExpand: Rewrite = (node, build) => {
   if (node.op !== "Einsum") return null;
   const equation = equationOf(node);
@@ -114,7 +114,10 @@ const einsumAsMatmul: Rewrite = (node, build) => {
   return [contract(build, input(node, 0), input(node, 1), [left, right, result])];
 };
 
-/** Expands sink: what broadcasts by itself needs no expanded operand, where another gives the result its shape. */
+/**
+ * Expands sink: an operand that broadcasts by itself need not be expanded if another operand gives the result its
+ * shape.
+ */
 const broadcastOfExpand: Rewrite = (node, build) => {
   if (!(definitionOf(node)?.elementwise && node.inputs.length > 1) && node.op !== "MatMul") return null;
   for (const [k, value] of node.inputs.entries()) {
@@ -128,7 +131,7 @@ const broadcastOfExpand: Rewrite = (node, build) => {
   return null;
 };
 
-/** What a rule would make, or null where the shapes do not fit and the rule does not apply. */
+/** The values that `make` returns, or null if the shapes do not fit and the rule does not apply. */
 function attempt<T>(make: () => T): T | null {
   try {
     return make();
@@ -138,7 +141,7 @@ function attempt<T>(make: () => T): T | null {
   }
 }
 
-/** f(Expand(a)) = Expand(f(a)): what depends on a parameter alone is computed once. */
+/** f(Expand(a)) = Expand(f(a)): values that depend on a parameter alone are computed once. */
 const pointwiseOfExpand: Rewrite = (node, build) => {
   const before = node.inputs[0] ? nodeOf(node.inputs[0]) : undefined;
   if (!definitionOf(node)?.elementwise || node.inputs.length !== 1 || before?.op !== "Expand") return null;
@@ -151,7 +154,7 @@ const transposeOfExpand: Rewrite = (node, build) => {
   return source && permutation ? [build.expand(build.transpose(source, permutation), output(node).shape)] : null;
 };
 
-/** Which axes of `from` each axis of `to` is made of, where axes are joined and none is split; else null. */
+/** The axes of `from` that make up each axis of `to`, if axes are only joined, none is split; else null. */
 function joinedAxes(from: Shape, to: Shape): number[][] | null {
   let next = 0;
   const joined = to.map((size) => {
@@ -164,7 +167,7 @@ function joinedAxes(from: Shape, to: Shape): number[][] | null {
   return next === from.length && joined.every(({ length }) => length > 0) ? joined : null;
 }
 
-/** Two transpositions about a reshape that joins axes, where all elements are again in their first order. */
+/** Two transpositions around a reshape that joins axes, if all elements end up in their first order. */
 const transposedBack: Rewrite = (node, build) => {
   const between = node.op === "Transpose" ? nodeOf(input(node, 0)) : undefined;
   const before = between?.op === "Reshape" ? nodeOf(input(between, 0)) : undefined;
@@ -176,7 +179,7 @@ const transposedBack: Rewrite = (node, build) => {
   return order.every((axis, k) => axis === k) ? [build.reshape(input(before, 0), output(node).shape)] : null;
 };
 
-/** In the order in which they are tried. */
+/** The rules, in the order in which they are tried. */
 export const rules: readonly Rule[] = [
   { name: "identity", rewrite: identity },
   ...arithmeticRules,
@@ -191,7 +194,7 @@ export const rules: readonly Rule[] = [
   ...scatterRules,
 ];
 
-/** The first rule that applies, and what it makes. */
+/** The first rule that applies, and its result. */
 export function rewrite(node: Node, build: Build): { readonly rule: string; readonly results: Value[] } | null {
   for (const { name, rewrite } of rules) {
     const results = rewrite(node, build);

@@ -2,12 +2,12 @@ import { inputOf, outputOf } from "../graph/operands.js";
 import type { Node, Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 
-/** Takes a node to cheaper values that equal its outputs, or gives null where it does not apply. */
+/** Takes a node to cheaper values that equal its outputs, or returns null if it does not apply. */
 export type Rewrite = (node: Node, build: Build) => Value[] | null;
 
 /** A local rewriting rule. */
 export interface Rule {
-  /** What a log of rewrites calls it; no two rules have the same. */
+  /** Its name in a log of rewrites; no two rules share one. */
   readonly name: string;
   readonly rewrite: Rewrite;
 }
@@ -17,7 +17,7 @@ export function output(node: Node): Value {
   return outputOf(node, 0);
 }
 
-/** An input that is there. */
+/** The input at `index`, which must be present. */
 export function input(node: Node, index: number): Value {
   return inputOf(node, index);
 }

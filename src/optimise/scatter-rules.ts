@@ -1,4 +1,4 @@
-/** Rewriting rules for rows that are added to zeros: what is done to the sum can be done to less. */
+/** Rewriting rules for rows that are added to zeros: an operation on the sum can be applied to fewer elements. */
 
 import { isZero } from "../graph/behind.js";
 import { elementsOf, factorOf, sameDim, sameShape } from "../graph/dim.js";
@@ -9,11 +9,11 @@ import { addRowsTo, rowsAddedBy } from "../ops/subgraphs/table.js";
 import { leadingOf, nth, present } from "../present.js";
 import type { Rewrite, Rule } from "./rule.js";
 
-/** Updates added to zeros at places along one axis, as ScatterElements and AddRows do, and then seen in another shape. */
+/** Updates added to zeros at places along one axis, as ScatterElements and AddRows do, and then perhaps reshaped. */
 interface Scattered {
-  /** Whole rows, at a place for each. */
+  /** Whether each place receives a whole row. */
   readonly rows: boolean;
-  /** The node's own result, before it is reshaped. */
+  /** The node's own result, before any reshape. */
   readonly result: Value;
   readonly places: Value;
   readonly updates: Value;
@@ -32,7 +32,7 @@ function scattered(value: Value): Scattered | null {
   return { rows: false, result, places, updates, axis: axis < 0 ? axis + result.shape.length : axis };
 }
 
-/** The updates added to x instead. */
+/** The same updates, added to x instead of zeros. */
 function onto(build: Build, { result, places, updates, axis, rows }: Scattered, x: Value): Value {
   const base = build.reshape(x, result.shape);
   const sum = rows
@@ -41,14 +41,14 @@ function onto(build: Build, { result, places, updates, axis, rows }: Scattered, 
   return build.reshape(sum, x.shape);
 }
 
-/** The two terms of a node, of its result's shape; null where one is broadcast. */
+/** The two terms of a node, if both have its result's shape; null if one is broadcast. */
 function terms(node: Node): readonly [Value, Value] | null {
   const [a, b] = node.inputs;
   const shape = present(node.outputs[0]?.shape);
   return a && b && sameShape(a.shape, shape) && sameShape(b.shape, shape) ? [a, b] : null;
 }
 
-/** Scattered u plus x = u scattered onto x; less x, onto -x: no zeros are written, and no sum of two tensors. */
+/** Scattered u plus x = u scattered onto x; minus x, onto -x: this writes no zeros and adds no two tensors. */
 const sumOfScatter: Rewrite = (node, build) => {
   const operands = node.op === "Add" || node.op === "Sub" ? terms(node) : null;
   if (!operands) return null;
@@ -71,7 +71,7 @@ const reductionOfScatter: Rewrite = (node, build) => {
   return whole && summed.includes(axis) ? [build.sum(updates, summed, node.attributes.keepdims !== 0)] : null;
 };
 
-/** -(a b) = a (-b), where b is the smaller: then less is negated. */
+/** -(a b) = a (-b) if b is the smaller: this negates fewer elements. */
 const negatedProduct: Rewrite = (node, build) => {
   const product = node.op === "Neg" && node.inputs[0] ? nodeOf(node.inputs[0]) : undefined;
   if (product?.op !== "Mul") return null;

@@ -1,7 +1,6 @@
 /**
- * Cleans up a graph before it is emitted: shape arithmetic and constants are folded, equal nodes merged,
- * and the rules of rewrite.ts applied. Dead nodes fall away by themselves, since a graph is what its
- * outputs reach.
+ * Cleans up a graph before it is emitted: folds shape arithmetic and constants, merges equal nodes, and applies the
+ * rules of rewrite.ts. Dead nodes need no removal, since a graph consists of what its outputs reach.
  */
 
 import { isBody } from "../graph/body.js";
@@ -14,10 +13,10 @@ import { loopsOnce, unfusing } from "./loops.js";
 import { Identities, Merger } from "./merger.js";
 import { rewrite, rules } from "./rewrite.js";
 
-/** What is put in a node's place, whatever else becomes of it. */
+/** Replaces a node before any other rule sees it. */
 export type Lowering = (node: Node) => Replacement | null;
 
-/** What a rule puts in a node's place. */
+/** A rule's replacement for a node. */
 export interface Replacement {
   readonly rule: string;
   readonly results: Value[];
@@ -32,7 +31,9 @@ function replacement(rule: string, results: Value[] | null | undefined): Replace
   return results ? { rule, results } : null;
 }
 
-/** The names of all that a clean-up does, for a log of it: the rules', and what is no local rule. */
+/**
+ * The names of all rewrites in a log of a clean-up: those of the rules, and of the rewrites that are no local rules.
+ */
 export const rewriteNames: readonly string[] = [
   "known-shape",
   "fold",
@@ -43,32 +44,32 @@ export const rewriteNames: readonly string[] = [
 ];
 
 /**
- * The same outputs, computed by fewer and cheaper nodes; bodies of scans too.
- * @param seen is called with what becomes of each node
+ * The same outputs, computed by fewer and cheaper nodes, in bodies of scans too.
+ * @param seen is called with each rewrite
  */
 export function simplify(outputs: readonly Value[], seen?: OnRewrite): Value[] {
   return simplifyWith({ lowering: exactly, seen }, outputs);
 }
 
 /**
- * As a program holds it: the same to the precision of float32, of ONNX's operators alone.
- * @param seen is called with what becomes of each node
+ * The same outputs in the form that a program holds: ONNX's operators alone, equal to the precision of float32.
+ * @param seen is called with each rewrite
  */
 export function simplifyInFloat32(outputs: readonly Value[], seen?: OnRewrite): Value[] {
   return simplifyWith({ lowering: inFloat32, seen }, outputs);
 }
 
 /**
- * The same outputs, after rules of a target that come before all others; untouched where none of these applies.
- * @param first what a target puts in a node's place
- * @param seen is called with what becomes of each node
+ * The same outputs, after a target's rules, which come before all others; unchanged if none of those applies.
+ * @param first the target's rules
+ * @param seen is called with each rewrite
  */
 export function simplifyFor(first: Lowering, outputs: readonly Value[], seen?: OnRewrite): Value[] {
   if (!someNode(outputs, (node) => first(node) !== null)) return [...outputs];
   return simplifyWith({ lowering: (node) => first(node) ?? inFloat32(node), seen }, outputs);
 }
 
-/** Whether it holds of a node before the outputs, or of one in the body of such a node. */
+/** Whether `holds` is true of a node that leads to the outputs, or of one in such a node's body. */
 function someNode(outputs: readonly Value[], holds: (node: Node) => boolean): boolean {
   return nodesBefore(outputs).some((node) => {
     const { body } = node.attributes;
@@ -82,7 +83,7 @@ interface CleanUp {
 }
 
 function simplifyWith(how: CleanUp, outputs: readonly Value[]): Value[] {
-  // What is cleaned up to look for loops is no part of the result, and is not reported.
+  // Cleaning up only to look for loops changes nothing in the result, and is not reported.
   const unseen = { ...how, seen: undefined };
   return cleaned(
     how,
@@ -90,24 +91,27 @@ function simplifyWith(how: CleanUp, outputs: readonly Value[]): Value[] {
   );
 }
 
-/** Passes over a graph: the second or third finds nothing. Rules that undo each other end here. */
+/**
+ * The most passes over a graph. Usually the second or third changes nothing; this limit stops rules that undo each
+ * other.
+ */
 const maxPasses = 6;
 
-/** What one rule makes is another's to take up, so often; what then is left to do is done in the next pass. */
+/** How deep rules may apply to what other rules made; the next pass does the rest. */
 const maxDepth = 6;
 
-/** What all passes of a clean-up have in common. */
+/** State that all passes of a clean-up share. */
 interface Known {
-  /** Nodes that no rule applies to: as a node never changes, none will in a later pass. */
+  /** Nodes that no rule applies to. Nodes never change, so no later pass need try them. */
   readonly settled: Set<Node>;
   readonly identities: Identities;
 }
 
-/** What a pass knows. */
+/** The state of one pass. */
 interface Pass extends Pick<Known, "settled"> {
   readonly how: CleanUp;
   readonly merged: Merger;
-  /** The nodes whose replacement is being made, from the graph's own to what rules made of it. */
+  /** The nodes that are being replaced: a node of the graph, then what rules made of it. */
   readonly open: readonly Node[];
 }
 
@@ -128,7 +132,7 @@ function cleaned(how: CleanUp, outputs: readonly Value[]): Value[] {
   return after;
 }
 
-/** The values that `nodes` lead to, each node simplified over what its inputs have become. */
+/** The values computed by `nodes`, each node simplified over its replaced inputs. */
 function simplified(nodes: readonly Node[], values: readonly Value[], pass: Pass): Value[] {
   const { how, merged } = pass;
   const replaced = new Map<Value, Value>();
@@ -155,7 +159,7 @@ function simplifyBody(how: CleanUp, node: Node): Node {
 
 function simplifyNode(node: Node, inputs: readonly (Value | null)[], pass: Pass): Omit<Rewritten, "node"> {
   const { how, merged, settled, open } = pass;
-  // Most nodes are as an earlier pass left them.
+  // Most nodes are still as an earlier pass left them.
   if (settled.has(node) && merged.node(node, inputs) === node) return { rule: null, results: node.outputs };
   const known = foldedShapes(node);
   if (known) return { rule: "known-shape", results: known.map((value) => merged.leaf(value)) };
@@ -169,13 +173,13 @@ function simplifyNode(node: Node, inputs: readonly (Value | null)[], pass: Pass)
     settled.add(rebuilt);
     return { rule: null, results: rebuilt.outputs };
   }
-  // What it is made of is simplified already.
+  // The values it reads are simplified already.
   const made = nodesBefore(found.results, { has: (value) => merged.keeps(nodeOf(value)) });
   const results = simplified(made, found.results, { ...pass, open: [...open, rebuilt] });
   return { rule: results.every((value, k) => value === rebuilt.outputs[k]) ? null : found.rule, results };
 }
 
-/** Integers whose elements are known are constants, even where they hold N; null where a node gives others too. */
+/** Integers with known elements become constants, even if they hold N; null if the node has other outputs too. */
 function foldedShapes({ outputs }: Node): Value[] | null {
   const folded: Value[] = [];
   for (const { known, dtype, shape } of outputs) {
@@ -186,8 +190,8 @@ function foldedShapes({ outputs }: Node): Value[] | null {
 }
 
 /**
- * Of nodes that differ only in how many outputs they give (MaxPool with and without indices), the one that
- * gives more comes first where the order allows, so that the other is merged into it.
+ * Puts first, among nodes that differ only in the number of outputs (MaxPool with and without indices), the one with
+ * the most, so that the others are merged into it.
  */
 function mostOutputsFirst(nodes: readonly Node[]): readonly Node[] {
   const multiple = nodes.filter((node) => node.op === "MaxPool");
@@ -205,7 +209,7 @@ function mostOutputsFirst(nodes: readonly Node[]): readonly Node[] {
     const best = richest.get(keyOf(node));
     if (!best || best.outputs.length < node.outputs.length) richest.set(keyOf(node), node);
   }
-  // Equal inputs: the richer node can stand where the poorer does.
+  // The nodes read the same inputs, so the one with more outputs can take an earlier place.
   const placed = new Set<Node>();
   return nodes.flatMap((node) => {
     const best = node.op === "MaxPool" ? present(richest.get(keyOf(node))) : node;

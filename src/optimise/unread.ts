@@ -1,6 +1,7 @@
 /**
- * What windows leave unread: a window that moves in steps may not reach the end of its input, which then need not be computed,
- * nor what it is made from. And activations after a maximum instead of before it, where there are fewer elements.
+ * Removes what windows leave unread: a window that moves in steps may not reach the end of its input, so neither that
+ * end nor what it is computed from is needed. It also moves activations behind a maximum, where they apply to fewer
+ * elements.
  */
 
 import { fixedSize, isBatch } from "../graph/dim.js";
@@ -13,12 +14,15 @@ import { build, definitionOf } from "../ops/registry.js";
 import { windowAttributes } from "../ops/subgraphs/window.js";
 import { nth } from "../present.js";
 
-/** The same outputs, of a model that is not differentiated yet; those that need nothing else are the same values. */
+/**
+ * The same outputs, for a model that is not differentiated yet. Outputs that cannot be reduced are returned as they
+ * are.
+ */
 export function withoutUnread(outputs: readonly Value[]): Value[] {
   return cropped(maximaFirst(outputs));
 }
 
-/** Activations that never decrease move behind a maximum that alone reads them. */
+/** Moves activations that never decrease behind a maximum that is their only reader. */
 function maximaFirst(outputs: readonly Value[]): Value[] {
   const nodes = nodesBefore(outputs);
   const readers = readersOf(nodes, outputs);
@@ -39,7 +43,7 @@ function again(node: Node, inputs: readonly (Value | null)[], attributes: Attrib
   return makeNode({ ...node, inputs, attributes }, made.outputs, names);
 }
 
-/** The outputs, with another value in place of a node's only output wherever `replace` gives one. */
+/** The outputs, with another value in place of a node's only output wherever `replace` returns one. */
 function rebuilt(
   nodes: readonly Node[],
   outputs: readonly Value[],
@@ -68,7 +72,7 @@ function spatialSizes({ shape }: Value): Sizes | null {
   return shape.slice(2).map((_, k) => fixedSize(shape, k + 2));
 }
 
-/** The window of a node that need not be computed at all its positions, nor read all of its input. */
+/** The window of a node that can be computed at fewer positions, from a part of its input; null for any other node. */
 function windowOf(node: Node): Window | null {
   return node.outputs.length === 1 ? (definitionOf(node)?.slides?.(node) ?? null) : null;
 }
@@ -78,14 +82,14 @@ function isUnary(node: Node): boolean {
   return elementwise === true && !random && node.inputs.length === 1;
 }
 
-/** The elements that so many positions read, from the first on. */
+/** The number of elements along each axis that the first `positions` positions read. */
 function reachOf(window: Window, positions: Sizes): number[] {
   return positions.map(
     (count, axis) => (count - 1) * nth(window.strides, axis) + extentOf(window, axis) - nth(window.before, axis),
   );
 }
 
-/** How much of each value is read, from the first element of each axis on; all of those that are not in it. */
+/** How much of each value is read, from the start of each axis; values that are not listed are read whole. */
 function readSizes(nodes: readonly Node[], outputs: readonly Value[]): Map<Value, Sizes> {
   const read = new Map<Value, Sizes>();
   const require = (value: Value, sizes: Sizes) => {
@@ -108,7 +112,7 @@ function readSizes(nodes: readonly Node[], outputs: readonly Value[]): Map<Value
   return read;
 }
 
-/** What a node reads of its data, if so much of its output is wanted; null for all. */
+/** How much of its data a node reads if `wanted` is needed of its output; null for all. */
 function readBy(node: Node, data: Value, wanted: Sizes): Sizes | null {
   if (isUnary(node)) return wanted;
   const [window, sizes] = [windowOf(node), spatialSizes(data)];
@@ -130,7 +134,7 @@ function cropped(outputs: readonly Value[]): Value[] {
   });
 }
 
-/** The node at so many positions alone: with less padding at the end, or a part of its data. */
+/** The node at the first `positions` positions only: with less padding at the end, or on a part of its data. */
 function stopped(
   node: Node,
   inputs: readonly (Value | null)[],

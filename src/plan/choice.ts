@@ -1,4 +1,4 @@
-/** The methods that a plan chooses for each parameter, and what it chooses by. */
+/** The methods that a plan chooses for each parameter, and the conditions of the choice. */
 
 import type { Cost } from "../gradients/cost.js";
 import type { Factored } from "../gradients/factored.js";
@@ -6,7 +6,7 @@ import type { Prices } from "../ops/prices.js";
 import type { Methods } from "./questions.js";
 import type { LowMemoryStrategy, Strategy } from "./strategy.js";
 
-/** Methods for all questions, and what they cost together. */
+/** A method for each question, and their joint cost. */
 export type Combination = Methods & Required<Cost>;
 
 /** The methods chosen for one parameter. */
@@ -14,17 +14,17 @@ export interface Choice {
   readonly parameter: string;
   readonly gradient: Factored;
   readonly methods: Combination;
-  /** The numbers of samples, from and to, for which these are the cheapest methods. */
+  /** The smallest and the largest number of samples for which these methods are the cheapest. */
   readonly holds: readonly [number, number];
 }
 
 export interface PlanOptions {
   /** The number of samples to plan for. Default 64. */
   readonly samples?: number;
-  /** What kernels take. Default: those of a usual processor. */
+  /** The time that kernels take. Default: that of a common processor. */
   readonly prices?: Prices;
-  /** Methods to be taken whatever they cost. */
+  /** Methods to use whatever they cost. */
   readonly strategy?: Strategy;
-  /** Methods to be taken where the strategy names none, and where there are some that hold less. */
+  /** Methods to use where the strategy names none, if they need less memory. */
   readonly lowMemory?: LowMemoryStrategy;
 }

@@ -8,10 +8,10 @@ import type { Choice } from "./choice.js";
 import { choose, type Plan } from "./planner.js";
 import { eachQuestion, type MethodNames, type Question, questionNames, type Requirements } from "./questions.js";
 
-/** The name of the method chosen for each question; null where it is not asked. */
+/** The name of the method chosen for each question; null if the question is not asked. */
 export type ExplainedMethods = { readonly [Q in Question]: string | null };
 
-/** What was chosen for a parameter, and what it costs beyond the forward pass and the data's backward pass. */
+/** The choice for a parameter, and its cost beyond the forward pass and the data's backward pass. */
 export interface ExplainedParameter extends ExplainedMethods {
   readonly parameter: string;
   readonly shape: string;
@@ -20,13 +20,13 @@ export interface ExplainedParameter extends ExplainedMethods {
   readonly positions: number;
   /** How a convolution's data is unfolded, and whether gradients are materialised in blocks of positions. */
   readonly unfold: string | null;
-  /** The gradients are materialised, `[N, ...shape]`, on the way. */
+  /** Whether the gradients are materialised, `[N, ...shape]`, on the way. */
   readonly dense: boolean;
   /** Multiply-adds for each sample. */
   readonly operations: number;
-  /** Floats read or written for each sample. */
+  /** Floats read or written per sample. */
   readonly floats: number;
-  /** The batch sizes, from and to, for which these methods are the cheapest. */
+  /** The smallest and the largest batch size for which these methods are the cheapest. */
   readonly holds: readonly [number, number];
 }
 
@@ -43,7 +43,7 @@ export interface Totals {
   readonly program: Total;
   /** The plain mean gradient of the same parameters. */
   readonly mean: Total;
-  /** The same results as the program's, from all gradients, materialised. */
+  /** The program's results, computed from materialised gradients of all parameters. */
   readonly materialised: Total;
 }
 
@@ -83,7 +83,7 @@ export function totalsOf(plan: Plan): Totals {
   };
 }
 
-/** At least the gradients themselves. */
+/** At least the cost of the gradients themselves. */
 function materialised({ gradient, methods }: Choice): Cost {
   const { operations, floats, once, pairs } = methods;
   const least = gradient.materialisation;

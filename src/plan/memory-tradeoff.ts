@@ -1,20 +1,20 @@
 /**
- * Memory beside time. Gradients that are materialised for their norms and then summed, `[N, ...shape]`, are held
- * until every norm is known. Where that is much of what a whole program holds, methods that hold only the factors are
- * taken, if the program takes little longer.
+ * Weighs memory against time. Gradients that are materialised for their norms and then summed, `[N, ...shape]`, are
+ * held until every norm is known. If they are a large part of what the program holds, methods that hold only the
+ * factors replace them, provided that the program takes little longer.
  */
 import { cheapest, timeOf } from "../gradients/cost.js";
 import { type Factored, sizeOfGradient } from "../gradients/factored.js";
 import type { Prices } from "../ops/prices.js";
 import type { Choice } from "./choice.js";
 
-/** Of the time that a forward and a backward pass take, what may be spent on holding less. */
+/** The extra time allowed for holding less, as a part of the time of a forward and a backward pass. */
 const allowedTime = 0.08;
 
-/** Of all that is held, what a parameter must save to be worth it. */
+/** The least that a parameter must save, as a part of all that is held. */
 const leastSaving = 0.1;
 
-/** What a plan is made for. */
+/** The conditions that a plan is made for. */
 export interface Conditions {
   readonly samples: number;
   readonly prices: Prices;
@@ -22,11 +22,11 @@ export interface Conditions {
 
 export interface Alternatives {
   readonly fastest: Choice;
-  /** The fastest in which nothing is materialised; null where there is none. */
+  /** The fastest choice that materialises nothing; null if there is none. */
   readonly lowMemory: Choice | null;
 }
 
-/** One choice for each parameter, for a batch of so many samples. */
+/** One choice for each parameter, for a batch of `samples`. */
 export function withinMemory(all: readonly Alternatives[], { samples, prices }: Conditions): Choice[] {
   const held = all.reduce((sum, { fastest }) => sum + heldBy(fastest), 0);
   const offers = all.flatMap(({ fastest, lowMemory }) => {
@@ -50,13 +50,15 @@ export function withinMemory(all: readonly Alternatives[], { samples, prices }: 
   return all.map(({ fastest }) => taken.get(fastest.parameter) ?? fastest);
 }
 
-/** Floats per sample that are held from the norm to the sum; 0 where there are not both. */
+/** Floats per sample that are held from the norm to the sum; 0 unless both are asked for. */
 function heldBy({ gradient, methods: { norm, sum } }: Choice): number {
   if (!norm || !sum) return 0;
   return norm.dense && sum.dense ? sizeOfGradient(gradient) : gradient.held;
 }
 
-/** Nanoseconds for a forward and a backward pass: a product with a layer's weights takes as long as their gradient. */
+/**
+ * Nanoseconds for a forward and a backward pass: the product with a layer's weights takes as long as their gradient.
+ */
 function passTime(all: readonly Alternatives[], { samples, prices }: Conditions): number {
   const ofGradient = (gradient: Factored) =>
     timeOf(cheapest(gradient.weightedSums(), samples, prices), samples, prices);

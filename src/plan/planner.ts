@@ -1,6 +1,6 @@
 /**
- * Chooses, for each parameter, the methods by which its wanted results are computed. The choice is made for
- * all of them at once: where one materialises the gradients, the others may use them for little more.
+ * Chooses, for each parameter, the methods that compute its results. It chooses for all questions at once: if one
+ * method materialises the gradients, others can use them at little extra cost.
  */
 
 import { defect } from "../errors.js";
@@ -38,7 +38,7 @@ function combinations(
   return all.map((methods) => ({ ...methods, ...costOf(gradient, methods, required) }));
 }
 
-/** Materialising is paid for once, however many use it. */
+/** Materialising is paid for once, however many methods use the result. */
 function costOf(gradient: Factored, methods: Methods, required: Requirements): Required<Cost> {
   const uses = questionNames.flatMap((name) => {
     const method = methods[name];
@@ -53,7 +53,7 @@ function costOf(gradient: Factored, methods: Methods, required: Requirements): R
   ]);
 }
 
-/** The cheapest combination of methods for one parameter, in a batch of so many samples. */
+/** The cheapest combination of methods for one parameter, in a batch of `samples`. */
 export function choose(
   parameter: string,
   gradient: Factored,
@@ -64,7 +64,9 @@ export function choose(
   return alternatives(parameter, gradient, required, strategies, { samples, prices }).fastest;
 }
 
-/** The cheapest combination, and the cheapest of those that materialise nothing: not where gradients themselves are wanted. */
+/**
+ * The cheapest combination, and the cheapest that materialises nothing (none if the gradients themselves are wanted).
+ */
 function alternatives(
   parameter: string,
   gradient: Factored,
@@ -85,7 +87,7 @@ function alternatives(
       parameter,
       gradient,
       methods,
-      // Only explain() asks.
+      // Computed on demand: only explain() asks.
       get holds() {
         return rangeOf((n) => sameMethods(cheapest(at(n), n, prices), methods), samples);
       },
@@ -104,12 +106,12 @@ function sameMethods(a: Methods, b: Methods): boolean {
 /** Batches larger than this are not planned for. */
 const largestBatch = 2 ** 20;
 
-/** The range of batch sizes around `samples` for which `still` holds, at both its ends. */
+/** The range of batch sizes around `samples` in which `still` holds at both ends. */
 function rangeOf(still: (n: number) => boolean, samples: number): [number, number] {
   return [furthest(still, samples, 1), furthest(still, samples, Math.max(samples, largestBatch))];
 }
 
-/** The last whole number from `from` towards `end` for which `holds`, which fails from some point on. */
+/** The last whole number from `from` towards `end` for which `holds`, assuming that it fails from some point on. */
 function furthest(holds: (n: number) => boolean, from: number, end: number): number {
   if (holds(end)) return end;
   let [good, bad] = [from, end];
@@ -140,13 +142,13 @@ export class Plan {
     this.choices = new Map(withinMemory(all, conditions).map((choice) => [choice.parameter, choice]));
   }
 
-  /** The same for other gradients and requirements, chosen for the same batch, prices and memory. */
+  /** The same for other gradients and requirements, for the same batch size, prices and memory. */
   alike(gradients: ReadonlyMap<string, Factored>, requirements: Requirements): Plan {
     const { strategy: _, ...options } = this.options;
     return new Plan(gradients, requirements, options);
   }
 
-  /** Planned for a budget that one sample does not fit into otherwise: as little as possible is held at a time. */
+  /** Whether it is planned for a budget into which one sample fits only if as little as possible is held at a time. */
   get holdsLittle(): boolean {
     return this.options.lowMemory?.materialise === "lowMemory";
   }
@@ -177,12 +179,15 @@ export class Plan {
     return this.#method(parameter, "norm").emit(build);
   }
 
-  /** The sum over samples of weights[n], `[N]` or `[]`, times gradient n; null for ones. `[...shape]` */
+  /** The sum over samples of weights[n] times gradient n; weights are `[N]` or `[]`, null for ones. `[...shape]` */
   weightedSum(parameter: string, weights: Value | null): Value {
     return this.#method(parameter, "sum").emit(build, weights);
   }
 
-  /** The sum times a number `[]`: of the sum without weights, where there is a product of factors and that is wanted too. */
+  /**
+   * The sum times a number `[]`. If the gradient is one product of factors and the sum without weights is wanted too,
+   * that sum is scaled, so that both share one product.
+   */
   scaledSum(parameter: string, factor: Value): Value {
     const { gradient } = this.#choice(parameter);
     if (!this.requirements.plainSum || !gradient.oneProduct) return this.weightedSum(parameter, factor);
@@ -190,8 +195,8 @@ export class Plan {
   }
 
   /**
-   * What is to be added to the squared norm so that no weighted sum's part is longer than that norm, `[N]`. Null for
-   * nothing: where norm and sum are of the same values.
+   * The number to add to the squared norm, `[N]`, so that no sample's part of a weighted sum is longer than that norm.
+   * Null for 0, if norm and sum are computed from the same values.
    */
   hidden(parameter: string): Value | null {
     const { gradient, methods } = this.#choice(parameter);
@@ -203,7 +208,7 @@ export class Plan {
     return this.#method(parameter, "dot").emit(build, vector);
   }
 
-  /** Of deviations from the mean of the batch, `[...shape]`. */
+  /** Of deviations from the batch mean, `[...shape]`. */
   sumOfSquares(parameter: string): Value {
     return this.#method(parameter, "squares").emit(build);
   }
@@ -213,7 +218,7 @@ export class Plan {
     return this.#method(parameter, "gram").emit(build);
   }
 
-  /** Not materialised. */
+  /** The factored gradient, not materialised. */
   factored(parameter: string): Factored {
     return this.#choice(parameter).gradient;
   }
@@ -224,7 +229,7 @@ export class Plan {
   }
 }
 
-/** The names of all methods there are for what is required. */
+/** The names of all available methods for what is required. */
 function namesOf(gradients: Iterable<Factored>, required: Requirements): Map<Question, readonly string[]> {
   const all = [...gradients];
   const names = (name: Question) =>

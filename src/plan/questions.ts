@@ -1,6 +1,7 @@
 /**
- * The questions that wants ask of each parameter's gradients, in one record: a new one is an entry here, and a method
- * of the kinds that answer it. Requirements, strategies, choices and what `explain()` prints are made from it.
+ * The questions that wants ask about each parameter's gradients, in one record. A new question is an entry here, and a
+ * method in each kind that answers it. Requirements, strategies, choices and the output of `explain()` are made from
+ * this record.
  */
 import type { Factored } from "../gradients/factored.js";
 import { gramMethods } from "../gradients/pairs.js";
@@ -8,15 +9,18 @@ import { gramMethods } from "../gradients/pairs.js";
 interface QuestionOptions<M> {
   /** The heading of its column in what `explain()` prints. */
   readonly heading: string;
-  /** How often an answer is computed that wants require so many times. */
+  /** How many answers are computed if wants require `required` of them. */
   readonly paid: (required: number) => number;
-  /** Strict clipping compares its answers with others': where nothing bounds their difference, all are of the same values. */
+  /**
+   * Strict clipping compares its answers with other questions': if nothing bounds their difference, all must come from
+   * the same values.
+   */
   readonly compared?: boolean;
-  /** Costs of its methods for each sample grow with the number of samples. */
+  /** The cost of its methods per sample grows with the number of samples. */
   readonly byPairs?: boolean;
   /**
    * The methods that a kind offers; at least one.
-   * @param samples the number that is planned for
+   * @param samples the number of samples to plan for
    */
   methods(gradient: Factored, samples: number): readonly M[];
 }
@@ -25,9 +29,9 @@ function question<M>(options: QuestionOptions<M>): QuestionOptions<M> {
   return options;
 }
 
-/** All that require it share one answer. */
+/** All wants that require it share one answer. */
 const once = (required: number) => Math.min(required, 1);
-/** Each has weights or vectors of its own. */
+/** Each answer has weights or vectors of its own. */
 const each = (required: number) => required;
 
 export const questions = {
@@ -55,7 +59,7 @@ export const questionNames = Object.keys(questions) as readonly Question[];
 /** A method that answers the question. */
 export type MethodOf<Q extends Question> = ReturnType<(typeof questions)[Q]["methods"]>[number];
 
-/** One method for each question; null where it is not asked. */
+/** One method for each question; null if the question is not asked. */
 export type Methods = { readonly [Q in Question]: MethodOf<Q> | null };
 
 /** The names of methods, as `explain()` prints them: "materialise", "Gram", "contract", ... */
@@ -65,20 +69,20 @@ export function eachQuestion<T>(of: (name: Question) => T): { readonly [Q in Que
   return Object.fromEntries(questionNames.map((name) => [name, of(name)])) as { readonly [Q in Question]: T };
 }
 
-/** What is required beside answers. */
+/** Requirements other than answers. */
 const flags = ["gradients", "factors", "plainSum", "strict"] as const;
 
 type Flag = (typeof flags)[number];
 
-/** What wants require of every parameter: how often each question is answered, and what else. */
+/** What wants require of every parameter: how often each question is answered, and more. */
 export interface Requirements extends Readonly<Record<Question, number>>, Readonly<Record<Flag, boolean>> {
   /** The gradients, materialised: `[N, ...shape]`. */
   readonly gradients: boolean;
-  /** The factored gradients themselves, for methods of a want's own. */
+  /** The factored gradients themselves, for methods that a want brings along. */
   readonly factors: boolean;
-  /** One of the sums is without weights. */
+  /** One of the sums has no weights. */
   readonly plainSum: boolean;
-  /** Rounding must not make a weighted sum's part longer than its norm says; see `Plan.hidden`. */
+  /** Rounding must not make a sample's part of a weighted sum longer than its norm says; see `Plan.hidden`. */
   readonly strict: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** Strategies that a user asks for, whatever they cost: to compare them, and to test each of them. */
+/** Strategies that a user asks for, whatever they cost: to compare them, and to test each one. */
 import { checkOptions, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Method } from "../gradients/factored.js";
@@ -8,7 +8,7 @@ import { eachQuestion, type MethodNames, type Question, questionNames } from "./
 
 /** Methods by the names that `explain()` prints, by question (`norm`; `sum`: of means, sums and clipped sums; ...). */
 export interface Strategy extends MethodNames, BuildStrategy {
-  /** For some parameters only, by name or glob; these go before what is said for all. */
+  /** For some parameters only, by name or glob; these take precedence over methods for all parameters. */
   readonly parameters?: Readonly<Record<string, MethodNames>>;
 }
 
@@ -26,10 +26,12 @@ const strategyOptions: OptionNames<Strategy> = {
   maxPool: true,
 };
 
-/** A strategy for parameters that have low-memory methods, where nothing else is asked for. */
+/** A strategy that applies to parameters that have low-memory methods, unless the user's strategy says otherwise. */
 export interface LowMemoryStrategy extends MethodNames, BuildStrategy {}
 
-/** A strategy, resolved for each parameter. Where a parameter has no method of the name asked for, the cheapest is taken. */
+/**
+ * A strategy, resolved for each parameter. If a parameter has no method of the requested name, it gets the cheapest.
+ */
 export class ParameterStrategies {
   readonly #byParameter: ReadonlyMap<string, MethodNames>;
 
@@ -45,7 +47,7 @@ export class ParameterStrategies {
     this.#byParameter = own;
   }
 
-  /** Those of the methods that may be taken. */
+  /** The methods among these that may be used. */
   among<M extends Pick<Method, "name" | "lowMemory">>(
     parameter: string,
     question: Question,
@@ -58,7 +60,7 @@ export class ParameterStrategies {
     return fitting.length === 0 ? methods : fitting;
   }
 
-  /** Throws INVALID_ARGUMENT where a name was asked for that no parameter has a method of. */
+  /** Throws INVALID_ARGUMENT if no parameter has a method of a requested name. */
   requireKnown(all: ReadonlyMap<Question, readonly string[]>): void {
     const strategies = [this.strategy, ...Object.values(this.strategy.parameters ?? {})];
     for (const question of questionNames) {

@@ -6,7 +6,7 @@ import { halfBits } from "./float16.js";
 import { type ScaledTensor, scalingOf } from "./scaled.js";
 import { arrayOf, type DType, dtypes, isDType, type Tensor, type TypedArray, tagOf } from "./tensor.js";
 
-/** ONNX Runtime's own tensor, as another session returns it; on the CPU. */
+/** A tensor of ONNX Runtime, as another session returns it; on the CPU. */
 export interface RuntimeTensor {
   readonly type: string;
   readonly dims: readonly number[];
@@ -20,7 +20,7 @@ export interface RuntimeTensor {
  */
 export type Data = Tensor | ScaledTensor | RuntimeTensor | TypedArray | readonly number[] | readonly bigint[];
 
-/** Data as programs compute with it. */
+/** Data in the forms that programs compute with. */
 export type PlainData = Exclude<Data, RuntimeTensor> | Tensor;
 
 export function isTensor(data: PlainData): data is Tensor {
@@ -28,7 +28,8 @@ export function isTensor(data: PlainData): data is Tensor {
 }
 
 /**
- * What was given for an input, as data; tensors of ONNX Runtime as pergrad's own, over the same elements.
+ * Checks what was given for an input and returns it as data; tensors of ONNX Runtime become pergrad's own, over the
+ * same elements.
  * @param what the input: 'The input "x"'
  * @throws PergradError INVALID_ARGUMENT.
  */
@@ -92,17 +93,17 @@ function copied<A>(array: A): A {
   return isArray ? (array as A & { slice(): A }).slice() : array;
 }
 
-/** The same elements in an array of its own. What is no data is left to whoever checks it. */
+/** A copy with an array of its own. Anything that is not data is returned as it is, for later checks to refuse. */
 function copyOf<D extends Data>(data: D): D {
   if (typeof data !== "object" || data === null) return data;
   if (!("dims" in data)) return copied(data);
-  // A runtime's tensor has its fields behind getters, which a copy by spreading would leave out.
+  // A runtime's tensor has its fields behind getters, which spreading would not copy.
   return "type" in data
     ? ({ type: data.type, dims: data.dims, data: copied(data.data) } as D)
     : { ...data, data: copied(data.data) };
 }
 
-/** The same of each. */
+/** Copies of all the data, by name. */
 export function copiesOf<D extends Data>(all: Readonly<Record<string, D>>): Record<string, D> {
   return Object.fromEntries(Object.entries(all).map(([name, data]) => [name, copyOf(data)]));
 }

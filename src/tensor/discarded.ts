@@ -1,10 +1,10 @@
-/** Memory of results that are done with. */
+/** Frees the memory of results that are no longer needed. */
 import type { Tensor } from "./tensor.js";
 
 /**
- * Frees arrays at once, where the garbage collector would take its time: the next results then get the same memory,
- * which the system has given and the processor's cache holds. (Transferring them to a port that nobody listens at
- * does so; ArrayBuffer.prototype.transfer, which is made for it, Node 20 lacks.)
+ * Frees arrays at once, before the garbage collector would: the next results then get memory that the system has
+ * already mapped and the processor has cached. Transferring an array to a message port that has no listener frees it
+ * (Node 20 lacks ArrayBuffer.prototype.transfer, which is made for this).
  */
 export class Discarded {
   readonly #port: InstanceType<typeof MessageChannel>["port1"];
@@ -15,7 +15,7 @@ export class Discarded {
     this.#port = port1;
   }
 
-  /** Afterwards the arrays have no elements. */
+  /** Frees the arrays of these tensors: they have no elements afterwards. */
   add(tensors: Iterable<Tensor>): void {
     const buffers = new Set([...tensors].map(({ data }) => data.buffer as ArrayBuffer));
     this.#port.postMessage(null, [...buffers]);

@@ -1,4 +1,4 @@
-/** Half-precision numbers, which JavaScript's typed arrays of Node 20 do not hold: their bits are kept. */
+/** Half-precision numbers, kept as bits: the typed arrays of Node 20 cannot hold them. */
 import { type Tensor, tensor } from "./tensor.js";
 
 /** A float16 tensor (bits in a Uint16Array, as results are with `storage: "float16"`) as float32, exactly. */
@@ -7,8 +7,8 @@ export function toFloat32({ dims, data }: Tensor<"float16">): Tensor<"float32"> 
 }
 
 /**
- * The bits of half-precision numbers, over the same memory. A runtime gives them as it finds JavaScript: as a
- * Float16Array where there is one (Node 24, browsers), whose elements are numbers, or as the bits.
+ * The bits of half-precision numbers, over the same memory. A runtime returns a Float16Array if JavaScript has that
+ * class (Node 24, browsers), and the bits otherwise.
  */
 export function halfBits(data: ArrayBufferView): Uint16Array {
   return data instanceof Uint16Array ? data : new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2);
@@ -34,12 +34,14 @@ function float32BitsOfFloat16(half: number): number {
   return sign | (bitsOfFloat[0] ?? 0);
 }
 
-/** The bits of 2^-14, the smallest normal half, as a float32, and of 65520, from which on rounded numbers are infinite. */
+/**
+ * The bits, as float32, of 2^-14, the smallest normal half, and of 65520, the smallest number that rounds to infinity.
+ */
 const [leastNormal, leastInfinite] = [0x38800000, 0x477ff000];
 
 /**
- * Rounds numbers to half precision in place, to the nearest, of two the even one, and those from 65520 on to infinity.
- * @param halves takes the bits of the rounded numbers
+ * Rounds numbers to half precision in place: to the nearest, ties to even, and to infinity from 65520 on.
+ * @param halves receives the bits of the rounded numbers
  */
 export function roundToHalves(numbers: Float32Array, halves: Uint16Array): void {
   const bits = new Int32Array(numbers.buffer, numbers.byteOffset, numbers.length);
@@ -47,7 +49,7 @@ export function roundToHalves(numbers: Float32Array, halves: Uint16Array): void 
     const own = bits[k] ?? 0;
     const size = own & 0x7fffffff;
     if (size >= leastNormal && size < leastInfinite) {
-      // A carry goes into the exponent, where it belongs.
+      // A carry goes into the exponent, as it should.
       const rounded = size + 0xfff + ((size >>> 13) & 1);
       halves[k] = ((own >>> 16) & 0x8000) | ((rounded >>> 13) - (112 << 10));
       bits[k] = (own & 0x80000000) | (rounded & ~0x1fff);
@@ -69,7 +71,7 @@ function float16BitsOfFloat32(bits: number): number {
   return exponent < -10 ? sign : sign | rounded(0x800000 | mantissa, 14 - exponent);
 }
 
-/** Without its last bits. A carry goes into the exponent, where it belongs. */
+/** The bits without the last `dropped`, rounded. A carry goes into the exponent, as it should. */
 function rounded(bits: number, dropped: number): number {
   const kept = bits >> dropped;
   const left = bits & ((1 << dropped) - 1);

@@ -1,23 +1,26 @@
-// Loops over many numbers have a function of their own: engines compile them sooner, and better.
+// Loops over many numbers are functions of their own: engines compile them sooner, and better.
 
-/** Adds a part, times a weight, to a sum that is held in float64. */
+/** Adds a part, times a weight, to a sum in float64. */
 export function addTo(sum: Float64Array, part: Float32Array, weight = 1): void {
   for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + weight * (part[i] as number);
 }
 
-/** Adds another such sum. */
+/** Adds another sum in float64. */
 export function joinTo(sum: Float64Array, other: Float64Array): void {
   sum.set(sum.map((each, i) => each + (other[i] ?? 0)));
 }
 
-/** Samples, the sum of what they have, and of its squared deviations from their mean, element by element. */
+/** The number of samples, their sum, and the sum of their squared deviations from their mean, element by element. */
 interface Spread<A> {
   readonly count: number;
   readonly sum: A;
   readonly deviations: A;
 }
 
-/** Adds a part's squared deviations, and what lies between its mean and that of the others (Chan et al. 1983). */
+/**
+ * Adds a part's squared deviations, and the term for the distance between its mean and that of the others (Chan et al.
+ * 1983).
+ */
 export function addDeviations(all: Spread<Float64Array>, part: Spread<Float32Array>): void {
   const { deviations } = all;
   const both = all.count > 0 && part.count > 0;

@@ -1,7 +1,7 @@
-/** The largest numbers of rows, kept while others pass by. */
+/** Keeps the largest numbers of each row while numbers stream past. */
 
 export class Largest {
-  /** `[rows, count]`, the largest first: the place of each among all that passed; -1 where there were fewer. */
+  /** `[rows, count]`, the largest first: the index of each among all numbers of its row; -1 where the row had fewer. */
   readonly places: Int32Array;
   /** `[rows, count]` */
   readonly values: Float64Array;
@@ -14,12 +14,12 @@ export class Largest {
     this.values = new Float64Array(rows * count).fill(Number.NEGATIVE_INFINITY);
   }
 
-  /** The least of those that are kept of a row; -Infinity while there is room. */
+  /** The smallest number that is kept for a row; -Infinity while there is room. */
   least(row: number): number {
     return this.values[(row + 1) * this.count - 1] ?? 0;
   }
 
-  /** Looks at one more of a row's numbers. Of equal ones those that came first stay. */
+  /** Offers one more number of a row. Among equal numbers, the first to come stays. */
   offer(row: number, place: number, value: number): void {
     const start = row * this.count;
     let at = start + this.count - 1;
@@ -33,9 +33,9 @@ export class Largest {
   }
 
   /**
-   * Looks at more of a row's numbers, one after another.
-   * @param from the place of the first of them
-   * @param except a place that does not count
+   * Offers more numbers of a row, in order.
+   * @param from the index of the first of them
+   * @param except an index to skip
    */
   take(row: number, from: number, values: Float32Array | Float64Array, except = -1): void {
     for (let k = 0; k < values.length; k++) {

@@ -3,7 +3,7 @@
 import { PergradError } from "../errors.js";
 import { Xoroshiro } from "./xoroshiro.js";
 
-/** Numbers drawn at a time: they stay in the processor's cache. */
+/** How many numbers are drawn at a time: few enough to stay in the processor's cache. */
 const blockSize = 4096;
 
 /** A source of random numbers. */
@@ -12,13 +12,13 @@ export interface Random {
   uniform(from: number, to: number): number;
   /** Of mean 0 and variance 1. */
   normal(): number;
-  /** The same as `uniform`, so many times: much faster. */
+  /** `count` numbers as `uniform` draws them, much faster. */
   uniforms(count: number, from: number, to: number): Float32Array;
-  /** The same as `normal`, so many times, each times `deviation`. */
+  /** `count` numbers as `normal` draws them, each multiplied by `deviation`. */
   normals(count: number, deviation: number): Float32Array;
 }
 
-/** The same numbers for the same seed, a whole number below 2^32. */
+/** A source that draws the same numbers for the same seed, a whole number below 2^32. */
 export function random(seed: number): Random {
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
     throw new PergradError("INVALID_ARGUMENT", `A seed is a whole number from 0 to 2^32 - 1, not ${seed}.`);

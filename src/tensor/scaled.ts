@@ -1,4 +1,4 @@
-/** Bytes that stand for floating-point numbers, as pixels do: a quarter of the memory. */
+/** Bytes that stand for floating-point numbers, as those of pixels do: they take a quarter of the memory. */
 import { invalidArgument, kindOf } from "../arguments.js";
 import { present } from "../present.js";
 import { type Tensor, tensorWith } from "./tensor.js";
@@ -7,7 +7,7 @@ import { type Tensor, tensorWith } from "./tensor.js";
 export interface ScaledTensor extends Tensor<"uint8"> {
   /** One number, or one for each index of axis 1 (the channels of `[N, C, H, W]`). */
   readonly scale: number | readonly number[];
-  /** The same. Default 0. */
+  /** One number, or one for each index of axis 1. Default 0. */
   readonly offset?: number | readonly number[];
 }
 
@@ -15,7 +15,7 @@ export function isScaled(data: unknown): data is ScaledTensor {
   return typeof data === "object" && data !== null && "scale" in data && "dtype" in data && data.dtype === "uint8";
 }
 
-/** The scale and offset of a tensor that has some; else nothing. */
+/** The scale and offset of a tensor that has them; otherwise nothing. */
 export function scalingOf(data: object): Pick<ScaledTensor, "scale" | "offset"> | undefined {
   if (!isScaled(data)) return undefined;
   return { scale: data.scale, ...(data.offset === undefined ? {} : { offset: data.offset }) };
@@ -24,7 +24,7 @@ export function scalingOf(data: object): Pick<ScaledTensor, "scale" | "offset"> 
 /**
  * The numbers that the bytes stand for.
  * @param what the input: 'The input "x"'
- * Throws INVALID_ARGUMENT.
+ * @throws PergradError INVALID_ARGUMENT.
  */
 export function unscaled(what: string, tensor: ScaledTensor): Tensor<"float32"> {
   const { dims, data } = tensor;
@@ -55,11 +55,11 @@ function byChannel(what: string, name: string, given: number | readonly number[]
   );
 }
 
-/** The name of the tensor in a file that holds the scale of another one, and that of its offset. */
+/** The name under which a file holds the scale of a tensor, and the name for its offset. */
 export const scaleName = (name: string): string => `${name}.scale`;
 export const offsetName = (name: string): string => `${name}.offset`;
 
-/** The same tensor with the scale and the offset that a file has for it. Other dtypes stay as they are. */
+/** The tensor with the scale and offset that a file holds for it. Tensors of other dtypes stay as they are. */
 export function withScaling(tensor: Tensor, scale: Tensor | undefined, offset: Tensor | undefined): Tensor {
   if (tensor.dtype !== "uint8" || !scale) return tensor;
   const numbers = (of: Tensor): readonly number[] => Array.from<number | bigint, number>(of.data, Number);
@@ -67,7 +67,7 @@ export function withScaling(tensor: Tensor, scale: Tensor | undefined, offset: T
   return own;
 }
 
-/** Tensors of a file, bytes with their scales; a scale is then no tensor of its own. */
+/** The tensors of a file, in which bytes have their scales; the scales are no longer tensors of their own. */
 export function scaledTensors(tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
   const found = new Map<string, Tensor>();
   const taken = new Set<string>();
@@ -80,7 +80,7 @@ export function scaledTensors(tensors: ReadonlyMap<string, Tensor>): Map<string,
   return found;
 }
 
-/** The same as a file holds them: scales and offsets are tensors of their own. */
+/** The tensors as a file holds them: scales and offsets are tensors of their own. */
 export function unboundScales(tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
   const found = new Map<string, Tensor>();
   for (const [name, tensor] of tensors) {

@@ -1,4 +1,4 @@
-/** Parts of a batch of data. */
+/** Takes batches of data apart and joins them. */
 
 import { nth } from "../present.js";
 import { scalingOf } from "./scaled.js";
@@ -12,7 +12,7 @@ export function takeSamples(tensor: Tensor, axis: number, from: number, to: numb
   const all = nth(dims, axis);
   const count = to - from;
   const taken = dims.map((dim, k) => (k === axis ? count : dim));
-  // Samples in front lie side by side: a view of them needs no copy.
+  // Samples along the first axis lie side by side, so a view suffices.
   if (before === 1) return like(tensor, taken, data.subarray(from * behind, to * behind));
   const result = new (numberArrayOf(dtype))(before * count * behind);
   for (let block = 0; block < before; block++) {
@@ -22,20 +22,20 @@ export function takeSamples(tensor: Tensor, axis: number, from: number, to: numb
   return like(tensor, taken, result);
 }
 
-/** Of the same dtype and, where it has one, of the same scale. */
+/** A tensor of the same dtype and, if there is one, the same scale. */
 function like(tensor: Tensor, dims: readonly number[], data: Tensor["data"]): Tensor {
   const own = tensorWith(tensor.dtype, dims, data);
   const scaling = scalingOf(tensor);
   return scaling ? { ...own, ...scaling } : own;
 }
 
-/** The samples of these numbers along `axis`, in this order. */
+/** The samples with these indices along `axis`, in this order. */
 export function pickSamples(tensor: Tensor, axis: number, samples: ArrayLike<number>): Tensor {
   const { dtype, dims } = tensor;
   const before = sizeOf(dims.slice(0, axis));
   const behind = sizeOf(dims.slice(axis + 1));
   const all = nth(dims, axis);
-  // What an array holds does not matter to copying it.
+  // Copying does not depend on the type of the elements.
   const source = floatsIn(tensor);
   const result = new (numberArrayOf(dtype))(before * samples.length * behind);
   for (let block = 0; block < before; block++) {
@@ -51,12 +51,12 @@ export function pickSamples(tensor: Tensor, axis: number, samples: ArrayLike<num
   );
 }
 
-/** Starts and ends of pieces of at most `size` samples; one empty piece where there are none. */
+/** Starts and ends of pieces of at most `size` samples; one empty piece if there are no samples. */
 export function* pieces(samples: number, size: number): Generator<readonly [number, number]> {
   for (let from = 0; from < Math.max(samples, 1); from += size) yield [from, Math.min(from + size, samples)];
 }
 
-/** Parts of a batch as one, along `axis`. */
+/** Joins parts of a batch along `axis`. */
 export function joinSamples(parts: readonly Tensor[], axis: number): Tensor {
   const first = nth(parts, 0);
   if (parts.length === 1) return first;

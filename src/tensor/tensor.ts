@@ -19,7 +19,10 @@ export type DType =
 interface DataOf {
   float32: Float32Array;
   float64: Float64Array;
-  /** Bits of IEEE 754 half-precision numbers: how results may be stored, not computed with. `toFloat32` reads them. */
+  /**
+   * The bits of IEEE 754 half-precision numbers: a format for stored results, not for computing. `toFloat32` converts
+   * them.
+   */
   float16: Uint16Array;
   int64: BigInt64Array;
   int32: Int32Array;
@@ -39,7 +42,7 @@ export interface Tensor<D extends DType = DType> {
   readonly dtype: D;
   /** The sizes of its axes; `[]` for a single number. */
   readonly dims: readonly number[];
-  /** No other result's elements; but small results may be views of one buffer, so that `byteOffset` counts. */
+  /** Shared with no other result; but small results may be views of one buffer, so mind `byteOffset`. */
   readonly data: DataOf[D];
 }
 
@@ -60,10 +63,10 @@ const arrays = {
   bool: Uint8Array,
 } as const;
 
-/** The dtypes that follow from an array's type: not those that share theirs with another. */
+/** The dtypes that an array's type identifies; other dtypes share an array type. */
 const told = ["float32", "float64", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8"] as const;
 
-/** The dtype of a plain array; undefined where it is of no type that tensors have. */
+/** The dtype of a plain array; undefined if no dtype follows from its type. */
 export function dtypeOfArray(data: ArrayBufferView): (typeof told)[number] | undefined {
   return told.find((dtype) => data instanceof arrays[dtype]);
 }
@@ -80,35 +83,35 @@ export function arrayOf<D extends DType>(dtype: D): (typeof arrays)[D] {
   return arrays[dtype];
 }
 
-/** The name of a typed array's class, whichever realm it is of. */
+/** The name of a typed array's class, from whichever realm it comes. */
 export function tagOf(data: ArrayBufferView): string {
   return Object.prototype.toString.call(data).slice("[object ".length, -1);
 }
 
 /**
- * The same class, for code that treats the elements of all dtypes alike: makes an array of them, or copies them. Of
- * 64-bit integers the elements are bigints, whatever the type says.
+ * The same class, typed for code that handles the elements of all dtypes alike, makes arrays of them, or copies them.
+ * Elements of 64-bit integers are bigints, whatever the type says.
  */
 export function numberArrayOf(dtype: DType): Float32ArrayConstructor {
   return arrays[dtype] as Float32ArrayConstructor;
 }
 
-/** The elements as numbers to be read. Of 64-bit integers they are bigints, which `Number` turns into numbers. */
+/** The elements as numbers to read. Those of 64-bit integers are bigints, which `Number` converts. */
 export function elementsIn({ data }: Tensor): ArrayLike<number> {
   return data as ArrayLike<number>;
 }
 
-/** The elements for code that treats all dtypes alike, and copies them or reads floating-point numbers. */
+/** The elements, typed for code that copies any dtype, or reads floating-point numbers. */
 export function floatsIn({ data }: Pick<Tensor, "data">): Float32Array {
   return data as Float32Array;
 }
 
-/** A tensor of data that is known to be of this dtype and to fill the dimensions: neither is checked. */
+/** A tensor of data that is known to have this dtype and fill the dimensions: neither is checked. */
 export function tensorWith(dtype: DType, dims: readonly number[], data: TypedArray): Tensor {
   return { dtype, dims, data } as Tensor;
 }
 
-/** A tensor of these dimensions, of zeros. */
+/** A tensor of zeros with these dimensions. */
 export function zeroTensor(dtype: DType, dims: readonly number[]): Tensor {
   return tensorWith(dtype, dims, new (arrayOf(dtype))(sizeOf(dims)));
 }

@@ -1,4 +1,4 @@
-/** Texts as bytes: files of tensors hold no texts. */
+/** Texts as bytes, since tensor files hold no texts. */
 import type { Tensor } from "./tensor.js";
 
 /** uint8 `[N, longest]`: texts in UTF-8, padded with zeros. */
@@ -13,7 +13,7 @@ export function tensorOfTexts(texts: readonly string[]): Tensor<"uint8"> {
   return { dtype: "uint8", dims: [texts.length, longest], data };
 }
 
-/** The texts of bytes `[N, length]`, or numbers `[N]` in writing; undefined where it is neither. */
+/** The texts in bytes `[N, length]`, or numbers `[N]` written out; undefined for any other tensor. */
 export function textsOf({ dtype, dims, data }: Tensor): string[] | undefined {
   if (dims.length === 1) return Array.from<number | bigint, string>(data, String);
   if (dims.length !== 2 || dtype !== "uint8" || !(data instanceof Uint8Array)) return undefined;

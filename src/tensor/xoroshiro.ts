@@ -1,17 +1,17 @@
-/** The generator of initial weights: large models draw a billion numbers from it. */
+/** The generator of initial weights: a large model draws a billion numbers from it. */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 
 /**
- * xoroshiro128+ of Blackman and Vigna (2018), with the numbers of `pure-rand`, whose steps are taken here in loops
- * over arrays: a call for each number takes several times as long as the number itself.
+ * xoroshiro128+ of Blackman and Vigna (2018). It draws the numbers of `pure-rand`, but takes the steps in loops over
+ * arrays: a call for each number costs several times as much as the number itself.
  */
 export class Xoroshiro {
-  /** Two words of 64 bits, each as its upper and its lower half: of the first, then of the second. */
+  /** Two words of 64 bits, each as an upper and a lower half: the first word, then the second. */
   readonly #state: Int32Array;
 
   constructor(seed: number) {
     const generator = xoroshiro128plus(seed);
-    // Neighbouring seeds start out alike; far along their sequences they no longer do.
+    // Neighbouring seeds start out with similar numbers, but no longer after a jump far along the sequence.
     generator.jump();
     this.#state = Int32Array.from(generator.getState());
   }
@@ -26,7 +26,7 @@ export class Xoroshiro {
     let upper = 0;
     for (let step = 2 * start; step < 2 * end; step++) {
       const sum = (s00 + s10) | 0;
-      // A number takes the lower 26 bits of one sum, and the lower 27 of the next.
+      // A number takes the lower 26 bits of one sum and the lower 27 of the next.
       if ((step & 1) === 0) upper = (sum & 0x3ffffff) * 2 ** -26;
       else to[step >> 1] = upper + (sum & 0x7ffffff) * 2 ** -53;
       const low = s10 ^ s00;

@@ -11,7 +11,7 @@ export function isTensor(value: unknown): value is Tensor {
   return typeof value === "object" && value !== null && "dtype" in value && "dims" in value && "data" in value;
 }
 
-/** Throws INVALID_ARGUMENT where a number cannot be held by `dtype`. */
+/** Throws INVALID_ARGUMENT if `dtype` cannot hold the number. */
 function checkElement(element: number, dtype: DType): void {
   const fits = isFloat(dtype) || (dtype === "bool" ? element === 0 || element === 1 : Number.isSafeInteger(element));
   if (!fits) throw invalid(`${element} is no ${dtype}; use a whole number, or cast the tensor to float32 first.`);
@@ -30,7 +30,7 @@ function collect(nested: Nested, depth: number, dims: number[], into: number[]):
   for (const element of nested) collect(element, depth + 1, dims, into);
 }
 
-/** A tensor of a number or of nested arrays. */
+/** A tensor made of a number or of nested arrays. */
 export function tensorOf(nested: Nested, dtype: "float32"): Tensor<"float32">;
 export function tensorOf(nested: Nested, dtype: DType): Tensor;
 export function tensorOf(nested: Nested, dtype: DType): Tensor {

@@ -1,4 +1,4 @@
-/** Sums of products. A file by itself: a page that calls it brings the operator along, which few models use. */
+/** Sums of products. It has a file of its own because it loads the Einsum operator, which few models use. */
 import { addOperators } from "../ops/registry.js";
 import { einsum as operators } from "../ops/rules/einsum.js";
 import { invalid } from "./shape.js";

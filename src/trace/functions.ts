@@ -63,7 +63,7 @@ function initialTensor(
   return tensor;
 }
 
-/** A constant. Numbers and nested arrays are float32 unless said otherwise. */
+/** A constant. Numbers and nested arrays are float32 unless `dtype` says otherwise. */
 export function constant(value: Tensor | Nested, dtype: DType = "float32"): Traced {
   return new Traced(constantValue(isTensor(value) ? checkedTensor(value, "constant") : tensorOf(value, dtype)));
 }

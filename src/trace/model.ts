@@ -1,4 +1,4 @@
-/** A model as traced values, to compute and to differentiate further. */
+/** A model as traced values, for further computation and differentiation. */
 import { substitute } from "../graph/body.js";
 import type { Model } from "../graph/model.js";
 import { leaf } from "../graph/value.js";
@@ -7,18 +7,18 @@ import { Traced } from "./traced.js";
 
 /** The inputs, parameters and outputs of a model, by their names. */
 export interface TracedModel {
-  /** As the model has them: the samples lie along `model.sampleAxes`. */
+  /** The inputs with the model's shapes: the samples lie along `model.sampleAxes`. */
   readonly inputs: Readonly<Record<string, Traced>>;
-  /** With the model's values to start from. */
+  /** The parameters, with the model's values as initial values. */
   readonly parameters: Readonly<Record<string, Traced>>;
-  /** What the model computes of them. */
+  /** The results that the model computes from them. */
   readonly outputs: Readonly<Record<string, Traced>>;
 }
 
 /**
- * A model, loaded or made with `nn`, as traced values: what is made of its outputs can be differentiated by `grad`, `jvp`,
- * `vjp`, `hvp` and `jacobian`, with respect to parameters and inputs, and run by `compile`, which takes the parameters'
- * values from the model.
+ * A model, loaded or made with `nn`, as traced values. What you compute from its outputs can be differentiated by
+ * `grad`, `jvp`, `vjp`, `hvp` and `jacobian`, with respect to parameters and inputs, and run by `compile`, which takes
+ * the parameters' values from the model.
  */
 export function traced({ graph, parameters }: Model): TracedModel {
   const own = graph.parameters.map((value) => {

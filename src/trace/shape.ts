@@ -1,4 +1,4 @@
-/** Shapes as users write them, and axes as they count them. */
+/** Shapes as users write them, and axes as users count them. */
 import { PergradError } from "../errors.js";
 import { type Dim, type DimSpec, divide, elementsOf, parseDim, type Shape, showDim, showShape } from "../graph/dim.js";
 import { sentence, type Words } from "../sentence.js";
@@ -7,7 +7,7 @@ export function invalid(message: Words): PergradError {
   return new PergradError("INVALID_ARGUMENT", message);
 }
 
-/** One dimension. Throws INVALID_ARGUMENT where it is neither a size nor a multiple of N. */
+/** One dimension. Throws INVALID_ARGUMENT if it is neither a size nor a multiple of N. */
 export function dimOf(spec: DimSpec, what: string): Dim {
   const whole = typeof spec === "number" && Number.isSafeInteger(spec) && spec >= 0;
   if (whole || (typeof spec === "string" && /^N(\*[1-9]\d*)?$/.test(spec))) return parseDim(spec);
@@ -34,7 +34,7 @@ export function axisOf(axis: number, rank: number, what: Words): number {
   return normal;
 }
 
-/** Distinct axes counted from the front: one, several, or all where undefined. */
+/** Distinct axes counted from the front: one, several, or all if undefined. */
 export function axesOf(axes: number | readonly number[] | undefined, rank: number, what: string): number[] {
   if (axes === undefined) return Array.from({ length: rank }, (_, axis) => axis);
   const normal = (typeof axes === "number" ? [axes] : axes).map((axis) => axisOf(axis, rank, what));
@@ -43,7 +43,7 @@ export function axesOf(axes: number | readonly number[] | undefined, rank: numbe
   return normal;
 }
 
-/** The target of a reshape; one dimension may be -1, and takes what is left. */
+/** The target shape of a reshape. One dimension may be -1: it takes the remaining elements. */
 export function reshapeTarget(from: Shape, specs: readonly DimSpec[]): Dim[] {
   if (!Array.isArray(specs))
     throw invalid(`reshape: a shape must be an array of dimensions, not ${JSON.stringify(specs)}.`);

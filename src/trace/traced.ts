@@ -19,7 +19,7 @@ export interface ReduceOptions {
   readonly keepDims?: boolean;
 }
 
-/** Throws DTYPE_MISMATCH where the dtypes of an operation's inputs differ. */
+/** Throws DTYPE_MISMATCH if the dtypes of an operation's inputs differ. */
 export function requireSameDType(op: string, inputs: readonly (Value | null)[]): void {
   const present = inputs.filter((input) => input !== null);
   const [first] = present;
@@ -37,7 +37,7 @@ export class Traced {
   constructor(
     /** The value of the graph that this stands for. */
     readonly value: Value,
-    /** The name of nodes made from this tensor, which messages then show. */
+    /** The name given to nodes made from this tensor, which messages then show. */
     readonly scope: string = "",
   ) {}
 
@@ -61,7 +61,7 @@ export class Traced {
     return String(this.value);
   }
 
-  /** The same, for Node's `console.log`. */
+  /** The same text, for Node's `console.log`. */
   [inspected](): string {
     return String(this.value);
   }
@@ -71,7 +71,10 @@ export class Traced {
     return scope === this.scope ? this : new Traced(this.value, scope);
   }
 
-  /** Any operator of ONNX opset 21 that pergrad knows, on this and further inputs; its first output. */
+  /**
+   * Any operator of ONNX opset 21 that pergrad knows, applied to this tensor and further inputs; returns its first
+   * output.
+   */
   onnx(op: string, others: readonly (Traced | null)[] = [], attributes: Attributes = {}): Traced {
     return this.apply(
       op,
@@ -115,7 +118,7 @@ export class Traced {
   mul(other: Operand): Traced {
     return this.binary("Mul", other);
   }
-  /** this / other; of integers rounded toward zero. */
+  /** this / other; rounded toward zero for integers. */
   div(other: Operand): Traced {
     return this.binary("Div", other);
   }
@@ -196,7 +199,7 @@ export class Traced {
     return this.apply("Clip", [bound(min), bound(max)]);
   }
 
-  // Comparisons and logic: results are of dtype bool
+  // Comparisons and logic: the results are bool
 
   /** Whether this is less. */
   less(other: Operand): Traced {
@@ -214,11 +217,11 @@ export class Traced {
   greaterOrEqual(other: Operand): Traced {
     return this.binary("GreaterOrEqual", other);
   }
-  /** Whether they are equal. */
+  /** Whether the two are equal. */
   equal(other: Operand): Traced {
     return this.binary("Equal", other);
   }
-  /** Whether they differ. */
+  /** Whether the two differ. */
   notEqual(other: Operand): Traced {
     return this.equal(other).not();
   }
@@ -226,7 +229,7 @@ export class Traced {
   and(other: Traced): Traced {
     return this.binary("And", other);
   }
-  /** Whether one of them is true, or both. */
+  /** Whether either is true, or both. */
   or(other: Traced): Traced {
     return this.binary("Or", other);
   }
@@ -269,7 +272,7 @@ export class Traced {
   mean(axes?: Axes, options: ReduceOptions = {}): Traced {
     return this.reduce("ReduceMean", "mean", axes, options);
   }
-  /** The maximum over the given axes, or all; NaN if an element is NaN (the runtime's own maximum then is not). */
+  /** The maximum over the given axes, or all; NaN if an element is NaN (unlike the runtime's own maximum). */
   max(axes?: Axes, options: ReduceOptions = {}): Traced {
     return this.extremum("ReduceMax", "max", axes, options);
   }
@@ -282,7 +285,7 @@ export class Traced {
   softmax(axis = -1): Traced {
     return this.apply("Softmax", [], { axis: axisOf(axis, this.rank, "softmax") });
   }
-  /** The logarithm of `softmax`, without its rounding. */
+  /** The logarithm of `softmax`, computed directly, so that small probabilities keep their digits. */
   logSoftmax(axis = -1): Traced {
     return this.apply("LogSoftmax", [], { axis: axisOf(axis, this.rank, "logSoftmax") });
   }
@@ -323,7 +326,7 @@ export class Traced {
     return this.wrap(build.expand(this.value, shape));
   }
 
-  /** New axes of size 1 at these places of the result. */
+  /** Inserts axes of size 1 at these positions of the result. */
   unsqueeze(axes: Axes): Traced {
     const count = typeof axes === "number" ? 1 : axes.length;
     const places = axesOf(axes, this.rank + count, "unsqueeze");
@@ -376,7 +379,7 @@ export class Traced {
   }
 }
 
-/** Beyond any size: what ONNX takes for "to the end". */
+/** Larger than any size: ONNX reads it as "to the end". */
 const beyond = 2 ** 31 - 1;
 
 function sliceEnd(end: DimSpec | undefined, size: Dim, step: number): Dim {
