@@ -1,4 +1,4 @@
-/** A convolution's positions in blocks, so that its data need never be unfolded all at once. */
+/** Splits a convolution's positions into blocks, so that its data need never be unfolded all at once. */
 
 import { type Dim, factorOf, type Shape } from "../graph/dim.js";
 import type { Window } from "../graph/window.js";
@@ -12,16 +12,16 @@ import { leadingOf, nth } from "../present.js";
 import { sizeOf } from "../tensor/tensor.js";
 import type { Cost } from "./cost.js";
 
-/** Floats of one sample's unfolded data in a block, about. */
+/** The usual number of floats of one sample's unfolded data in a block. */
 const usualBlock = 2 ** 16;
 
-/** Blocks are written out in the graph, one after the other. */
+/** The most blocks: they are written out in the graph, one after another. */
 const mostBlocks = 16;
 
-/** A slice for each offset of a kernel is a node: all blocks together have about so many at most. */
+/** The approximate limit on slices in all blocks together: each offset of a kernel needs a slice, which is a node. */
 const mostSlices = 64;
 
-/** The positions from `start` to before `end` along a spatial axis: their windows reach the data in from..to-1. */
+/** The positions from `start` to before `end` along a spatial axis; their windows reach the data in from..to-1. */
 export interface Block {
   readonly axis: number;
   readonly start: number;
@@ -31,30 +31,30 @@ export interface Block {
   readonly window: Window;
 }
 
-/** The positions along one spatial axis, so many of them in each block. */
+/** The positions along one spatial axis, with the number of positions per block. */
 export interface Cut {
   readonly axis: number;
   readonly count: number;
   readonly size: number;
 }
 
-/** Floats of each sample's unfolded data. */
+/** The number of floats in each sample's unfolded data. */
 export function unfoldedSize({ data, cotangent, window }: Convolution, images: number): number {
   const [channels, ...positions] = leadingOf([nth(data.shape, 1), ...cotangent.shape.slice(2)].map(factorOf), 1);
   return images * channels * kernelSize(window) * sizeOf(positions);
 }
 
 /**
- * Null where the positions are too few for two blocks.
- * @param images of each sample
- * @param floats of a block's unfolded data, about, for each sample
+ * Null if there are too few positions for two blocks.
+ * @param images the number of images of each sample
+ * @param floats the approximate number of floats in a block's unfolded data, per sample
  */
 export function cutOf(convolution: Convolution, images: number, method: UnfoldMethod, floats = usualBlock): Cut | null {
   const { cotangent, window } = convolution;
   const positions = cotangent.shape.slice(2).map(factorOf);
   const most = method === "slices" ? Math.max(2, Math.floor(mostSlices / kernelSize(window))) : mostBlocks;
   const blocks = Math.min(most, Math.ceil(unfoldedSize(convolution, images) / Math.max(1, floats)));
-  // Slices along an outer axis copy the longer runs.
+  // Slices along an outer axis copy longer runs.
   const long = positions.findIndex((count) => count >= blocks);
   const axis = long >= 0 ? long : positions.indexOf(Math.max(...positions));
   const count = nth(positions, axis);
@@ -62,12 +62,12 @@ export function cutOf(convolution: Convolution, images: number, method: UnfoldMe
   return size < count ? { axis, count, size } : null;
 }
 
-/** The same positions in blocks that begin at other places, where there would still be two. */
+/** The same positions in blocks that begin elsewhere, if there are still at least two. */
 export function otherCut(cut: Cut): Cut {
   return cut.size + 1 < cut.count ? { ...cut, size: cut.size + 1 } : cut;
 }
 
-/** Blocks that see nothing but padding are left out: they add nothing. */
+/** Blocks that see only padding are left out: they add nothing. */
 export function blocksOf({ data, window }: Convolution, { axis, count, size }: Cut): Block[] {
   const starts = Array.from({ length: Math.ceil(count / size) }, (_, k) => k * size);
   const length = factorOf(nth(data.shape, axis + 2));
@@ -92,7 +92,7 @@ function blockAt(window: Window, axis: number, start: number, end: number, size:
   };
 }
 
-/** The convolution at the positions of a block, with the data that they see. */
+/** The convolution at the positions of a block, on the data that they see. */
 export function within(build: Build, convolution: Convolution, { axis, start, end, from, to, window }: Block) {
   const { data, cotangent } = convolution;
   return {
@@ -103,10 +103,10 @@ export function within(build: Build, convolution: Convolution, { axis, start, en
   };
 }
 
-/** Nodes for a block, about. */
+/** The approximate number of nodes for a block. */
 const nodesOfBlock = 10;
 
-/** What it costs to cut the data and the cotangents into blocks, and to unfold these, in floats moved. */
+/** The cost of cutting the data and the cotangents into blocks and unfolding these, in floats moved. */
 export function costOfBlocks(
   { data, cotangent, groups }: Convolution,
   images: number,
@@ -131,7 +131,7 @@ export function costOfBlocks(
   };
 }
 
-/** Elements of one image. */
+/** The number of elements in one image. */
 function imageSize(shape: Shape): number {
   return sizeOf(shape.slice(1).map(factorOf));
 }

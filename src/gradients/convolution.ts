@@ -16,42 +16,43 @@ import { Outer } from "./outer.js";
 import { View } from "./view.js";
 
 /**
- * The gradients of a block of positions, unfolded by themselves.
- * @param weights `[N]` or `[]`, by which the samples are scaled before; null for none
+ * The gradients of one block of positions, unfolded by itself.
+ * @param weights `[N]` or `[]`, applied to the samples before unfolding; null for none
  */
 type BlockGradients = (build: Build, weights: Value | null) => Outer;
 
 /**
- * The gradients as a sum of those of blocks of positions. Sums have blocks of their own, and the samples' weights go to
- * the data before it is unfolded: so nothing that is unfolded for a norm is kept for a sum, as equal nodes are.
+ * The gradients as a sum over blocks of positions. Sums use blocks that differ from those of norms, and apply the
+ * samples' weights before the data is unfolded. Otherwise equal nodes would be merged, and data unfolded for a norm
+ * would be kept for the sum.
  */
 interface PositionBlocks {
   readonly each: readonly BlockGradients[];
   readonly ofSums: readonly BlockGradients[];
-  /** What it costs to cut them out, in floats moved. */
+  /** The cost of cutting out the blocks, in floats moved. */
   readonly cutting: Cost;
-  /** What it costs to unfold them, in floats moved for each sample. */
+  /** The cost of unfolding the blocks, in floats moved per sample. */
   readonly unfolding: number;
-  /** Floats of the data for each sample. */
+  /** The number of floats of data per sample. */
   readonly data: number;
-  /** They hold less at a time: the gradients are small beside the unfolded data. */
+  /** Whether blocks hold less at a time: the gradients are small beside the unfolded data. */
   readonly lowMemory: boolean;
-  /** Whether gradients are materialised by blocks, too. */
+  /** Whether gradients are also materialised by blocks. */
   readonly materialise: boolean;
 }
 
-/** Uses of one kernel that together have more blocks than this are not computed by blocks. */
+/** Uses of one kernel are not computed by blocks if together they have more blocks than this. */
 const mostParts = 64;
 
 /**
- * The gradients of a convolution's kernel: over the positions of the kernel, outer products of the
- * cotangent's channels and the unfolded data (the patch that lies under the kernel, as a row).
+ * The gradients of a convolution's kernel: sums, over the kernel's positions, of outer products of the cotangent's
+ * channels and the unfolded data (the patch under the kernel, as a row).
  */
 export class ConvolutionGradient extends Outer {
   override readonly kind = "convolution";
 
   /**
-   * @param unfolded how the data came into rows
+   * @param unfolded how the data was turned into rows
    * @param parts the same gradients by blocks of positions
    */
   constructor(
@@ -79,7 +80,7 @@ export class ConvolutionGradient extends Outer {
 
   override along(build: Build, step: Along): ConvolutionGradient | null {
     const whole = super.along(build, step);
-    // Blocks are of the same view, and differ in their positions only.
+    // Blocks have the same view, and differ only in their positions.
     return whole && this.#mapped(whole, (part, own) => present(part.along(own, step)));
   }
 
@@ -97,7 +98,7 @@ export class ConvolutionGradient extends Outer {
     return new ConvolutionGradient(rows, columns, viewed, this.unfolded, null);
   }
 
-  /** These gradients after a linear map, which is that of each block. */
+  /** These gradients after a linear map, which is applied to each block. */
   #mapped({ rows, columns, viewed }: Outer, map: (part: Outer, build: Build) => Outer): ConvolutionGradient {
     const { parts } = this;
     const mapped = (part: BlockGradients): BlockGradients => {
@@ -116,8 +117,8 @@ export class ConvolutionGradient extends Outer {
   }
 
   /**
-   * By blocks: the gradients of each are written, and added to those of the blocks before. (Unfolding the data once is
-   * left out, as it is in the other methods.)
+   * Each block's gradients are written and added to those of the blocks before. The cost of unfolding the data once is
+   * left out, as it is for the other methods.
    */
   #costOfRaw({ each, cutting }: PositionBlocks): Required<Cost> {
     const size = sizeOfGradient(this);
@@ -138,7 +139,7 @@ export class ConvolutionGradient extends Outer {
     return [...super.squaredNorms(), blocked];
   }
 
-  /** Channels come before positions in the data, so that contracting in one go first moves both factors about. */
+  /** In the data, channels come before positions, so contracting in one step first rearranges both factors. */
   override weightedSums(): readonly SumMethod[] {
     const whole = super
       .weightedSums()
@@ -152,7 +153,7 @@ export class ConvolutionGradient extends Outer {
         parts.cutting,
         {
           operations: size * this.positions,
-          // Weights scale the data, which is unfolded again; both factors are moved about, and brought into order.
+          // Weights scale the data, which is unfolded again; both factors are rearranged.
           floats: parts.data + parts.unfolding + 3 * this.held,
           once: (2 * parts.ofSums.length - 1) * size,
         },
@@ -169,7 +170,7 @@ export class ConvolutionGradient extends Outer {
   }
 }
 
-/** The runtime computes each part when it is added, and frees what it was made from before the next. */
+/** The runtime computes each part when it is added, and frees its inputs before the next part. */
 function added(build: Build, parts: readonly BlockGradients[], compute: (part: BlockGradients) => Value): Value {
   return parts.map(compute).reduce((sum, value) => build.add(sum, value));
 }
@@ -200,7 +201,7 @@ function bySample(build: Build, value: Value, at: SampleAxis): Value {
   return build.reshape(first, groups === 1 ? [N, all, size] : [N, groups, all, size]);
 }
 
-/** The samples, along the folded first axis, times their weights: `[N]`, or `[]` for one that all share. */
+/** The samples, along the folded first axis, times their weights: `[N]`, or `[]` for one weight that all share. */
 function scaledSamples(build: Build, value: Value, weights: Value, at: SampleAxis): Value {
   if (weights.shape.length === 0) return build.mul(value, weights);
   const rest = value.shape.slice(1);
@@ -212,7 +213,7 @@ function scaledSamples(build: Build, value: Value, weights: Value, at: SampleAxi
 interface Factors {
   readonly rows: Value;
   readonly columns: Value;
-  /** From a raw matrix to the kernel. */
+  /** The view that turns a raw matrix into the kernel. */
   readonly view: View;
 }
 
@@ -238,7 +239,7 @@ function factors(build: Build, convolution: Convolution, at: SampleAxis, method:
   };
 }
 
-/** The same gradients by blocks; null where there are too few positions for two. */
+/** The same gradients by blocks; null if there are too few positions for two. */
 function partsOf(build: Build, convolution: Convolution, at: SampleAxis, method: UnfoldMethod): PositionBlocks | null {
   const { unfoldBlock, materialise } = build.strategy;
   const images = at.outer * at.inner;
@@ -253,7 +254,7 @@ function partsOf(build: Build, convolution: Convolution, at: SampleAxis, method:
   };
   const blocks = blocksOf(convolution, cut);
   if (blocks.length < 2) return null;
-  // The sum of the blocks so far is held beside the gradients of one more.
+  // The sum of the blocks so far is held together with the gradients of one more block.
   const lowMemory = 2 * sizeOfGradient(convolution) < unfoldedSize(convolution, images);
   return {
     ...costOfBlocks(convolution, images, method, blocks, build.prices),
@@ -265,7 +266,7 @@ function partsOf(build: Build, convolution: Convolution, at: SampleAxis, method:
   };
 }
 
-/** The per-sample gradients of the kernel, where samples lie along the first axis of data and cotangent. */
+/** The per-sample gradients of the kernel, if samples lie along the first axis of data and cotangent. */
 export function convolutionFactor(build: Build, convolution: Convolution, at: SampleAxis): ConvolutionGradient {
   const { data, window, groups } = convolution;
   const method = unfoldMethod(data.shape, window, groups, build);

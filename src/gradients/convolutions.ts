@@ -1,2 +1,2 @@
-/** The factored gradients of convolutions' kernels. */
+/** The factored gradients of convolution kernels. */
 export { convolutionFactor } from "./convolution.js";

@@ -1,18 +1,18 @@
-/** What methods cost, for a batch of any size. */
+/** The cost of methods, for a batch of any size. */
 import { type Prices, usualPrices } from "../ops/prices.js";
 
 export interface Cost {
   /** Multiply-adds per sample in matrix products. */
   readonly operations: number;
-  /** Floats per sample written or read. */
+  /** Floats read or written per sample. */
   readonly floats: number;
-  /** Floats written or read once for a batch of any size: what has the parameter's shape. Default 0. */
+  /** Floats read or written once, whatever the batch size: those of tensors in the parameter's shape. Default 0. */
   readonly once?: number;
   /** Multiply-adds for each pair of samples. Default 0. */
   readonly pairs?: number;
 }
 
-/** The batch size that a plan is made for where the user does not say. */
+/** The batch size that a plan assumes unless the user states one. */
 export const usualBatch = 64;
 
 /** Nanoseconds on one thread for a batch of `samples`. */
@@ -40,8 +40,8 @@ export function timesCost(cost: Cost, times: number): Required<Cost> {
   return { operations: times * operations, floats: times * floats, once: times * once, pairs: times * pairs };
 }
 
-/** What a float scattered costs, in floats moved. */
+/** The cost of scattering a float, in floats moved. */
 export const costOfScatter = usualPrices.scattered / usualPrices.float;
 
-/** What a float squared and summed costs, in floats moved. */
+/** The cost of squaring and adding a float, in floats moved. */
 export const costOfSquare = usualPrices.squared / usualPrices.float;

@@ -21,15 +21,15 @@ import {
 import { Outer } from "./outer.js";
 import { View } from "./view.js";
 
-/** How a dense gradient came about, where it was computed from factored ones. */
+/** The factored gradients that a dense gradient was computed from. */
 export interface Origin {
-  /** What it costs to have it. */
+  /** The cost of computing it. */
   readonly cost: Cost;
-  /** Its weighted sum, from theirs: what comes after them is linear and the same for all samples. */
+  /** The weighted sum, computed from theirs: the steps after them are linear and the same for all samples. */
   readonly sum: SumMethod;
 }
 
-/** Gradients that are simply there, `[N, ...shape]`: of biases, gains, and of whatever has no better form. */
+/** Materialised gradients, `[N, ...shape]`: for biases, gains, and parameters that have no better form. */
 export class Dense implements Factored {
   readonly kind = "dense";
   readonly positions = 1;
@@ -43,7 +43,7 @@ export class Dense implements Factored {
     this.shape = viewed.shape;
   }
 
-  /** Any gradients, materialised. */
+  /** Materialises any gradients. */
   static of(build: Build, gradient: Factored): Dense {
     if (gradient instanceof Dense) return gradient;
     const origin = { cost: gradient.materialisation, sum: cheapest(gradient.weightedSums()) };
@@ -79,7 +79,7 @@ export class Dense implements Factored {
     );
   }
 
-  /** An axis of size 1 that grows makes an outer product; any other map is applied as it is. */
+  /** An axis of size 1 that grows makes an outer product; any other map is applied directly. */
   along(build: Build, step: Along): Factored {
     const value = this.materialise(build);
     if (this.shape[step.axis] === 1 && step.size > 1 && sizeOfGradient(this) > 1)
@@ -107,7 +107,7 @@ export class Dense implements Factored {
     return new Dense(build.mul(this.value, factor), this.viewed, origin);
   }
 
-  /** The sum of two. */
+  /** The sum of two gradients. */
   plus(build: Build, other: Dense): Dense {
     const value = build.add(this.materialise(build), other.materialise(build));
     if (!this.origin && !other.origin) return new Dense(value);
@@ -125,7 +125,7 @@ export class Dense implements Factored {
     return new Dense(value, undefined, origin);
   }
 
-  /** The origin of these gradients after a linear map; `floats` more are moved by it. */
+  /** The origin of these gradients after a linear map, which moves `floats` more. */
   #after(map: (build: Build, sum: Value) => Value, floats = 0): Origin | null {
     if (!this.origin) return null;
     const { cost, sum } = this.origin;

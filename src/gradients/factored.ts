@@ -1,7 +1,7 @@
 /**
- * A factored gradient: the per-sample gradients of one parameter, `[N, ...shape]`, held as the tensors they
- * are made from and not materialised until somebody needs that. There is one file for each kind; each
- * answers the same questions, and for each question may know several methods.
+ * A factored gradient: the per-sample gradients of one parameter, `[N, ...shape]`, held as the tensors they are made
+ * from and not materialised until a want needs that. Each kind has a file. All kinds answer the same questions, and may
+ * have several methods for one question.
  */
 
 import { elementsOf, factorOf, N, type Shape } from "../graph/dim.js";
@@ -15,28 +15,32 @@ export { addCosts, type Cost, cheapest, costOfScatter } from "./cost.js";
 
 export type Kind = "outer" | "convolution" | "rows" | "dense" | "sum";
 
-/** One of several equal computations of the answer to a question. `Given` is what the question depends on. */
+/** One of several equal ways to compute the answer to a question. `Given` is what the answer depends on. */
 export interface Method<Given extends readonly unknown[] = []> extends Cost {
   readonly name: string;
-  /** It uses what `materialise` gives: cheap where another answer does so anyway. */
+  /** It uses the result of `materialise`: cheap if another answer computes that anyway. */
   readonly dense: boolean;
-  /** It holds less at a time than the others: to be taken where memory is short. Default false. */
+  /** It holds less at a time than the others: for use when memory is short. Default false. */
   readonly lowMemory?: boolean;
   emit(build: Build, ...given: Given): Value;
 }
 
-/** The name of the methods that unfold a convolution's data a block of positions at a time. */
+/** The name of the methods that unfold a convolution's data one block of positions at a time. */
 export const blockedUnfold = "blocked unfold";
 
 /** A method for the squared norms, `[N]`. */
 export type NormMethod = Method;
-/** A method for the sum over samples of weights[n] times gradient n, `[...shape]`: weights `[N]`, `[]` for one that all share, null for ones. */
+/**
+ * A method for the sum over samples of weights[n] times gradient n, `[...shape]`. Weights are `[N]`, `[]` for one that
+ * all samples share, or null for ones.
+ */
 export type SumMethod = Method<[weights: Value | null]>;
 /** A method for the inner products of each sample's gradient with a vector of the parameter's shape, `[N]`. */
 export type DotMethod = Method<[vector: Value]>;
 /**
- * A method for the sum over samples of the squares of gradient n less the batch's mean, element by element,
- * `[...shape]`: not by the difference of sums, of which rounding leaves nothing where all are nearly alike.
+ * A method for the sum over samples of the squares of gradient n minus the batch mean, element by element,
+ * `[...shape]`. It does not subtract sums: if all gradients are nearly alike, rounding would leave nothing of the
+ * difference.
  */
 export type SquaresMethod = Method;
 /** A method for the inner products of all pairs of samples' gradients, `[N, N]`. */
@@ -44,31 +48,34 @@ export type GramMethod = Method;
 
 export interface Factored {
   readonly kind: Kind;
-  /** Of one sample's gradient, which is the parameter's: no N. */
+  /** The shape of one sample's gradient, which is the parameter's: without N. */
   readonly shape: Shape;
-  /** Positions t summed within a sample; 1 where the gradient is a plain outer product or dense. */
+  /** The number of positions t summed within a sample; 1 if the gradient is a plain outer product or dense. */
   readonly positions: number;
-  /** What they are the sum of: of a `sum` its terms, else the gradients themselves. */
+  /** The gradients that these are the sum of: the terms of a `sum`, else the gradients themselves. */
   readonly terms: readonly Factored[];
-  /** Sums over samples are one product of two factors, so that a number is as well applied after it. Default false. */
+  /**
+   * Whether sums over samples are one product of two factors, so that a scalar can also be applied afterwards. Default
+   * false.
+   */
   readonly oneProduct?: boolean;
   /** How a convolution's data is unfolded. */
   readonly unfolding?: string;
-  /** The tensors that the gradients are made from, each with its samples first. */
+  /** The tensors that the gradients are made from, each with the samples first. */
   readonly factors: readonly Value[];
-  /** Gradients of the same form, made from other tensors: those of as many samples as they hold. */
+  /** Gradients of the same form, made from other tensors, which may hold another number of samples. */
   withFactors(factors: readonly Value[]): Factored;
-  /** Floats per sample that the factors hold. */
+  /** The number of floats per sample that the factors hold. */
   readonly held: number;
   /** The same gradients, of a parameter reshaped or transposed. */
   view(step: ViewStep): Factored;
-  /** The gradients mapped along one axis, by mapping a factor; null where no factor holds the axis. */
+  /** The gradients mapped along one axis, by mapping a factor; null if no factor holds the axis. */
   along(build: Build, step: Along): Factored | null;
-  /** The gradients times a scalar that samples share. */
+  /** The gradients times a scalar that all samples share. */
   scaled(build: Build, factor: Value): Factored;
   /** The gradients themselves, `[N, ...shape]`. */
   materialise(build: Build): Value;
-  /** What `materialise` costs. */
+  /** The cost of `materialise`. */
   readonly materialisation: Cost;
   /** Methods for the squared 2-norm of each sample's gradient, `[N]`. */
   squaredNorms(): readonly NormMethod[];
@@ -77,7 +84,7 @@ export interface Factored {
   sumsOfSquares(): readonly SquaresMethod[];
 }
 
-/** Elements of one sample's gradient. */
+/** The number of elements of one sample's gradient. */
 export function sizeOfGradient(gradient: Pick<Factored, "shape">): number {
   return factorOf(elementsOf(gradient.shape) ?? Number.NaN);
 }
@@ -96,35 +103,38 @@ export function sumOfSquares(build: Build, value: Value): Value {
     : build.reduce("ReduceSumSquare", value, axes);
 }
 
-/** The number of samples as a float32 scalar, or 1 where there are none. */
+/** The number of samples as a float32 scalar, or 1 if there are none. */
 export function sampleCount(build: Build): Value {
   const one = build.filled(1, [], "float32");
   return build.op("Max", [build.sum(build.expand(one, [N])), one]);
 }
 
-/** The mean over the samples of a value `[N, ...]`, with an axis of size 1 in their place; 0 for none. */
+/** The mean over the samples of a value `[N, ...]`, keeping an axis of size 1; 0 if there are no samples. */
 export function meanOfSamples(build: Build, value: Value): Value {
   return build.div(build.reduce("ReduceSum", value, [0], true), sampleCount(build));
 }
 
-/** The sum over n of the squares of value n less the mean, for a value `[N, ...]`. */
+/** The sum over n of the squares of value n minus the mean, for a value `[N, ...]`. */
 export function squaredDeviations(build: Build, value: Value): Value {
   return build.reduce("ReduceSumSquare", build.sub(value, meanOfSamples(build, value)), [0]);
 }
 
-/** Rounding may leave a small negative number where a norm that is put together from products is 0. */
+/**
+ * Replaces negative numbers by 0: a squared norm of 0 that is computed from products may round to a small negative
+ * number.
+ */
 export function notNegative(build: Build, squares: Value): Value {
   return build.op("Max", [squares, build.scalar(0, squares)]);
 }
 
-/** A value `[N, ...]` times its samples' weights: `[N]`, or `[]`, or null for ones. */
+/** A value `[N, ...]` times its samples' weights: `[N]`, or `[]` for one that all share, or null for ones. */
 export function weighted(build: Build, value: Value, weights: Value | null): Value {
   if (!weights) return value;
   const shared = weights.shape.length === 0;
   return build.mul(value, shared ? weights : build.reshape(weights, [N, ...value.shape.slice(1).map(() => 1)]));
 }
 
-/** The sum over n of weights[n] * value[n], for a value `[N, ...]`; a weight that all share scales the sum. */
+/** The sum over n of weights[n] * value[n], for a value `[N, ...]`; a weight that all samples share scales the sum. */
 export function weightedSumOf(build: Build, value: Value, weights: Value | null): Value {
   if (weights?.shape.length === 0) return build.mul(weightedSumOf(build, value, null), weights);
   const rest = value.shape.slice(1);
@@ -136,7 +146,7 @@ export function weightedSumOf(build: Build, value: Value, weights: Value | null)
   return build.reshape(build.matmul(row, flat), rest);
 }
 
-/** The methods every kind has: materialise the gradients, then compute with them. */
+/** The methods that every kind has: materialise the gradients, then compute with them. */
 export function denseNorm(gradient: Factored): NormMethod {
   const size = sizeOfGradient(gradient);
   const { operations, floats } = gradient.materialisation;
@@ -162,13 +172,13 @@ export function denseSum(gradient: Factored): SumMethod {
   };
 }
 
-/** The materialised gradients, a row for each sample, `[N, elements]`. */
+/** The materialised gradients with one row per sample, `[N, elements]`. */
 export function flat(build: Build, gradient: Factored): Value {
   const whole = gradient.materialise(build);
   return build.reshape(whole, [nth(whole.shape, 0), sizeOfGradient(gradient)]);
 }
 
-/** What is dense costs for a question that reads each element `times` times. */
+/** The cost of a dense method for a question that reads each element `times` times. */
 function denseMethod(gradient: Factored, times: number): Omit<Method, "emit"> {
   const size = sizeOfGradient(gradient);
   const { operations, floats } = gradient.materialisation;

@@ -1,6 +1,6 @@
 /**
- * Inner products of the gradients of one parameter by two of its uses, sample by sample: what a norm has
- * as cross terms where a parameter is used several times.
+ * Inner products, sample by sample, of the gradients from two uses of one parameter: the cross terms of the norm of a
+ * parameter that is used several times.
  */
 
 import { fixedSize } from "../graph/dim.js";
@@ -34,15 +34,17 @@ const factored = firstOf([
   pair(RowsGradient, RowsGradient, rowsRows),
 ]);
 
-/** One of the two materialised, contracted with the factors of the other. */
+/** One gradient is materialised and contracted with the factors of the other. */
 const halfDense = firstOf([kind(RowsGradient, pickedRows), kind(Outer, contractedWith)]);
 
-/** Which factor of a second gradient spans the axes that raw axis 0 of the first does: 0 or 1; null for neither. */
+/**
+ * The factor (0 or 1) of the second gradient that spans the axes of the first one's raw axis 0; null if neither does.
+ */
 function matching(a: Outer | RowsGradient, b: Outer): 0 | 1 | null {
   if (b.blocked || a.blocked) return null;
   const [left, right] = [a.viewed.sides, b.viewed.sides];
   if (!left || !right) return null;
-  // Where the first spans axes of size 1 only, the other shows which is which.
+  // If the first spans only axes of size 1, the other one decides.
   for (const side of [0, 1] as const) {
     if (left.every((own, axis) => own === -1 || own === (side === 0 ? right[axis] : 1 - nth(right, axis)))) return side;
   }
@@ -50,8 +52,8 @@ function matching(a: Outer | RowsGradient, b: Outer): 0 | 1 | null {
 }
 
 /**
- * The factors of the first with those of the second that span the same axes, ordered alike; null where the
- * factors of the two do not correspond.
+ * Each factor of the first paired with the factor of the second that spans the same axes, ordered alike; null if their
+ * factors do not correspond.
  */
 export function alignedFactors(a: Outer, b: Outer): ((build: Build) => [Value, Value][]) | null {
   if (a.viewed.equals(b.viewed)) {
@@ -95,7 +97,10 @@ function outerOuter(a: Outer, b: Outer): Method[] {
   ];
 }
 
-/** The factor along the table's rows, that along its columns, and the cotangents, ordered alike; null where none is. */
+/**
+ * The factor along the table's rows, the factor along its columns, and the cotangents, ordered alike; null if there is
+ * no such factor.
+ */
 export function alignedRows(
   rows: RowsGradient,
   outer: Outer,
@@ -109,7 +114,9 @@ export function alignedRows(
   };
 }
 
-/** The sum over t, s of A[n, s, places_t] times (cotangents_t . B[n, s]), A being the factor along the table's rows. */
+/**
+ * The sum over t, s of A[n, s, places_t] times (cotangents_t . B[n, s]), where A is the factor along the table's rows.
+ */
 function rowsOuter(rows: RowsGradient, outer: Outer): Method[] {
   const factors = alignedRows(rows, outer);
   if (!factors) return [];
@@ -145,7 +152,7 @@ function rowsRows(a: RowsGradient, b: RowsGradient): Method[] {
   ];
 }
 
-/** The other, materialised, with the rows; and that with the columns. */
+/** The other gradient, materialised, is multiplied by the rows, and the result by the columns. */
 function contractedWith(a: Outer, b: Factored): Method[] {
   const size = sizeOfGradient(a);
   const own = { operations: size * a.positions, floats: a.held + (a.viewed.moves ? 2 * size : 0) };
@@ -162,7 +169,7 @@ function contractedWith(a: Outer, b: Factored): Method[] {
   ];
 }
 
-/** The rows of the other that were picked, times what they received. */
+/** Picks rows of the other gradient and multiplies them with the cotangents that they receive. */
 function pickedRows(a: RowsGradient, b: Factored): Method[] {
   if (a.positions === 0) return [];
   const own = { operations: 0, floats: 4 * a.held + (a.viewed.moves ? 2 * sizeOfGradient(a) : 0) };

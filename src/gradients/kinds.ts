@@ -1,13 +1,13 @@
-/** Tables of what is known of kinds of gradients, and of pairs of kinds: the first entry that fits is taken. */
+/** Tables of facts about kinds of gradients, and about pairs of kinds: the first entry that matches is used. */
 import type { Factored } from "./factored.js";
 
-/** The class of a kind; those derived from it are of its kind too. */
+/** The class of a kind; instances of derived classes are of that kind too. */
 type KindOf<G extends Factored> = abstract new (...args: never[]) => G;
 
-/** What is made of a gradient; undefined where it is of another kind. */
+/** Computes something for a gradient; undefined if it is of another kind. */
 type Entry<More extends readonly unknown[], R> = (gradient: Factored, ...more: More) => R | undefined;
 
-/** What is made of two gradients of one parameter; undefined where they are of other kinds. */
+/** Computes something for two gradients of one parameter; undefined if they are of other kinds. */
 type PairEntry<More extends readonly unknown[], R> = (a: Factored, b: Factored, ...more: More) => R | undefined;
 
 export function kind<G extends Factored, More extends readonly unknown[], R>(
@@ -25,7 +25,7 @@ export function pair<A extends Factored, B extends Factored, More extends readon
   return (a, b, ...more) => (a instanceof first && b instanceof second ? make(a, b, ...more) : undefined);
 }
 
-/** What the first entry that fits makes; undefined where none does. */
+/** The result of the first entry that matches; undefined if none does. */
 export function firstOf<Given extends readonly unknown[], R>(
   entries: readonly ((...given: Given) => R | undefined)[],
 ): (...given: Given) => R | undefined {

@@ -29,9 +29,9 @@ import { sameValue } from "./same-value.js";
 import type { View } from "./view.js";
 
 /**
- * Gradient n is the sum over positions t of rows[n, t] times columns[n, t] transposed, `[I, O]`; where there
- * are blocks b, one such matrix for each block, `[B, I, O]`. What linear layers, attention projections
- * and (after unfolding) convolutions give: Goodfellow 2015, "Efficient per-example gradient computations".
+ * Gradient n is the sum over positions t of rows[n, t] times the transpose of columns[n, t], `[I, O]`; with blocks b,
+ * one such matrix for each block, `[B, I, O]`. Linear layers, attention projections and (after unfolding) convolutions
+ * have this form: Goodfellow 2015, "Efficient per-example gradient computations".
  */
 export class Outer implements Factored {
   readonly kind: Factored["kind"] = "outer";
@@ -46,10 +46,11 @@ export class Outer implements Factored {
   /**
    * @param rows `[N, T, I]` or `[N, B, T, I]`
    * @param columns `[N, T, O]` or `[N, B, T, O]`
-   * @param viewed of the raw shape `[I, O]` or `[B, I, O]`
+   * @param viewed the view of the raw shape `[I, O]` or `[B, I, O]`
    */
   constructor(rows: Value, columns: Value, viewed: View) {
-    // A view that begins by transposing is that of the exchanged factors: one form for equal gradients.
+    // A view that begins with a transposition becomes a view of the exchanged factors, so that equal gradients have one
+    // form.
     const rank = viewed.raw.length;
     const [first] = viewed.steps;
     const exchange = [...Array(rank - 2).keys(), rank - 1, rank - 2];
@@ -66,7 +67,7 @@ export class Outer implements Factored {
 
   get materialisation(): Cost {
     const size = sizeOfGradient(this);
-    // A matrix product brings its factors into order first.
+    // A matrix product first rearranges its factors.
     return { operations: size * this.positions, floats: size + (this.positions === 1 ? 0 : 2 * this.held) };
   }
 
@@ -87,7 +88,7 @@ export class Outer implements Factored {
     return blocks * this.positions * (rows + columns);
   }
 
-  /** The smaller side of the raw matrix. */
+  /** The length of the raw matrix's shorter side. */
   get narrow(): number {
     return Math.min(this.#sizes.rows, this.#sizes.columns);
   }
@@ -120,8 +121,8 @@ export class Outer implements Factored {
   }
 
   /**
-   * The sum of two of equal view: one with the positions of both, or, where they have a factor in common,
-   * with the sum of the other.
+   * The sum of two gradients with equal views: one with the positions of both or, if they share a factor, with the sum
+   * of the other factor.
    */
   join(build: Build, other: Outer): Outer {
     if (sameValue(this.rows, other.rows))
@@ -133,7 +134,7 @@ export class Outer implements Factored {
     return this.with(both(this.rows, other.rows), both(this.columns, other.columns), this.viewed);
   }
 
-  /** Of the same kind, with other parts. */
+  /** A gradient of the same kind with other factors. */
   protected with(rows: Value, columns: Value, viewed: View): Outer {
     return new Outer(rows, columns, viewed);
   }
@@ -167,7 +168,8 @@ export class Outer implements Factored {
       dense: false,
       emit: (build: Build) => this.#gram(build, 1),
     };
-    // A quarter of the memory, for a tenth to a third more time: each part reads all of the other factor again.
+    // Takes a quarter of the memory, and a tenth to a third more time, because each part reads the whole other factor
+    // again.
     const inParts = {
       ...gram,
       name: "Gram in parts",
@@ -177,12 +179,12 @@ export class Outer implements Factored {
     return [dense, gram, inParts];
   }
 
-  /** One position: the product of the squared norms of the two vectors. */
+  /** For one position: the product of the squared norms of the two vectors. */
   #closedForm(build: Build): Value {
     return sumPerSample(build, build.mul(...this.squaredVectors(build)));
   }
 
-  /** One position: the squared norms of the two vectors, `[N]`, or `[N, B, 1]`. */
+  /** For one position: the squared norms of the two vectors, `[N]`, or `[N, B, 1]`. */
   squaredVectors(build: Build): [Value, Value] {
     const squares = (value: Value) => {
       const vectors = this.blocked ? value : build.reshape(value, [N, nth(value.shape, 2)]);
@@ -218,7 +220,7 @@ export class Outer implements Factored {
     const contract: SumMethod = {
       name: "contract",
       operations: sizeOfGradient(this) * this.positions,
-      // One of the factors is scaled by the weights, and both are brought into order.
+      // The weights scale one factor, and both factors are rearranged.
       floats: 2 * blocks * this.positions * Math.min(rows, columns) + 2 * this.held,
       once: sizeOfGradient(this),
       dense: false,
@@ -264,9 +266,9 @@ export class Outer implements Factored {
   }
 
   /**
-   * One position: with means r and c of the factors and r', c' what is left of them, r c is near the mean of
-   * the gradients, and they less r c are r c' + r' columns. From the sum of the squares of these, the square
-   * of their own mean is taken. (Where the factors vary much and their products hardly do, rounding shows.)
+   * For one position. Let r and c be the factors' means, and r' and c' the factors minus these. r c is near the mean of
+   * the gradients, and a gradient minus r c is r c' + r' columns. The sum of the squares of these is computed, and N
+   * times the square of their own mean is subtracted. (If the factors vary much but their products hardly do, rounding shows.)
    */
   #contractSquares(build: Build): Value {
     const { rows, columns, viewed } = this;
@@ -286,14 +288,14 @@ export class Outer implements Factored {
 
   /** The raw weighted sum, `[(B,) I, O]`: one matrix product over samples and positions. */
   contracted(build: Build, weights: Value | null): Value {
-    // A weight that all share may as well scale the sum.
+    // A weight that all samples share can scale the sum instead.
     const { rows: height, columns: width } = this.#sizes;
     const factor = usualBatch * this.positions * Math.min(height, width);
     if (weights?.shape.length === 0 && height * width < factor) return build.mul(this.contracted(build, null), weights);
     const narrow = this.#sizes.rows < this.#sizes.columns;
     const vectors = this.positions === 1 && !this.blocked;
     const scaled = (value: Value, chosen: boolean) => {
-      // One position: [N, I] is what there was before the axis of positions, so that equal nodes merge.
+      // For one position, [N, I] is the value before it got an axis of positions, so that equal nodes are merged.
       const own = vectors ? flatten(build, value) : value;
       return chosen ? weighted(build, own, weights) : own;
     };
@@ -305,7 +307,7 @@ export class Outer implements Factored {
   }
 }
 
-/** Samples and positions as one axis: `[N*T, I]`, or `[B, N*T, I]`. */
+/** Joins samples and positions into one axis: `[N*T, I]`, or `[B, N*T, I]`. */
 function flatten(build: Build, value: Value): Value {
   const rank = value.shape.length;
   const [positions, size] = value.shape.slice(-2) as [number, number];

@@ -1,6 +1,6 @@
 /**
- * Inner products of all pairs of samples, one from each of two gradients of the same parameter: `[N, M]`. The
- * second may be the same batch's (M = N), or that of another batch of a fixed size.
+ * Inner products of all pairs of samples, one from each of two gradients of the same parameter: `[N, M]`. The second
+ * may be from the same batch (M = N), or from another batch of fixed size.
  */
 
 import { fixedSize, isBatch, multiply } from "../graph/dim.js";
@@ -17,7 +17,7 @@ import { RowsGradient } from "./rows.js";
 
 /**
  * The methods for the inner products of all pairs in the batch, `[N, N]`.
- * @param samples what they cost each sample is that of so many pairs
+ * @param samples the batch size for which their cost per sample is stated
  */
 export function gramMethods(gradient: Factored, samples = usualBatch): GramMethod[] {
   const { terms } = gradient;
@@ -43,8 +43,8 @@ export function gramMethods(gradient: Factored, samples = usualBatch): GramMetho
 }
 
 /**
- * The methods for the inner products of the samples of `a`, `[N, ...]`, and those of `b`, `[M, ...]`; at least one.
- * @param others M, or about as many
+ * The methods for the inner products of the samples of `a`, `[N, ...]`, with those of `b`, `[M, ...]`; at least one.
+ * @param others M, at least roughly
  */
 export function pairProducts(a: Factored, b: Factored, others: number): Method[] {
   if (a.kind === "sum" || b.kind === "sum") return [termByTerm(a, b, others), densePairs(a, b, others)];
@@ -69,10 +69,10 @@ function termByTerm(a: Factored, b: Factored, others: number): Method {
   };
 }
 
-/** Both materialised, and one matrix product. */
+/** Materialises both, then computes one matrix product. */
 function densePairs(a: Factored, b: Factored, others: number): Method {
   const size = sizeOfGradient(a);
-  // What the others cost is shared by the batch, which is assumed to be of the same size.
+  // The batch, assumed to be of the usual size, shares the cost of the other one.
   const share = a === b ? 0 : others / usualBatch;
   const second = { operations: share * b.materialisation.operations, floats: share * b.materialisation.floats };
   return {
@@ -92,7 +92,7 @@ const factored = firstOf([
 ]);
 
 function factoredPairs(a: Factored, b: Factored, others: number): Method[] {
-  // Without positions there is nothing to add up.
+  // Without positions there is nothing to sum.
   return a.positions === 0 || b.positions === 0 ? [] : (factored(a, b, others) ?? []);
 }
 
@@ -100,10 +100,13 @@ function transposed(method: Method): Method {
   return { ...method, emit: (build) => build.transposeLast(method.emit(build)) };
 }
 
-/** The most parts that positions are taken in: what is held at a time is the less the more there are. */
+/** The most parts into which positions are split: the more there are, the less is held at a time. */
 const mostParts = 8;
 
-/** The sum of what `part` gives for the positions from `start` to before `end`, in a few parts. */
+/**
+ * The sum of the results of `part`, which covers the positions from `start` to before `end`; there are only a few
+ * parts.
+ */
 function byParts(build: Build, positions: number, part: (start: number, end: number) => Value): Value {
   const size = Math.ceil(positions / mostParts);
   const starts = Array.from({ length: Math.ceil(positions / size) }, (_, k) => k * size);
@@ -123,20 +126,20 @@ function sumLeading(build: Build, value: Value): Value {
   return build.reduce("ReduceSum", value, [...value.shape.keys()].slice(0, -2));
 }
 
-/** `[N, (B,) T, I]` as `[B, T, N, I]`, B being 1 where there are no blocks. */
+/** `[N, (B,) T, I]` as `[B, T, N, I]`; B is 1 if there are no blocks. */
 function positionsFirst(build: Build, value: Value): Value {
   const [samples, ...rest] = leadingOf(value.shape, 1);
   const blocked = rest.length === 3 ? value : build.reshape(value, [samples, 1, ...rest]);
   return build.transpose(blocked, [1, 2, 0, 3]);
 }
 
-/** All products of x `[B, T, N, I]` with y `[B, S, M, I]`: `[B, T, S, N, M]`, or `[N, M]` where there is only one. */
+/** All products of x `[B, T, N, I]` with y `[B, S, M, I]`: `[B, T, S, N, M]`, or `[N, M]` if there is only one. */
 function productsOf(build: Build, x: Value, y: Value): Value {
   const [blocks, t, n, i] = leadingOf(x.shape, 4);
   const [, s, m] = leadingOf(y.shape, 4);
   const single = blocks === 1 && t === 1 && s === 1;
-  // A reshape on either side also keeps the runtime (1.30) from fusing transposition and product: what it
-  // makes of the two ends the process at a batch of none.
+  // The reshapes also keep the runtime (1.30) from fusing transposition and product: its fused node ends the process if
+  // the batch is empty.
   const left = build.reshape(x, single ? [n, i] : [blocks, t, 1, n, i]);
   const right = build.reshape(build.transposeLast(y), single ? [i, m] : [blocks, 1, s, i, m]);
   return build.matmul(left, right);
@@ -166,7 +169,7 @@ function outerOuter(a: Outer, b: Outer, others: number): Method[] {
   ];
 }
 
-/** The sum over pairs of positions that hold the same row of the products of what they receive. */
+/** The sum, over pairs of positions that hold the same row, of the products of their cotangents. */
 function rowsRows(a: RowsGradient, b: RowsGradient, others: number): Method[] {
   if (!a.viewed.equals(b.viewed)) return [];
   const pairs = others * a.positions * b.positions;
@@ -197,7 +200,10 @@ function rowsRows(a: RowsGradient, b: RowsGradient, others: number): Method[] {
   ];
 }
 
-/** The sum over t, s of A[m, s, places[n, t]] times (cotangents[n, t] . B[m, s]), A being the factor along the table's rows. */
+/**
+ * The sum over t, s of A[m, s, places[n, t]] times (cotangents[n, t] . B[m, s]), where A is the factor along the
+ * table's rows.
+ */
 function rowsOuter(rows: RowsGradient, outer: Outer, others: number): Method[] {
   const factors = alignedRows(rows, outer);
   if (!factors) return [];
@@ -228,8 +234,8 @@ function rowsOuter(rows: RowsGradient, outer: Outer, others: number): Method[] {
 }
 
 /**
- * The sum over t of rows[n, t]' V[m] columns[n, t]: the longer of the two factors is multiplied with all of the others at
- * once, as one matrix, so that nothing of the gradients' size is made.
+ * The sum over t of rows[n, t]' V[m] columns[n, t]. The longer factor is multiplied with all M vectors at once, as one
+ * matrix, so that no tensor of the gradients' size arises.
  */
 function outerDense(a: Outer, b: Dense, others: number): Method[] {
   const [count] = leadingOf(b.value.shape, 1);

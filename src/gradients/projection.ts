@@ -1,4 +1,4 @@
-/** Random projections of one parameter's gradients, `[N, dims]`, from their factors where that is cheaper. */
+/** Random projections of one parameter's gradients, `[N, dims]`, from their factors if that is cheaper. */
 
 import { elementsOf, fixedSize, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
@@ -39,7 +39,7 @@ function termByTerm({ terms }: Sum, signs: Signs): Method[] {
   ];
 }
 
-/** The longer side of the matrix is contracted first. */
+/** Contracts the longer side of the matrix first. */
 function dense(gradient: Factored, { dims, rows, columns }: Signs): Method {
   const size = sizeOfGradient(gradient);
   const short = Math.min(rows.size, columns.size);
@@ -55,7 +55,7 @@ function dense(gradient: Factored, { dims, rows, columns }: Signs): Method {
       const matrix = build.reshape(whole, [samples, rows.size, columns.size]);
       const turn = rows.size >= columns.size;
       const [first, second] = turn ? [rows, columns] : [columns, rows];
-      // As one matrix, which the runtime takes at a batch of none: a transposition fused to the product it does not.
+      // As one matrix: the runtime accepts that for an empty batch, but not a transposition fused with the product.
       const lines = build.reshape(turn ? build.transposeLast(matrix) : matrix, [
         present(multiply(samples, second.size)),
         first.size,
@@ -68,8 +68,8 @@ function dense(gradient: Factored, { dims, rows, columns }: Signs): Method {
 }
 
 /**
- * The signs along two raw axes of a view, those of the first and of the second: which of them is a row's and
- * which a column's depends on the view. Null where an axis is made of both.
+ * The signs along the two raw axes of a view, first and second. The view decides which of them signs rows and which
+ * columns. Null if an axis is made of both.
  */
 function alongRaw(view: View, { dims, rows, columns }: Signs): [SignsAlong, SignsAlong] | null {
   const parts = view.separation;
@@ -79,7 +79,7 @@ function alongRaw(view: View, { dims, rows, columns }: Signs): [SignsAlong, Sign
   const blocks = along.length === 3 ? nth(along, 0) : { rows: [0], columns: [0] };
   const still = (places: readonly number[]) => places.every((place) => place === 0);
   const side = (matrix: SignMatrix, block: readonly number[], places: readonly number[]): SignsAlong => {
-    // Blocks that the other side distinguishes share these signs.
+    // Blocks share these signs if only the other side tells them apart.
     const starts = still(block) ? [0] : block;
     const all = starts.flatMap((start) => places.map((place) => start + place));
     return { matrix: pickSigns(matrix, all, dims), blocks: starts.length, size: places.length };
@@ -93,7 +93,7 @@ function alongRaw(view: View, { dims, rows, columns }: Signs): [SignsAlong, Sign
 
 interface SignsAlong {
   readonly matrix: SignMatrix;
-  /** 1 where all blocks share them. */
+  /** 1 if all blocks share the signs. */
   readonly blocks: number;
   readonly size: number;
 }
@@ -114,7 +114,7 @@ function projectFactor(build: Build, factor: Value, side: SignsAlong, dims: numb
   return build.reshape(build.matmul(lines, signs), [...others, dims]);
 }
 
-/** The sum over positions of products of the projected factors. */
+/** The sum, over positions, of products of the projected factors. */
 function outer(gradient: Outer, signs: Signs): Method[] {
   const sides = alongRaw(gradient.viewed, signs);
   if (!sides) return [];
@@ -138,7 +138,7 @@ function outer(gradient: Outer, signs: Signs): Method[] {
   ];
 }
 
-/** The signs of the rows that were picked, times what these receive, projected. */
+/** The signs of the picked rows, times their projected cotangents. */
 function rows(gradient: RowsGradient, signs: Signs): Method[] {
   const sides = alongRaw(gradient.viewed, signs);
   if (!sides) return [];

@@ -27,15 +27,15 @@ import { scatterPerSample } from "./scatter-per-sample.js";
 import type { View } from "./view.js";
 
 /**
- * The gradients of a table whose rows were picked (an embedding): row places[n, t] of gradient n receives
- * cotangents[n, t]; rows picked several times by one sample add up.
+ * The gradients of a table whose rows were picked (an embedding): row places[n, t] of gradient n receives cotangents[n,
+ * t]. If a sample picks a row several times, its cotangents add up.
  */
 export class RowsGradient implements Factored {
   readonly kind = "rows";
   readonly blocked = false;
   readonly shape: View["shape"];
   readonly positions: number;
-  /** The cotangents; `[N, 1, R]` where those of all positions are the same, as where a mean is taken over them. */
+  /** The cotangents; `[N, 1, R]` if all positions receive the same one, as when their mean is taken. */
   readonly received: Value;
   readonly #rows: number;
   readonly #size: number;
@@ -43,7 +43,7 @@ export class RowsGradient implements Factored {
   /**
    * @param places `[N, T]`, int64, from 0
    * @param cotangents `[N, T, R]`
-   * @param viewed of the raw shape `[V, R]`
+   * @param viewed the view of the raw shape `[V, R]`
    */
   constructor(
     readonly places: Value,
@@ -72,7 +72,7 @@ export class RowsGradient implements Factored {
     return this.positions * (this.#size + 1);
   }
 
-  /** Positions that differ in what they receive. */
+  /** The number of positions with different cotangents. */
   get #received(): number {
     return fixedSize(this.received.shape, 1);
   }
@@ -81,7 +81,7 @@ export class RowsGradient implements Factored {
     return { operations: 0, floats: sizeOfGradient(this) + this.#scattered };
   }
 
-  /** What scattering the cotangents costs, in floats. */
+  /** The cost of scattering the cotangents, in floats. */
   get #scattered(): number {
     return costOfScatter * this.positions * this.#size;
   }
@@ -104,7 +104,7 @@ export class RowsGradient implements Factored {
     return this.#shifted(build, step.shift, step.size, on.view);
   }
 
-  /** Into a table of `size` rows, `shift` rows further down; what falls outside is left out. */
+  /** The rows in a table of `size` rows, `shift` rows further down; rows that fall outside are left out. */
   #shifted(build: Build, shift: number, size: number, view: View): RowsGradient {
     const { places, cotangents } = this;
     const moved = shift === 0 ? places : build.add(places, build.scalar(shift, places));
@@ -120,14 +120,14 @@ export class RowsGradient implements Factored {
     return new RowsGradient(this.places, scaled, this.viewed);
   }
 
-  /** What positions receive, mapped along R: `[N, T, R']`. */
+  /** The cotangents mapped along R: `[N, T, R']`. */
   #mapped(build: Build, map: (received: Value) => Value): Value {
     const mapped = map(this.received);
     const [samples, , size] = leadingOf(mapped.shape, 3);
     return build.expand(mapped, [samples, this.positions, size]);
   }
 
-  /** The sum of two of equal view: one with the positions of both. */
+  /** The sum of two gradients with equal views: one with the positions of both. */
   join(build: Build, other: RowsGradient): RowsGradient {
     const both = (a: Value, b: Value) => build.concat([a, b], 1);
     return new RowsGradient(both(this.places, other.places), both(this.cotangents, other.cotangents), this.viewed);
@@ -162,14 +162,17 @@ export class RowsGradient implements Factored {
     return [gram, merged, denseNorm(this)];
   }
 
-  /** Where all positions receive the same: its squared norm, as many times as there are pairs of positions with one row. */
+  /**
+   * If all positions receive the same cotangent: its squared norm times the number of pairs of positions with equal
+   * rows.
+   */
   #counted(build: Build): Value {
     return build.mul(sumPerSample(build, this.#same(build)), sumOfSquares(build, this.received));
   }
 
   /**
-   * Cotangents `[N, T, R']`, each added to that at the first position of the same row: then the rows of a sample differ, and
-   * other positions have 0.
+   * Cotangents `[N, T, R']`, each added to that of the first position with the same row. Then the rows of a sample
+   * differ, and the other positions have 0.
    */
   merged(build: Build, cotangents: Value): Value {
     const first = build.op("ArgMax", [this.#same(build)], { axis: 2, keepdims: 0 });
@@ -186,7 +189,7 @@ export class RowsGradient implements Factored {
       name: "scatter",
       operations: 0,
       floats: this.#scattered,
-      // Zeros, and the copy of them that is added to.
+      // The zeros, and the copy of them to which rows are added.
       once: 2 * sizeOfGradient(this),
       dense: false,
       emit: (build, weights) => this.viewed.apply(build, this.#scatterAll(build, weights)),
@@ -212,7 +215,7 @@ export class RowsGradient implements Factored {
     return [denseSquares(this)];
   }
 
-  /** The rows of all samples added into one table, `[V, R]`. */
+  /** Adds the rows of all samples into one table, `[V, R]`. */
   #scatterAll(build: Build, weights: Value | null): Value {
     const { places } = this;
     const scaled = this.#mapped(build, (rows) => weighted(build, rows, weights));
@@ -222,12 +225,15 @@ export class RowsGradient implements Factored {
   }
 }
 
-/** 1 where two positions of a sample hold the same row: `[N, T, S]`, boolean. */
+/** Whether two positions of a sample hold the same row: `[N, T, S]`, boolean. */
 function samePlaces(build: Build, a: Value, b: Value): Value {
   return build.equal(build.unsqueeze(a, [2]), build.unsqueeze(b, [1]));
 }
 
-/** The inner products of gradients of tables of one shape: the sum over pairs of positions that hold the same row, `[N]`. */
+/**
+ * The inner products of gradients of two tables of the same shape: the sum over pairs of positions that hold the same
+ * row, `[N]`.
+ */
 export function rowProducts(build: Build, a: RowsGradient, b: RowsGradient): Value {
   const products = build.matmul(a.received, build.transposeLast(b.received));
   return sumPerSample(build, build.mask(samePlaces(build, a.places, b.places), products));

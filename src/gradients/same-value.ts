@@ -4,7 +4,7 @@ import { definitionOf } from "../ops/registry.js";
 /** How far back two values are compared before they count as different. */
 const deepest = 4;
 
-/** Whether two values are one, or are made in the same way from the same values by a few nodes. */
+/** Whether two values are the same, or are made in the same way from the same values by a few nodes. */
 export function sameValue(a: Value | null | undefined, b: Value | null | undefined, depth = deepest): boolean {
   if (!a || !b || a === b) return a === b;
   if (a.known && b.known) return a.dtype === b.dtype && JSON.stringify(a.known) === JSON.stringify(b.known);
@@ -13,7 +13,7 @@ export function sameValue(a: Value | null | undefined, b: Value | null | undefin
   return movesOnly(left) && sameNode(left, right, depth);
 }
 
-/** Nodes that only move elements: what factors are made by from the values of a model. */
+/** Whether a node only moves elements: such nodes make factors from a model's values. */
 function movesOnly(node: Node): boolean {
   return node.op === "Expand" || definitionOf(node)?.view !== undefined;
 }

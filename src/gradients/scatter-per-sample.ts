@@ -1,23 +1,23 @@
-/** Rows added into a table of each sample's own, accurately where many of them go to one place. */
+/** Adds rows into a table per sample, accurately even if many rows go to one place. */
 
 import { type Dim, fixedSize, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { nth, present } from "../present.js";
 
-/** Rows that are added one after the other, as the runtime does it, in float32. */
+/** The most rows that the runtime adds to one place one after another, in float32. */
 const mostInARow = 128;
 
-/** Positions in a block, within which the rows for one place are added up before. */
+/** The number of positions in a block. Within a block, rows for one place are added up first. */
 const block = 32;
 
-/** Numbers of one sample's that all its tables may have together. */
+/** The most numbers that all tables of one sample may have together. */
 const maxTables = 2 ** 24;
 
 /**
- * Rows `[N, T, R]` added to `rows` places of each sample: `[N, rows, R]`. Where there are many positions, each block of
- * them adds at most one row that is not 0 to a place, and blocks share as many tables as keep what is added to one place
- * of one table below `mostInARow` (unless these would hold too many numbers).
+ * Rows `[N, T, R]` added to the `rows` places of each sample: `[N, rows, R]`. If there are many positions, each block
+ * of them adds at most one nonzero row to a place, and the blocks share enough tables to keep the number of rows added
+ * to one place of one table below `mostInARow` (unless the tables would hold too many numbers).
  */
 export function scatterPerSample(build: Build, places: Value, updates: Value, rows: number): Value {
   const [samples, positions, size] = rowsOf(updates);
@@ -44,7 +44,7 @@ export function scatterPerSample(build: Build, places: Value, updates: Value, ro
   return tables === 1 ? apart : build.sum(build.reshape(apart, [samples, tables, rows, size]), [1]);
 }
 
-/** Of rows `[N, T, R]`: N, T and R. */
+/** The sizes N, T and R of rows `[N, T, R]`. */
 function rowsOf({ shape }: Value): readonly [Dim, number, number] {
   return [nth(shape, 0), fixedSize(shape, 1), fixedSize(shape, 2)];
 }
@@ -56,7 +56,7 @@ function scatter(build: Build, places: Value, updates: Value, rows: number): Val
   return build.op("ScatterElements", [zeros, index, updates], { axis: 1, reduction: "add" });
 }
 
-/** Each row added to that of the first position of its block that holds the same place, and zeros left behind. */
+/** Each row is added to that of the first position of its block with the same place, and becomes zero itself. */
 function merged(build: Build, places: Value, updates: Value): Value {
   const [samples, positions, size] = rowsOf(updates);
   const blocks = present(multiply(samples, positions / block));

@@ -1,8 +1,8 @@
-/** Takes a view apart: of which pieces of which raw axes each axis of the viewed shape is made. */
+/** Takes a view apart into pieces of raw axes: finds which pieces make up each axis of the viewed shape. */
 import type { Shape } from "../graph/dim.js";
 import type { ViewStep } from "../ops/definition.js";
 
-/** A piece of an axis, compared by identity; of size above 1. */
+/** A piece of an axis, larger than 1; pieces are compared by identity. */
 export interface AxisPiece {
   readonly size: number;
 }
@@ -18,7 +18,7 @@ export function sizeOfPieces(pieces: readonly AxisPiece[]): number {
   return pieces.reduce((product, { size }) => product * size, 1);
 }
 
-/** Null where a reshape cuts across axes (`[4, 3]` to `[6, 2]`), or there are no elements. */
+/** Null if a reshape cuts across axes (`[4, 3]` to `[6, 2]`), or if there are no elements. */
 export function separate(raw: Shape, steps: readonly ViewStep[]): Separation | null {
   if (raw.includes(0)) return null;
   const whole = raw.map((size) => (size === 1 ? [] : [{ size: size as number }]));
@@ -35,7 +35,7 @@ function transposed({ raw, axes }: Separation, permutation: readonly number[]): 
   return { raw, axes: permutation.map((axis) => axes[axis] as AxisPiece[]) };
 }
 
-/** Cuts pieces in two where an axis of `shape` ends within one. */
+/** Cuts a piece in two if an axis of `shape` ends inside it. */
 function regrouped({ raw, axes }: Separation, shape: Shape): Separation | null {
   const queue = [...axes.flat()];
   const cuts = new Map<AxisPiece, readonly AxisPiece[]>();

@@ -1,4 +1,7 @@
-/** Projections by random signs and shifts of one parameter's gradients, `[N, dims]`, from their factors where that is cheaper. */
+/**
+ * Projections of one parameter's gradients by random signs and shifts, `[N, dims]`, from their factors if that is
+ * cheaper.
+ */
 
 import { factorOf, fixedSize, greatestCommonDivisor, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
@@ -30,12 +33,12 @@ import { type Coordinates, coordinatesOf } from "./signs.js";
 import { Sum } from "./sum.js";
 import type { View } from "./view.js";
 
-/** Floats moved for each that is laid over: taken apart, put together in another order, and added. */
+/** Floats moved for each float that is folded: split off, reordered, and added. */
 const movedByFold = 5;
-/** Floats moved for each element that a place is computed for. */
+/** Floats moved to compute the place of one element. */
 const movedByPlace = 12;
 
-/** Signs of up to so many elements are multiplied in one go. */
+/** Signs of up to this many elements are multiplied at once. */
 const mostSigns = 2 ** 16;
 
 /** The methods for the projections, `[N, dims]`; at least one. */
@@ -76,7 +79,7 @@ function dense(gradient: Factored, { rows, columns, all, dims }: Shifts): Method
   };
 }
 
-/** Times the signs of its row and of its column. */
+/** The matrix times the signs of its rows and of its columns. */
 function signed(build: Build, matrix: Value, rows: ShiftedSide, columns: ShiftedSide): Value {
   const [height, width] = [rows.size, columns.size];
   if (height * width > mostSigns) {
@@ -94,7 +97,9 @@ function sideFolded(build: Build, value: Value, axis: number, { fold }: ShiftedS
   return fold ? foldAlong(build, value, axis, fold) : value;
 }
 
-/** Which factor holds the parameter's rows, and which its columns, each in its order; null where neither does. */
+/**
+ * The factor that holds the parameter's rows, and the one that holds its columns, each in order; null if neither does.
+ */
 function sidesOf(view: View): { readonly rows: 0 | 1; readonly columns: 0 | 1 } | null {
   const parts = view.separation;
   if (parts?.raw.length !== 2) return null;
@@ -108,7 +113,7 @@ function isLine(at: Coordinates, along: keyof Coordinates): boolean {
   return at[along].every((place, k) => place === k) && across.every((place) => place === 0);
 }
 
-/** The product of the factors, after each was laid over: nothing is larger than `dims` by `dims`. */
+/** The product of the factors, each folded first: nothing is larger than `dims` by `dims`. */
 function outer(gradient: Outer, { rows, columns, all }: Shifts): Method[] {
   const sides = gradient.blocked ? null : sidesOf(gradient.viewed);
   if (!sides || sizeOfGradient(gradient) === 0 || gradient.positions === 0) return [];
@@ -140,15 +145,16 @@ function outer(gradient: Outer, { rows, columns, all }: Shifts): Method[] {
   ];
 }
 
-/** What a product of factors takes for each position, and how it is emitted. */
+/** The cost of a product of factors per position, and how it is emitted. */
 interface FoldedProduct extends Cost {
   emit(build: Build, left: Value, right: Value): Value;
 }
 
 /**
- * The product laid over as it is multiplied, where a run consists of whole rows: rotated, it is the product of some rows of the
- * left factor with the right one, shifted, and of the rows after them with what was shifted beyond the end. The sum over all runs
- * is a product over twice as many positions as there are runs, and nothing larger than `dims` comes of it.
+ * Folds the product while it is multiplied, if a run consists of whole rows. A rotated run is the product of some rows
+ * of the left factor with the shifted right factor, plus that of the rows after them with the part that was shifted
+ * beyond the end. The sum over all runs is one product over twice as many positions as there are runs, and no tensor
+ * larger than `dims` arises.
  */
 function whileMultiplied(all: Fold, width: number): FoldedProduct[] {
   const turned = rotations(all);
@@ -179,7 +185,10 @@ function whileMultiplied(all: Fold, width: number): FoldedProduct[] {
   ];
 }
 
-/** For each run, and for what is shifted within a row and into the next one, which row of the factor stands in each row of `dims`. */
+/**
+ * For each run, and for both parts (shifted within a row, and into the next): the factor's row that stands in each row
+ * of `dims`.
+ */
 function rowsTurned(turned: readonly number[], height: number, width: number): number[] {
   return turned.flatMap((rotation, run) =>
     [0, 1].flatMap((next) =>
@@ -191,7 +200,7 @@ function rowsTurned(turned: readonly number[], height: number, width: number): n
   );
 }
 
-/** Along the last axis, for each shift, twice the length: the line, moved by so many, between zeros. */
+/** For each shift, a line of twice the length along the last axis: the original, moved by the shift, between zeros. */
 function shiftedBy(build: Build, lines: Value, shifts: readonly number[]): Value {
   const [samples, positions] = leadingOf(lines.shape, 2);
   const width = fixedSize(lines.shape, 2);
@@ -203,11 +212,11 @@ function shiftedBy(build: Build, lines: Value, shifts: readonly number[]): Value
   return build.concat([...parts, ...zeros(width - nth(shifts, shifts.length - 1))], 2);
 }
 
-/** Elements of a product that are there at a time, of each sample; and the most parts in which they come. */
+/** The number of a product's elements that exist at a time, per sample, and the most parts it is split into. */
 const partSize = 2 ** 16;
 const mostParts = 16;
 
-/** The product of factors `[N, T, R]` and `[N, T, C]`, laid over some rows after the others: it is never there as a whole. */
+/** The product of factors `[N, T, R]` and `[N, T, C]`, folded a few rows at a time: it never exists as a whole. */
 function productFolded(build: Build, left: Value, right: Value, { size, dims, levels }: Fold): Value {
   const [samples] = leadingOf(left.shape, 1);
   const [height, width] = [fixedSize(left.shape, 2), fixedSize(right.shape, 2)];
@@ -222,19 +231,19 @@ function productFolded(build: Build, left: Value, right: Value, { size, dims, le
   return foldAlong(build, build.concat(parts, 1), 1, { dims, levels: others });
 }
 
-/** So many that each part but the last consists of whole groups of runs. */
+/** The number of rows in a part, such that each part but the last consists of whole groups of runs. */
 function rowsOfPart(group: number, size: number, width: number): number {
   const least = group / greatestCommonDivisor(group, width);
   const wanted = Math.max(partSize, size / mostParts) / width;
   return least * Math.max(1, Math.round(wanted / least));
 }
 
-/** Times the signs along its last axis. */
+/** A factor times the signs along its last axis. */
 function signedLines(build: Build, factor: Value, { size, signs }: ShiftedSide): Value {
   return build.mul(factor, build.floats(signs, [size], factor));
 }
 
-/** What the picked rows receive, added element by element to its place. */
+/** Adds each element of the picked rows' cotangents to its place. */
 function rows(gradient: RowsGradient, shifts: Shifts): Method[] {
   const sides = sidesOf(gradient.viewed);
   if (sides?.rows !== 0 || sizeOfGradient(gradient) === 0 || gradient.positions === 0) return [];
@@ -259,10 +268,10 @@ function rows(gradient: RowsGradient, shifts: Shifts): Method[] {
   ];
 }
 
-/** Positions whose elements are added one after the other, in float32. */
+/** The most positions whose elements are added one after another, in float32. */
 const mostInARow = 128;
 
-/** Elements `[N, T, R]` added to their places of `dims`: `[N, dims]`. */
+/** Elements `[N, T, R]` added to their places among `dims`: `[N, dims]`. */
 function scattered(build: Build, places: Value, elements: Value, dims: number): Value {
   const [samples, positions, width] = leadingOf(elements.shape, 3);
   const tables = Math.ceil(factorOf(positions) / mostInARow);
@@ -278,7 +287,7 @@ function scattered(build: Build, places: Value, elements: Value, dims: number): 
   return build.sum(build.reshape(sums, [samples, tables, dims]), [1]);
 }
 
-/** To which of the `dims` numbers each element of the picked rows is added: `[N, T, columns]`, int64. */
+/** Which of the `dims` numbers each element of the picked rows is added to: `[N, T, columns]`, int64. */
 function elementPlaces(build: Build, places: Value, { rows, columns, all, dims }: Shifts): Value {
   const width = widthOf(columns);
   const row = [...placesAlong(rows)];
@@ -286,7 +295,7 @@ function elementPlaces(build: Build, places: Value, { rows, columns, all, dims }
   const across = build.ints([...Array(width).keys()]);
   const picked = (starts: readonly number[]) => build.unsqueeze(build.gather(build.ints(starts), places, 0), [2]);
   const modulo = build.ints([dims], []);
-  // Rows that lie within one run each are rotated as a whole.
+  // If each row lies within one run, rows are rotated as a whole.
   if (dims % width === 0) {
     const starts = row.map((r) => (r * width + nth(turned, Math.floor((r * width) / dims))) % dims);
     return build.op("Mod", [build.add(picked(starts), across), modulo]);

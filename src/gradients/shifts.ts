@@ -1,8 +1,8 @@
 /**
- * Random signs and shifts: each element of a parameter, seen as a matrix (its first axis by all others), is added with a
- * random sign to one of the numbers of a projection. Runs of `dims` elements are laid over one another, each rotated at
- * random, so that two elements of one run never meet, and two of different runs with probability 1 / dims: a count sketch
- * (Charikar, Chen and Farach-Colton 2002) whose elements move together.
+ * Random signs and shifts. A parameter is seen as a matrix (its first axis by all others), and each element is added
+ * with a random sign to one of the numbers of a projection. Runs of `dims` elements are folded onto one another, each
+ * rotated at random, so that two elements of one run never meet, and two of different runs meet with probability 1 /
+ * dims. This is a count sketch (Charikar, Chen and Farach-Colton 2002) whose elements move together.
  */
 
 import { factorOf, type Shape } from "../graph/dim.js";
@@ -12,23 +12,25 @@ import { nth, present } from "../present.js";
 import { type Random, random } from "../tensor/random.js";
 import { hashOf, matrixOf, signsFrom } from "./signs.js";
 
-/** Offsets of a level at most: a run's rotation is a sum of offsets, one for each digit of its number. */
+/** The most offsets of a level. A run's rotation is a sum of offsets, one for each digit of its number. */
 const mostOffsets = 16;
 
-/** Lays a line of `size` elements over `dims` places. */
+/** Folds a line of `size` elements onto `dims` places. */
 export interface Fold {
   readonly size: number;
   readonly dims: number;
-  /** From the last digit of a run's number to its first, the offsets by which the digit's values rotate a run. */
+  /**
+   * For each digit of a run's number, from the last to the first: the offsets by which the digit's values rotate a run.
+   */
   readonly levels: readonly (readonly number[])[];
 }
 
 /** One side of the matrix. */
 export interface ShiftedSide {
   readonly size: number;
-  /** Of 1 and -1, `[size]`. */
+  /** 1 or -1 for each element, `[size]`. */
   readonly signs: Int8Array;
-  /** Of a side of more than `dims` elements: it is laid over so many first. */
+  /** The fold of a side that has more than `dims` elements, applied first; null for a shorter side. */
   readonly fold: Fold | null;
 }
 
@@ -36,11 +38,11 @@ export interface Shifts {
   readonly dims: number;
   readonly rows: ShiftedSide;
   readonly columns: ShiftedSide;
-  /** Of the elements of the matrix, in row-major order, after the sides were laid over. */
+  /** The fold of the matrix's elements in row-major order, after those of the sides. */
   readonly all: Fold;
 }
 
-/** The same for the same seed, name and shape, wherever they are drawn. */
+/** Draws the same for equal seeds, names and shapes, on any machine. */
 export function drawShifts(seed: number, name: string, shape: Shape, dims: number): Shifts {
   const source = random(hashOf(`shifts ${seed} ${name}`));
   const [rows, columns] = matrixOf(shape).map((size) => ({ size, signs: signsFrom(source, size) }));
@@ -52,7 +54,7 @@ export function drawShifts(seed: number, name: string, shape: Shape, dims: numbe
   return { dims, ...sides, all: drawFold(source, widthOf(sides.rows) * widthOf(sides.columns), dims) };
 }
 
-/** Elements of a side after it was laid over. */
+/** The number of elements of a side after its own fold. */
 export function widthOf({ size, fold }: ShiftedSide): number {
   return fold?.dims ?? size;
 }
@@ -68,7 +70,7 @@ function drawFold(source: Random, size: number, dims: number): Fold {
   return { size, dims, levels };
 }
 
-/** Values of a digit: those of 9 to 16 with which least has to be filled up. */
+/** The number of values of a digit: of 9 to 16, the one that needs the least padding. */
 function valuesFor(runs: number): number {
   if (runs <= mostOffsets) return runs;
   const counts = Array.from({ length: mostOffsets / 2 }, (_, k) => mostOffsets - k);
@@ -94,16 +96,16 @@ function placesOf(fold: Fold): Int32Array {
   return Int32Array.from({ length: fold.size }, (_, i) => (i + nth(turned, Math.floor(i / fold.dims))) % fold.dims);
 }
 
-/** The place of each element of a side among those that are left of it. */
+/** The place of each element of a side after the side's own fold. */
 export function placesAlong({ size, fold }: ShiftedSide): Int32Array {
   return fold ? placesOf(fold) : Int32Array.from({ length: size }, (_, i) => i);
 }
 
-/** Of each element of a parameter, in row-major order. */
+/** For each element of a parameter, in row-major order: */
 export interface PlacedElements {
-  /** To which of the `dims` numbers it is added. */
+  /** the index of the number, among `dims`, that it is added to */
   readonly places: Int32Array;
-  /** With which sign. */
+  /** the sign with which it is added */
   readonly signs: Int8Array;
 }
 
@@ -119,12 +121,12 @@ export function placedElements({ rows, columns, all }: Shifts): PlacedElements {
   return { places, signs };
 }
 
-/** Lays a value over along an axis, which becomes `dims` long. */
+/** Folds a value along an axis, which becomes `dims` long. */
 export function foldAlong(build: Build, value: Value, axis: number, { dims, levels }: Omit<Fold, "size">): Value {
   return levels.reduce((line, offsets) => foldOnce(build, line, axis, dims, offsets), value);
 }
 
-/** One level: of each group of as many runs as there are offsets, the sum of these runs, rotated. */
+/** Folds one level: each group of as many runs as there are offsets becomes the sum of its runs, rotated. */
 export function foldOnce(build: Build, value: Value, axis: number, dims: number, offsets: readonly number[]): Value {
   const size = factorOf(nth(value.shape, axis));
   const [before, after] = [value.shape.slice(0, axis), value.shape.slice(axis + 1)];
@@ -144,7 +146,7 @@ export function foldOnce(build: Build, value: Value, axis: number, dims: number,
   return build.reshape(build.sum(turned, [axis + 1]), [...before, groups * dims, ...after]);
 }
 
-/** Each run of `dims` elements along an axis is rotated by its offset: its end comes before its start. */
+/** Rotates each run of `dims` elements along an axis by its offset: the end moves before the start. */
 function rotated(build: Build, value: Value, axis: number, dims: number, offsets: readonly number[]): Value {
   if (offsets.every((offset) => offset === 0)) return value;
   const sizes = offsets.flatMap((offset) => (offset === 0 ? [dims] : [dims - offset, offset]));

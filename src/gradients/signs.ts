@@ -1,6 +1,6 @@
 /**
- * Random signs: a parameter seen as a matrix, its first axis by all others, is projected to the k-th
- * number by the sum of rows[r, k] G[r, c] columns[c, k], so that no matrix of all its elements is needed.
+ * Random signs. A parameter is seen as a matrix G, its first axis by all others, and projected to the k-th number by
+ * the sum of rows[r, k] G[r, c] columns[c, k], so that no matrix over all its elements is needed.
  */
 
 import { elementsOf, factorOf, type Shape } from "../graph/dim.js";
@@ -22,7 +22,7 @@ export interface Signs {
   readonly columns: SignMatrix;
 }
 
-/** The same for the same seed, name and shape, wherever it is drawn. */
+/** Draws the same for equal seeds, names and shapes, on any machine. */
 export function drawSigns(seed: number, name: string, shape: Shape, dims: number): Signs {
   const source = random(hashOf(`${seed} ${name}`));
   const draw = (size: number) => ({ size, data: signsFrom(source, size * dims) });
@@ -30,13 +30,13 @@ export function drawSigns(seed: number, name: string, shape: Shape, dims: number
   return { dims, rows: present(rows), columns: present(columns) };
 }
 
-/** Rows and columns of a parameter as a matrix. */
+/** The numbers of rows and columns of a parameter as a matrix. */
 export function matrixOf(shape: Shape): readonly [number, number] {
   const size = (part: Shape) => factorOf(elementsOf(part) ?? Number.NaN);
   return [size(shape.slice(0, 1)), size(shape.slice(1))];
 }
 
-/** Signs taken from the leading bits of each random number. */
+/** The number of signs taken from each random number, from its leading bits. */
 const bitsTaken = 24;
 
 export function signsFrom(source: Random, count: number): Int8Array {
@@ -49,7 +49,7 @@ export function signsFrom(source: Random, count: number): Int8Array {
   return signs;
 }
 
-/** FNV-1a of the text's UTF-16 units: seeds for different names. */
+/** FNV-1a of the text's UTF-16 units: makes seeds from names. */
 export function hashOf(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
@@ -67,12 +67,12 @@ export function signsValue(
   return build.cast(signBytes(build, matrix, leading, dims), like.dtype);
 }
 
-/** The same in 8 bits: where some rows are picked, only these need to become floats. */
+/** The same in 8 bits: if only some rows are picked, only these need become floats. */
 export function signBytes(build: Build, { data }: SignMatrix, leading: readonly number[], dims: number): Value {
   return build.constant({ dtype: "int8", dims: [...leading, dims], data });
 }
 
-/** These rows of a matrix. */
+/** The rows of a matrix with these indices. */
 export function pickSigns(matrix: SignMatrix, at: readonly number[], dims: number): SignMatrix {
   const { size, data } = matrix;
   if (at.length === size && at.every((row, k) => row === k)) return matrix;
@@ -83,7 +83,7 @@ export function pickSigns(matrix: SignMatrix, at: readonly number[], dims: numbe
   return { size: at.length, data: picked };
 }
 
-/** For each place along a raw axis, what it adds to the row and to the column of the parameter as a matrix. */
+/** For each place along a raw axis, its contribution to the row and to the column of the parameter as a matrix. */
 export interface Coordinates {
   readonly rows: readonly number[];
   readonly columns: readonly number[];
@@ -104,7 +104,7 @@ export function coordinatesOf({ raw, axes }: Separation): Coordinates[] {
   return raw.map((pieces) => ({ rows: along(pieces, rows), columns: along(pieces, columns) }));
 }
 
-/** In row-major order. */
+/** Strides in row-major order. */
 function stridesOf(pieces: readonly AxisPiece[]): ReadonlyMap<AxisPiece, number> {
   const strides = new Map<AxisPiece, number>();
   let stride = 1;

@@ -27,8 +27,8 @@ import { Outer } from "./outer.js";
 import { RowsGradient } from "./rows.js";
 
 /**
- * The gradients of a parameter that is used several times (tied weights, a reused layer): the sum of those
- * of its uses. Its norm has cross terms.
+ * The gradients of a parameter that is used several times (tied weights, a reused layer): the sum of those of its uses.
+ * Its norm has cross terms.
  */
 export class Sum implements Factored {
   readonly kind = "sum";
@@ -86,7 +86,7 @@ export class Sum implements Factored {
     return [denseNorm(this), this.#expanded()];
   }
 
-  /** The squares of the terms and twice their inner products. */
+  /** The squared norms of the terms plus twice their inner products. */
   #expanded(): NormMethod {
     const squares = this.terms.map((term) => cheapest(term.squaredNorms()));
     const crossed = this.terms.flatMap((term, k) =>
@@ -102,7 +102,7 @@ export class Sum implements Factored {
     };
   }
 
-  /** Sums are linear: each term by its own cheapest method; or all materialised. */
+  /** Sums are linear: each term uses its own cheapest method, or all are materialised. */
   weightedSums(): readonly SumMethod[] {
     const parts = this.terms.map((term) => cheapest(term.weightedSums()));
     const each: SumMethod = {
@@ -115,7 +115,7 @@ export class Sum implements Factored {
     return [each, denseSum(this)];
   }
 
-  /** So are inner products with a vector. */
+  /** Inner products with a vector are linear too. */
   dots(): readonly DotMethod[] {
     const parts = this.terms.map((term) => cheapest(term.dots()));
     const each: DotMethod = {
@@ -133,7 +133,7 @@ export class Sum implements Factored {
   }
 }
 
-/** The sum of several gradients of one parameter, in as few terms as it can be held. */
+/** The sum of several gradients of one parameter, in as few terms as possible. */
 export function sumOf(build: Build, parts: readonly Factored[]): Factored {
   const terms: Factored[] = [];
   for (const part of parts.flatMap((each) => each.terms)) {
@@ -145,7 +145,10 @@ export function sumOf(build: Build, parts: readonly Factored[]): Factored {
   return terms.length === 1 ? nth(terms, 0) : new Sum(terms);
 }
 
-/** Two as one: outer products and picked rows of one shape are one with more positions, dense gradients add up. */
+/**
+ * Joins two terms: outer products of one shape, or picked rows, become one term with more positions; dense gradients
+ * are added.
+ */
 const joined = firstOf([
   pair(Dense, Dense, (a, b, build: Build): Factored | null => a.plus(build, b)),
   pair(Outer, Outer, (a, b, build: Build) =>

@@ -5,17 +5,17 @@ import type { Along, ViewStep } from "../ops/definition.js";
 import { nth } from "../present.js";
 import { type Separation, separate, sizeOfPieces } from "./separate.js";
 
-/** A map along an axis of the viewed shape, as one along a raw axis. */
+/** A map along an axis of the viewed shape, expressed along a raw axis. */
 export interface AlongRaw {
   readonly raw: number;
   readonly view: View;
-  /** Maps a factor, whose last axis is the raw one. */
+  /** Maps a factor whose last axis is the raw one. */
   apply(build: Build, factor: Value): Value;
 }
 
 /**
- * How a factored gradient's natural shape becomes the parameter's: reshapes and transpositions, none of
- * which changes a norm or an inner product. Steps that cancel are left out, so that equal views are equal.
+ * How a factored gradient's natural shape becomes the parameter's: by reshapes and transpositions, none of which
+ * changes a norm or an inner product. Steps that cancel are dropped, so that equal views compare equal.
  */
 export class View {
   #separation: Separation | null | undefined;
@@ -65,7 +65,7 @@ export class View {
       .andThen({ kind: "reshape", shape });
   }
 
-  /** The same view of the raw shape transposed beforehand by `permutation`. */
+  /** The same view, for a raw shape that was transposed by `permutation` first. */
   after(permutation: readonly number[]): View {
     const inverse = permutation.map((_, axis) => permutation.indexOf(axis));
     const raw = permutation.map((axis) => fixedSize(this.raw, axis));
@@ -76,7 +76,7 @@ export class View {
     return JSON.stringify([this.raw, this.steps]) === JSON.stringify([other.raw, other.steps]);
   }
 
-  /** Whether applying it moves elements. */
+  /** Whether applying the view moves elements. */
   get moves(): boolean {
     return this.steps.some(({ kind }) => kind === "transpose");
   }
@@ -106,14 +106,14 @@ export class View {
   }
 
   /**
-   * A map along one axis, where that axis lies within one raw axis; an axis of size 1 may be said to lie
-   * within any: `free`. Null where it is made of several.
+   * A map along one axis, if that axis lies within one raw axis; null if it is made of several. An axis of size 1 may
+   * count as part of the raw axis `free`.
    */
   along(step: Along, free: number): AlongRaw | null {
     const parts = this.separation;
     const pieces = parts?.axes[step.axis];
     if (!parts || !pieces) return null;
-    // Zeros put between elements: the axis is about to be joined with that before it.
+    // Zeros are inserted between elements, because the axis is about to be joined with the one before it.
     const before = step.shift === undefined ? [] : parts.axes.slice(0, step.axis).flat();
     const lead = pieces[0] ?? before[before.length - 1];
     const raw = lead === undefined ? free : parts.raw.findIndex((own) => own.includes(lead));
@@ -144,7 +144,7 @@ export class View {
     };
   }
 
-  /** For each axis the raw axis it lies within: -1 for an axis of size 1; null where one is made of several. */
+  /** For each axis, the raw axis it lies within: -1 for an axis of size 1. Null if an axis is made of several. */
   get sides(): readonly number[] | null {
     const parts = this.separation;
     if (!parts) return null;
@@ -156,7 +156,7 @@ export class View {
     return sides.every((side) => side !== null) ? sides : null;
   }
 
-  /** A factor, whose last axis is a raw one, with that axis ordered as the viewed shape has its elements. */
+  /** A factor whose last axis is a raw one, with that axis in the order of the viewed shape's elements. */
   ordered(build: Build, factor: Value, raw: number): Value {
     const parts = this.separation;
     const own = parts?.raw[raw];
@@ -168,7 +168,7 @@ export class View {
     return build.reshape(build.transpose(split, [...front.keys(), ...places]), factor.shape);
   }
 
-  /** Whether `ordered` would leave a factor as it is. */
+  /** Whether `ordered` would leave a factor unchanged. */
   inOrder(raw: number): boolean {
     const own = this.separation?.raw[raw] ?? [];
     const order = this.separation?.axes.flat().filter((piece) => own.includes(piece)) ?? [];

@@ -1,4 +1,4 @@
-/** Compiles and loads a program: in this thread, or in the worker that is to run it. */
+/** Compiles and loads a program: in this thread, or in the worker that will run it. */
 import { type CompiledProgram, compiled } from "../compile/compile.js";
 import { type Explained, explained } from "../compile/explained.js";
 import type { Objective } from "../compile/objective.js";
@@ -18,15 +18,15 @@ import type { Others } from "./others.js";
 /** A program that was compiled and loaded. */
 export interface Compilation extends Pick<CompiledProgram, "objective" | "graph"> {
   readonly executable: Pick<Executable, "memory" | "program" | "notes" | "inSteps">;
-  /** Null where another thread planned. */
+  /** Null if another thread made the plan. */
   readonly plan: Plan | null;
   readonly running: Running;
-  /** Remarks on where it was compiled, and where its nodes run. */
+  /** Remarks on where it was compiled, and on where its nodes run. */
   readonly notes: readonly string[];
   explained(): Explained;
 }
 
-/** What is compiled, and how. */
+/** What to compile, and how. */
 export interface Compiling {
   readonly objective: Objective;
   readonly others: ReadonlyMap<string, Others>;
@@ -39,7 +39,7 @@ export interface Compiling {
 export async function compilation(given: Compiling): Promise<Compilation> {
   const { options, target, stages } = given;
   const { workers, observe } = options;
-  // An observer is shown the graphs themselves.
+  // An observer must see the graphs themselves, so compile in this thread.
   if (!target.elsewhere || workers === undefined || workers === false || observe) return here(given);
   const { objective, others } = given;
   const { taskOf } = await import("../compile/task.js");
@@ -94,7 +94,7 @@ async function here(
   };
 }
 
-/** Where nodes run, if anything but the CPU is asked for. */
+/** Which nodes run on the CPU although another device was asked for. */
 async function fallenBack(
   { execution }: ProgramOptions<Wants>,
   program: EncodableProgram,
@@ -121,7 +121,7 @@ async function received(objective: Objective, { told, running }: CompiledElsewhe
   };
 }
 
-/** How it is loaded, wherever. Several threads share the cores: each has one unless told otherwise. */
+/** How to load it, in whichever thread. Several workers share the cores: each has one thread unless told otherwise. */
 function loadingOf({ threads, workers, memoryBudget, holdParameters = true, execution }: ProgramOptions<Wants>) {
   const own = threads ?? (typeof workers === "number" ? 1 : undefined);
   return {
@@ -132,7 +132,7 @@ function loadingOf({ threads, workers, memoryBudget, holdParameters = true, exec
   } satisfies LoadOptions & { readonly holdParameters: boolean };
 }
 
-/** The options that a compile looks at, as plain data. */
+/** The options that affect a compile, as plain data. */
 function settingsOf(options: ProgramOptions<Wants> & InternalOptions) {
   const { plannedBatchSize, allowNotFinite, strategy, memoryBudget, manySamples } = options;
   return {

@@ -1,4 +1,4 @@
-/** What a worker thread does with a task: it compiles the program, and loads it. */
+/** A worker thread's side of a task: it compiles the program, and loads it. */
 
 import { compiled } from "../compile/compile.js";
 import { explained } from "../compile/explained.js";
@@ -20,7 +20,7 @@ import { type Want, type Wants, want } from "../wants/want.js";
 import { loadedWants } from "../wants/wanted.js";
 import { parameterFeeds } from "./given.js";
 
-/** The program, loaded, and what the thread that asked is to know of it. */
+/** The loaded program, and what the asking thread must know about it. */
 export interface CompiledFor {
   readonly session: Session;
   /** The names of the parameters that it holds. */
@@ -30,7 +30,7 @@ export interface CompiledFor {
 
 /**
  * Throws what compiling throws.
- * @param onStage is called with each stage that it comes to
+ * @param onStage is called at the start of each stage
  */
 export async function compiledFor(
   task: object,
@@ -80,7 +80,7 @@ function wantsIn(task: CompileTask): Wants {
   );
 }
 
-/** What a maker made in the thread that asked, made again. */
+/** Makes again what a maker made in the asking thread. */
 function madeBy<T>(makers: Readonly<Record<string, unknown>>, { by, given }: Made): T {
   const maker = Object.hasOwn(makers, by) ? makers[by] : undefined;
   if (typeof maker !== "function") throw defect(`a worker thread knows no maker ${by}`);

@@ -21,12 +21,13 @@ import { prepare } from "./feeds.js";
 /** Traced expressions, ready to run. */
 export interface Compiled<T extends Readonly<Record<string, Traced>>> {
   /**
-   * Computes the expressions. Results that are not finite are reported as `options` say.
-   * @param data inputs by name, and parameters that have no initial value, or are to have another one
-   * @throws PergradError MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, and NOT_FINITE if that is asked for.
+   * Computes the expressions. Non-finite results are reported as `options` say.
+   * @param data inputs by name, and parameters that have no initial value or are to be replaced
+   * @throws PergradError MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, and NOT_FINITE if that is
+   *   asked for.
    */
   run(data: Readonly<Record<string, Data>>, options?: ExpressionOptions): Promise<{ readonly [K in keyof T]: Tensor }>;
-  /** The same as an ONNX model, whose outputs have the names of the expressions. */
+  /** An ONNX model that computes the expressions; its outputs have their names. */
   encode(): Uint8Array;
   /** Frees the runtime's memory. */
   release(): Promise<void>;
@@ -49,7 +50,7 @@ export async function compiled<T extends Readonly<Record<string, Traced>>>(
   const expected = new Map<string, Expected>(
     leaves.map((value) => [value.name, { ...expectedOf(value, limits), labels: labels.get(value) }]),
   );
-  // What the expressions name, though nothing is computed of it.
+  // Leaves that the expressions name, even if nothing is computed from them.
   for (const value of leavesOf(traced)) {
     if (value.source.kind !== "input" || expected.has(value.name)) continue;
     expected.set(value.name, { ...expectedOf(value, limits), optional: true });

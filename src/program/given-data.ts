@@ -5,9 +5,9 @@ import type { Data } from "../tensor/data.js";
 export type Batch = Readonly<Record<string, Data>>;
 
 /**
- * One of these: all samples at once, as `run` takes them; batches of any sizes, each of which is read when the one before is
- * done; the path of a .safetensors file, which is read in pieces, or of an .npz file, which is read whole. In a file, tensors
- * that are no inputs of the program are ignored.
+ * One of these: all samples at once, as `run` takes them; batches of any sizes, each read when the one before is done;
+ * or the path of a .safetensors file, which is read in pieces, or of an .npz file, which is read whole. Tensors in a
+ * file that are not inputs of the program are ignored.
  */
 export type Dataset = Batch | Iterable<Batch> | AsyncIterable<Batch> | string;
 

@@ -1,4 +1,4 @@
-/** Models and losses as callers give them, traced. */
+/** Models and losses as callers give them. */
 import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
 import { withMissing } from "../missing.js";
@@ -7,8 +7,8 @@ import type { ModelOptions } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
 
 /**
- * The objective of a model, or of a module's. In a page, operators that these write by hand are loaded.
- * @param call what takes it: "perSample"
+ * The objective of a model, or of a module's model. In a page, this loads operators that they were written with.
+ * @param call the function that takes it: "perSample"
  * @param made how a module becomes a model
  * @throws PergradError INVALID_ARGUMENT, and what `objectiveOf` throws
  */

@@ -1,4 +1,4 @@
-/** Reads a model, in this thread or in a worker: where callers enter. */
+/** Reads a model, in this thread or in a worker: the public entry point. */
 import { awaited, forgottenAwait } from "../arguments.js";
 import type { Model } from "../graph/model.js";
 import { checkedSource, loadModel as loadHere } from "../onnx/read/load.js";
@@ -11,20 +11,20 @@ import { warn } from "./environment.js";
 export interface LoadModelOptions extends LoadOptions {
   /**
    * In a browser, read in a Web Worker, so that the page stays free: in one of a pool, `workers()`, or, with `true`, in
-   * one that ends when the model is read. Elsewhere the model is read in the thread that asks. Default: there.
+   * one that ends once the model is read. Elsewhere the calling thread reads the model. Default: the calling thread.
    */
   readonly workers?: WorkerPool | boolean;
-  /** Ends the reading at once, where a Web Worker reads, and otherwise before it begins. Default: no signal. */
+  /** Ends the reading: at once if a Web Worker reads, and otherwise only before it begins. Default: no signal. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Reads an ONNX model: from a file (its path, or a `file:` URL; in a browser its address, which is fetched), or from
- * what a file holds (bytes, a `Blob` or `File`, a `Response`). Its floating-point initializers become parameters under
- * their own names, in float32. Those that are stored in other files are found beside the model by its path, or given as
+ * Reads an ONNX model: from a file (its path or a `file:` URL; in a browser its address, which is fetched), or from a
+ * file's contents (bytes, a `Blob` or `File`, a `Response`). Its floating-point initializers become parameters under
+ * their own names, in float32. Weights stored in other files are found next to the model's path, or given as
  * `externalData`.
  * @throws PergradError FILE_UNREADABLE, NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, SHAPE_MISMATCH,
- * DTYPE_MISMATCH, INVALID_ARGUMENT, NO_PARAMETERS, FOLDED_PARAMETERS, TOO_LARGE, and the signal's reason.
+ *   DTYPE_MISMATCH, INVALID_ARGUMENT, NO_PARAMETERS, FOLDED_PARAMETERS, TOO_LARGE, and the signal's reason.
  */
 export function loadModel(source: string | URL | FileContent, options: LoadModelOptions = {}): Promise<Model> {
   return awaited(load(source, options), forgottenAwait("loadModel(...)", ["graph", "parameters", "notes"]));

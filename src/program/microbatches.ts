@@ -7,20 +7,21 @@ import type { Expected } from "../graph/model.js";
 import { largeWeights } from "../target/target.js";
 import { sizeOf } from "../tensor/tensor.js";
 
-/** How much memory a run may take. */
+/** Limits on the memory of a run. */
 export interface MemoryOptions {
   /**
    * Bytes that a run may take beyond the data, the parameters and the loaded program. A batch that needs more is
    * computed in microbatches, as large as fit. Default: no limit in Node; on WebAssembly, which addresses 4 GiB, 1 GiB
-   * where the batch can be split, with no error where one sample alone takes more.
+   * if the batch can be split (and no error if a single sample takes more).
    */
   readonly memoryBudget?: number;
   /**
-   * Samples computed at a time, at most. Default: as many as `memoryBudget` allows; of a model with more than 256 MB of
-   * weights, where nothing is summed, as many as take a quarter of the weights; where a batch would hold more than 16 MiB
-   * and more than 64 times as much as weights and sums, as many as take 8 MiB, which is faster. Of what is summed over the samples at
-   * most 256, or 1,024 by a program that is compiled for that, since longer float32 sums lose digits; and no more than
-   * have 8,192 positions together, where products sum over these too (not of a model with more than 256 MB of weights).
+   * The most samples computed at a time. Default: as many as `memoryBudget` allows, and no more than these limits. Sums
+   * over samples: at most 256 samples, or 1,024 in a program compiled for that, since longer float32 sums lose digits;
+   * and, if products sum over positions too, at most 8,192 positions together (except in models with more than 256 MB
+   * of weights). Models with more than 256 MB of weights, if nothing is summed: as many samples as take a quarter of
+   * the weights. A batch that would hold more than 16 MiB, and more than 64 times as much as weights and sums: as many
+   * samples as take 8 MiB, which is faster.
    */
   readonly microbatchSize?: number;
 }
@@ -36,7 +37,7 @@ export function checkMemoryOptions({ memoryBudget, microbatchSize }: MemoryOptio
   checkCount(microbatchSize, "microbatchSize, in samples,");
 }
 
-/** The largest of 1..most that fits, where all below one that fits do; 0 where none does. */
+/** The largest of 1..most that fits, assuming that everything below one that fits also fits; 0 if none does. */
 function largest(most: number, fits: (count: number) => boolean): number {
   let [low, high] = [0, most];
   while (low < high) {
@@ -47,56 +48,60 @@ function largest(most: number, fits: (count: number) => boolean): number {
   return low;
 }
 
-/** Chunks' results of up to this many bytes stay in a processor's cache, and re-use memory that is warm. */
+/** Results of chunks up to this many bytes stay in a processor's cache, and re-use warm memory. */
 const chunkResults = 4 * 2 ** 20;
 const chunkMemory = 2 ** 29;
 const largestChunk = 256;
 
 /**
- * Samples whose sum is computed in float32; sums over more are put together in float64. In float32 the runtime adds
- * one to another: of 256 equal ones the sum is off by up to 10^-6, of 1,024 by 4 10^-6, of 4,096 by 1.5 10^-5 (1.30,
- * products with a row or a column; wider ones are taken in blocks of 128 and err by 2 10^-6 from there on). `parts` is
- * for programs that sum over the samples in parts.
+ * The most samples whose sum is computed in float32; longer sums are joined in float64. In float32 the runtime adds one
+ * term after another: the sum of 256 equal terms is off by up to 10^-6, of 1,024 by 4 10^-6, of 4,096 by 1.5 10^-5
+ * (1.30, for products with a row or a column; wider ones are computed in blocks of 128, and their error stays at 2
+ * 10^-6 from there on). `parts` is for programs that sum over the samples in parts.
  */
 const maxSummed = { whole: 256, parts: 1024 };
 
 /**
- * Terms of a sum over samples and their positions, by a product of the runtime's: of 128 equal ones it is off by up to
- * 1.5 10^-6, of 8,192 by 2.5 10^-6, of 65,536 by 7 10^-6 (1.32). To add up what parts give takes about 1 % of such a product.
+ * The most terms in a sum over samples and their positions, in one product of the runtime: the sum of 128 equal terms
+ * is off by up to 1.5 10^-6, of 8,192 by 2.5 10^-6, of 65,536 by 7 10^-6 (1.32). Adding up the results of parts takes
+ * about 1 % of the time of such a product.
  */
 const mostTerms = 2 ** 13;
 
 /**
- * Bytes of a run of `maxSummed.whole` samples below which runs of so many take longer than one of all: for so little
- * work the results of each run are too many. A perceptron's step with 1,024 samples took 1.7 to 2 times as long; that
- * of a convolutional network of 0.8 to 1.2 times.
+ * If a run of `maxSummed.whole` samples takes fewer bytes than this, several such runs take longer than one run of all
+ * samples: the work is too little for the number of results. A perceptron's step with 1,024 samples took 1.7 to 2 times
+ * as long; that of a convolutional network 0.8 to 1.2 times.
  */
 const littleMemory = 2 ** 22;
-/** The same, as a multiple of the bytes of the sums. */
+/** The same limit, as a multiple of the bytes of the sums. */
 const littleBesideSums = 16;
 
-/** What a run of a large model takes beside the weights, in parts of these, where it costs no more than a little time. */
+/** The memory of a large model's run, as a part of the weights, that slows it down only a little. */
 const spare = 1 / 4;
 
-/** A run that fits into a processor's cache, or nearly, and is not so small that its nodes take longer than their work. */
+/**
+ * The size of a run that fits into a processor's cache, or nearly, and is large enough for its nodes' work to outweigh
+ * their overhead.
+ */
 const cached = { bytes: 2 ** 23, samples: 8 };
 /**
- * The same of what is faster within the cache, where no parts have to be added up: a perceptron's projections took a sixth less
- * time 4 at a time than 8, and those of a GPT no more 2 at a time.
+ * The fewest samples for wants that are faster within the cache, if no parts have to be added up: a perceptron's
+ * projections took a sixth less time 4 at a time than 8, and a GPT's took no more 2 at a time.
  */
 const fewest = 2;
 
 /**
- * What a run holds, as a multiple of its weights and sums, from which parts in the cache take less time: a mean gradient of
- * MNIST's small CNN 0.85 times, with 100 times as much; larger networks gained nothing.
+ * If a run holds more than this multiple of its weights and sums, parts that fit into the cache take less time: a mean
+ * gradient of MNIST's small CNN, which holds 100 times as much, took 0.85 times; larger networks gained nothing.
  */
 const muchBesideSums = 64;
 
-/** What runs keep to where neither a budget nor a number of samples is given. */
+/** Limits for runs without a budget or a number of samples. */
 interface Limits {
-  /** Bytes of a run, if it can be so little. */
+  /** Bytes that a run should stay below, if it can. */
   readonly mostMemory?: number | undefined;
-  /** It is faster within the cache. Default false. */
+  /** Whether it is faster within the cache. Default false. */
   readonly fewAtATime?: boolean;
   /** See `ProgramGraph`. Default 0. */
   readonly summedTerms?: number;
@@ -113,7 +118,7 @@ export class Microbatches {
     private readonly defaults: MemoryOptions,
     /** Bytes of all weights. */
     private readonly weights: number,
-    /** It sums over the samples in parts, so that it may take more at a time. */
+    /** Whether it sums over the samples in parts, so that it may take more at a time. */
     private readonly manySamples = false,
     private readonly limits: Limits = {},
   ) {
@@ -123,8 +128,8 @@ export class Microbatches {
   }
 
   /**
-   * Samples of each microbatch of a batch, about as many in each. Throws MEMORY_BUDGET, and INVALID_ARGUMENT where
-   * the batch would have to be split and cannot be.
+   * The number of samples of each microbatch, about equal for all. Throws MEMORY_BUDGET, and INVALID_ARGUMENT if the
+   * batch would have to be split but cannot be.
    */
   sizeFor(samples: number, options: MemoryOptions): number {
     checkMemoryOptions(options);
@@ -136,7 +141,10 @@ export class Microbatches {
     return size === 0 ? 0 : Math.ceil(samples / Math.ceil(samples / size));
   }
 
-  /** Samples of one chunk of a stream: few enough for cheap results, and for the budget. Throws MEMORY_BUDGET. */
+  /**
+   * The number of samples of one chunk of a stream: few enough for cheap results, and for the budget. Throws
+   * MEMORY_BUDGET.
+   */
   chunkSize(options: MemoryOptions & { readonly chunkSize?: number }): number {
     checkMemoryOptions(options);
     checkCount(options.chunkSize, "chunkSize");
@@ -148,7 +156,7 @@ export class Microbatches {
     return Math.max(1, largest(Math.min(largestChunk, microbatchSize), fits));
   }
 
-  /** Whether a batch is better run by a program that sums over the samples in parts. */
+  /** Whether a program that sums over the samples in parts is better for this batch. */
   isForParts(samples: number, options: MemoryOptions): boolean {
     const own = { ...this.defaults, ...defined(options) };
     const { memoryBudget, microbatchSize = samples } = own;
@@ -156,7 +164,7 @@ export class Microbatches {
     if (this.manySamples || !this.#isSummed || this.weights >= largeWeights) return false;
     if (asksNothing(own) && this.#inCache(samples) < samples) return false;
     if (Math.min(samples, microbatchSize) <= whole) return false;
-    // It takes no sums in float64 beside its own.
+    // Such a program holds no sums in float64 besides its own.
     if (memoryBudget !== undefined)
       return this.#inParts(samples, 1) > memoryBudget && this.memory.at(samples) <= memoryBudget;
     const sums = this.#outputs.filter(({ joining }) => isSummed(joining)).map(({ value }) => bytesOfValue(value).fixed);
@@ -175,13 +183,13 @@ export class Microbatches {
   get #mostAccurate(): number {
     if (!this.#isSummed || this.#whole !== undefined) return Number.POSITIVE_INFINITY;
     const most = this.manySamples ? maxSummed.parts : maxSummed.whole;
-    // What adds up parts is twice as large as the sums: in a large model that counts for more.
+    // Adding up parts takes twice the memory of the sums, which matters more in a large model.
     if (this.weights >= largeWeights) return most;
     const { summedTerms = 0 } = this.limits;
     return Math.min(most, Math.max(1, Math.floor(mostTerms / Math.max(1, summedTerms))));
   }
 
-  /** Samples at a time where neither a budget nor a number of samples is given. */
+  /** The number of samples at a time if neither a budget nor a number is given. */
   #unasked(samples: number): number {
     const { mostMemory = Number.POSITIVE_INFINITY } = this.limits;
     const most = Math.min(this.#lowMemory(samples), this.#inCache(samples));
@@ -201,7 +209,10 @@ export class Microbatches {
     return Math.max(least, most);
   }
 
-  /** Whether a run holds so much beside weights and sums, which every part reads and adds up, that parts take less time. */
+  /**
+   * Whether a run holds so much more than weights and sums, which every part reads and adds up, that parts take less
+   * time.
+   */
   #leavesCache(samples: number): boolean {
     const sums = this.#outputs.reduce((sum, { value }) => sum + bytesOfValue(value).fixed, 0);
     const memory = this.memory.at(samples);
@@ -209,7 +220,8 @@ export class Microbatches {
   }
 
   /**
-   * Samples of a large model at a time. Sums stay whole: what adds those of parts up is twice as large as the weights.
+   * The number of samples of a large model at a time. Sums are not split: adding up parts takes twice the memory of the
+   * weights.
    */
   #lowMemory(samples: number): number {
     const budget = this.weights * spare;
@@ -222,14 +234,14 @@ export class Microbatches {
     );
   }
 
-  /** Bytes of a run of so many samples, as `run` computes them by default. */
+  /** The bytes of a run of this many samples, as `run` computes them by default. */
   bytesOf(samples: number): number {
     const most = Math.min(this.#mostAccurate, asksNothing(this.defaults) ? this.#inCache(samples) : samples);
     if (samples <= most || this.isForParts(samples, {})) return this.memory.at(samples);
     return this.#inParts(samples, Math.ceil(samples / Math.ceil(samples / most)));
   }
 
-  /** Throws INVALID_ARGUMENT where results of parts cannot be put together. */
+  /** Throws INVALID_ARGUMENT if results of parts cannot be joined. */
   requireSplit(what: string): void {
     if (this.#whole === undefined) return;
     throw new PergradError(
@@ -255,7 +267,10 @@ export class Microbatches {
     );
   }
 
-  /** Bytes of a batch in microbatches: one of them, what is gathered of all, and its part of the data where copied. */
+  /**
+   * The bytes of a batch in microbatches: one microbatch, the results gathered from all, and its part of the data if
+   * that is copied.
+   */
   #inParts(samples: number, microbatch: number): number {
     return this.memory.at(microbatch) + this.#gathered(samples) + this.#copied(microbatch);
   }
@@ -263,7 +278,7 @@ export class Microbatches {
   #gathered(samples: number): number {
     return this.#outputs.reduce((sum, { value, joining }) => {
       const own = bytesAt(bytesOfValue(value), samples);
-      // Sums are held in float64, and rounded.
+      // Sums are held in float64, and rounded in the end.
       return sum + (isSummed(joining) ? 3 * own : own);
     }, 0);
   }
@@ -275,7 +290,7 @@ export class Microbatches {
     }, 0);
   }
 
-  /** Bytes of results that grow with the samples. */
+  /** The bytes of results that grow with the number of samples. */
   #perSample(samples: number): number {
     return this.#outputs.reduce((sum, { value }) => {
       const { perSample, perPair } = bytesOfValue(value);

@@ -1,8 +1,8 @@
 /**
- * Finds gradients that are not finite although the data may be. Sums are looked at themselves. For larger results one number
- * per sample is enough: a sample's gradients are all finite if their norm is, or if the squares of their factors have a finite
- * sum, since by Cauchy and Schwarz no element of a product is larger than half of that sum. Only if that number is not finite
- * are results looked at one by one.
+ * Finds non-finite gradients of data that may be finite. Sums are checked themselves. For larger results one number per
+ * sample is enough: a sample's gradients are all finite if their norm is, or if the squares of their factors have a
+ * finite sum, since by Cauchy and Schwarz no element of a product exceeds half of that sum. Results are checked one by
+ * one only if that number is not finite.
  */
 
 import { isSummed, type Output } from "../compile/joining.js";
@@ -17,18 +17,18 @@ import { warn } from "./environment.js";
 /** A sample whose results are not finite. */
 export interface NotFiniteSample {
   /**
-   * Its number, from 0; in a stream, in the dataset. "together": none by itself, but a sum over the samples overflows.
-   * Null: one or several of the batch, where it cannot be taken apart to see which.
+   * Its number, from 0; in a stream, its number in the dataset. "together": each sample is finite, but a sum over the
+   * samples overflows. Null: one or several samples of the batch, if it cannot be split to find out which.
    */
   readonly sample: number | "together" | null;
-  /** Whether its loss, where that is wanted, is not finite either. */
+  /** Whether its loss, if that is wanted, is not finite either. */
   readonly loss: boolean;
   /**
-   * Whether a NaN inside the model reached an operator that gives a number all the same (`MaxPool`, `ReduceMax`, `TopK`,
-   * ...): its results are finite and mean nothing.
+   * Whether a NaN inside the model reached an operator that returns a number all the same (`MaxPool`, `ReduceMax`,
+   * `TopK`, ...), so that its results are finite but mean nothing.
    */
   readonly hidden?: true;
-  /** Parameters whose gradients, norms or sums are seen not to be finite; none where the results do not tell. */
+  /** Parameters whose gradients, norms or sums are known to be non-finite; empty if the results do not show which. */
   readonly parameters: readonly string[];
 }
 
@@ -36,26 +36,29 @@ export interface NotFiniteSample {
 export interface NotFinite {
   /** The samples in question, in order. */
   readonly samples: readonly NotFiniteSample[];
-  /** Whether sums and means were taken over the other samples alone. */
+  /** Whether sums and means were taken over the other samples only. */
   readonly leftOut: boolean;
   /** The same as a sentence. */
   readonly message: string;
 }
 
-/** What becomes of gradients that are not finite. */
+/** What to do about gradients that are not finite. */
 export interface NotFiniteOptions {
   /**
-   * What to do where a sample's gradient or loss is not finite: "warn", once for each program, by a process warning;
-   * "throw" NOT_FINITE; "leave out" the sample of sums, means and clipped sums, which are then computed again of the other
-   * samples (their norms, losses and gradients stay as they are; the data is copied at the call); "ignore" it. Default
-   * "warn"; with `onNotFinite`, which is called anyway, "ignore".
+   * What to do if a sample's gradient or loss is not finite. "warn": once for each program, by a process warning.
+   * "throw": NOT_FINITE. "leave out": compute sums, means and clipped sums again without the sample (norms, losses and
+   * gradients stay as they are; the data is copied at the call). "ignore": nothing. Default "warn"; with `onNotFinite`,
+   * which is called anyway, "ignore".
    */
   readonly notFinite?: "warn" | "throw" | "leave out" | "ignore";
-  /** Called with the samples and parameters of each run, and each chunk of a stream, that has such. Default: no call. */
+  /**
+   * Called with the samples and parameters, after each run or chunk of a stream that has non-finite gradients. Default:
+   * no call.
+   */
   readonly onNotFinite?: (found: NotFinite) => void;
 }
 
-/** The same samples by other numbers. */
+/** The same samples with other numbers. */
 export function renumbered(
   samples: readonly NotFiniteSample[],
   numberOf: (sample: number) => number,
@@ -63,7 +66,7 @@ export function renumbered(
   return samples.map((each) => (typeof each.sample === "number" ? { ...each, sample: numberOf(each.sample) } : each));
 }
 
-/** Whether a sum of floats is finite is whether they all are: in float64 it does not overflow. */
+/** Floats are all finite if and only if their sum is: in float64 it does not overflow. */
 function allFinite({ dtype, data }: Tensor, bound = Number.MAX_VALUE): boolean {
   if (dtype === "float16") return (data as Uint16Array).every((bits) => (bits & 0x7c00) !== 0x7c00);
   if (!isFloat(dtype)) return true;
@@ -71,7 +74,7 @@ function allFinite({ dtype, data }: Tensor, bound = Number.MAX_VALUE): boolean {
   return Number.isFinite(sumOf(floats)) && (bound === Number.MAX_VALUE || floats.every((x) => Math.abs(x) <= bound));
 }
 
-/** In four quarters, which a processor adds up at the same time: four times as fast as four neighbours each. */
+/** Adds up four quarters side by side, which a processor does in parallel: four times as fast as one after another. */
 function sumOf(floats: Float32Array): number {
   const quarter = floats.length >> 2;
   let [a, b, c, d] = [0, 0, 0, 0];
@@ -85,7 +88,7 @@ function sumOf(floats: Float32Array): number {
   return a + b + c + d;
 }
 
-/** What a program's results are looked at by. */
+/** Checks a program's results. */
 export class Watched {
   constructor(
     private readonly watch: Watch | undefined,
@@ -94,7 +97,7 @@ export class Watched {
     private readonly parameters: ReadonlySet<string>,
   ) {}
 
-  /** The samples of a batch whose results are not finite. Costs next to nothing where all are. */
+  /** The samples of a batch whose results are not finite. Costs next to nothing if all are. */
   find(returned: Returned, samples: number): NotFiniteSample[] {
     const losses = this.#losses(returned);
     const watched = this.watch && returned[this.watch.name];
@@ -105,7 +108,7 @@ export class Watched {
     return hidden?.data.some((count: number | bigint) => count !== 0) ? withHidden(found, hidden) : found;
   }
 
-  /** @param overflowed results that are not finite only now that those of several parts are added up */
+  /** @param overflowed results that became non-finite only when those of several parts were added up */
   together(overflowed: readonly string[]): NotFiniteSample[] {
     const own = this.#summed().filter(({ name }) => overflowed.includes(name));
     const parameters = [...new Set(own.flatMap(({ name }) => this.#parameterOf(name)))];
@@ -117,7 +120,7 @@ export class Watched {
     return this.#summed().filter(({ name }) => returned[name] && !allFinite(returned[name]));
   }
 
-  /** A parameter's result, as wants name them. */
+  /** The parameter that a result is for, by the names that wants use. */
   #parameterOf(name: string): string[] {
     const want = Object.keys(this.wants).find((each) => name.startsWith(`${each}/`)) ?? "";
     const own = name.slice(want.length + 1);
@@ -136,7 +139,7 @@ export class Watched {
     return this.#ofGradients().filter(({ joining }) => isSummed(joining) || joining.kind === "whole");
   }
 
-  /** What the model itself gives may be infinite. */
+  /** The outputs computed from gradients; the model's own outputs may be infinite. */
   #ofGradients(): Output[] {
     return this.outputs.filter(({ name }) => {
       const want = this.#wantOf(name);
@@ -159,7 +162,8 @@ export class Watched {
       const tensor = returned[name];
       return tensor && joining.kind === "samples" ? [{ name, tensor, axis: joining.at.axis }] : [];
     });
-    // With a norm that is not finite every parameter's part of a clipped sum is spoilt.
+    // One norm that is not finite spoils every parameter's part of a clipped sum, so clipped sums do not show which
+    // parameter is at fault.
     const telling = spoilt.filter(({ name }) => this.#wantOf(name)?.name !== "clippedSum");
     const parametersOf = (outputs: readonly { readonly name: string }[]) => [
       ...new Set(outputs.flatMap(({ name }) => this.#parameterOf(name))),
@@ -171,18 +175,18 @@ export class Watched {
       const suspect = loss || !watched || !within(watched, n, this.watch?.bound);
       if (!suspect) continue;
       const wrong = perSample.filter(({ tensor, axis }) => !allFinite(takeSamples(tensor, axis, n, n + 1)));
-      // A watched number alone may be a false alarm: a square overflows before its root.
+      // A watched number alone may be a false alarm: a square overflows before its root does.
       if (!loss && wrong.length === 0) continue;
       const own = parametersOf(wrong);
       found.push({ sample: n, loss, parameters: own.length > 0 ? own : parametersOf(telling) });
     }
     if (found.length > 0 || spoilt.length === 0) return found;
-    // Where something is watched, each sample's own results would tell.
+    // If something is watched, each sample's own results would have shown it.
     return [{ sample: watched ? "together" : null, loss: false, parameters: parametersOf(spoilt) }];
   }
 }
 
-/** @param counts each sample's NaN that the model hides, `[N]` */
+/** @param counts the number of hidden NaN in each sample, `[N]` */
 function withHidden(found: readonly NotFiniteSample[], { data }: Tensor): NotFiniteSample[] {
   const numbers = [...data.keys()].filter((n) => data[n] !== 0);
   const known = new Set(found.map(({ sample }) => sample));

@@ -1,4 +1,4 @@
-/** The options of programs, and their names, by which misspelt ones are recognised. */
+/** The options of programs, and lists of their names, to detect misspelt ones. */
 import type { OptionNames } from "../arguments.js";
 import type { CompileSettings } from "../compile/compile.js";
 import type { ObjectiveOptions } from "../compile/objective.js";
@@ -21,46 +21,46 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
   readonly threads?: number;
   /**
    * Run in a worker thread, so that the event loop stays free: in one of a pool, `workers()`, or, with `true`, in one
-   * of the program's own, which ends when the program is released. In a browser it compiles there too. A number: in so many threads of its own, of one thread
-   * within an operation each (or `threads`), so that `stream` and `runAll` compute as many chunks at the same time; each
-   * holds the weights. Default: in the thread that asks.
+   * of the program's own, which ends when the program is released. In a browser it compiles there too. A number starts
+   * that many workers of its own, so that `stream` and `runAll` compute as many chunks at once; each holds the weights,
+   * and uses one thread within an operation (or `threads`). Default: the calling thread.
    */
   readonly workers?: WorkerPool | boolean | number;
   /**
-   * The runtime takes copies of the weights when the program is compiled, and packs them for its kernels: runs compute
-   * with the values of that time. A run that is given other `parameters` is fed them, and so is one before which the
-   * model's own arrays were written anew, as an optimizer does (single elements may go unnoticed). Of models with 64 MB
-   * of weights or more, and with a `memoryBudget`, it takes none: each run is fed them as they are. `false` asks for
-   * that, where most runs have other values. Default true.
+   * The runtime copies the weights when the program is compiled, and packs them for its kernels: runs use the values of
+   * that time. A run that is given other `parameters` is fed those, and a run after the model's own arrays were
+   * overwritten, as an optimizer does, is fed the new values (changes of single elements may go unnoticed). Models with
+   * 64 MB of weights or more, and programs with a `memoryBudget`, are not copied: each run is fed the weights as they
+   * are. `false` asks for that, for programs whose runs mostly have other values. Default true.
    */
   readonly holdParameters?: boolean;
   /**
-   * What computes, the preferred first: `["cuda", "cpu"]`. Those that the runtime has on this platform: "cpu", "cuda" and
-   * "tensorrt" (Linux and Windows, with NVIDIA's libraries), "webgpu", "dml" (Windows), "coreml" (macOS). One that is not
-   * there is an error that says what to install. Nodes that it cannot compute run on the CPU, and `explain` lists them;
-   * results differ in their last digits. Default: the CPU.
+   * What computes, the preferred provider first: `["cuda", "cpu"]`. The runtime has, depending on the platform: "cpu",
+   * "cuda" and "tensorrt" (Linux and Windows, with NVIDIA's libraries), "webgpu", "dml" (Windows), "coreml" (macOS). If
+   * one is missing, the error says what to install. Nodes that it cannot compute run on the CPU, and `explain` lists
+   * them; results differ in their last digits. Default: the CPU.
    */
   readonly execution?: readonly ExecutionProvider[];
   /**
-   * Ends every run of the program, as the `signal` of a run does; and compiling: at once where a Web Worker compiles, and
-   * otherwise between two of its stages. Default: no signal.
+   * Ends every run of the program, as the `signal` of a run does. It also ends compiling: at once if a Web Worker
+   * compiles, and otherwise between two stages. Default: no signal.
    */
   readonly signal?: AbortSignal;
   /**
-   * Called with the samples done so far after each chunk of `runAll` and `stream`, unless these are given a callback of their own.
-   * Default: no call.
+   * Called with the number of samples done after each chunk of `runAll` and `stream`, unless these are given a callback
+   * of their own. Default: no call.
    */
   readonly onProgress?: (progress: Progress) => void;
   /**
-   * Called as the compile comes from stage to stage, also where a Web Worker compiles, so that a page can show how far it is:
-   * between two stages the event loop turns. Default: no call.
+   * Called at each stage of the compile, also if a Web Worker compiles, so that a page can show progress: the event
+   * loop turns between two stages. Default: no call.
    */
   readonly onCompile?: (progress: CompileProgress) => void;
   /** Observes the compile's stages, rewrites and choices, and each node's time and bytes. Default: what PERGRAD_DEBUG sets. */
   readonly observe?: Observer;
 }
 
-/** What only a program asks of another one. */
+/** Options that only a program passes to another one. */
 export type InternalOptions = Pick<CompileSettings, "manySamples">;
 
 /** Options of `run`. `memoryBudget` and `microbatchSize` default to those of the program. */
@@ -74,13 +74,13 @@ export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOption
   readonly signal?: AbortSignal;
 }
 
-/** Options of a call that it hands on to each of the programs it compiles. */
+/** The options of a call that are passed on to each program it compiles. */
 export type Running = Pick<
   ProgramOptions<Wants>,
   "threads" | "memoryBudget" | "microbatchSize" | "signal" | "onProgress"
 >;
 
-/** These options alone, as far as they are given. */
+/** These options alone, as far as they are set. */
 export function runningOf(
   options: {
     readonly [K in keyof Running]?: Running[K] | undefined;

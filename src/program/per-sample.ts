@@ -24,8 +24,9 @@ const accessors = forgottenAwait("perSample(...)", [
 ]);
 
 /**
- * Compiles a program that computes, for a batch of samples, what you want to know of each sample's gradient.
- * @param model a model, or a module of `nn` (whose input shape and first parameters the options `input` and `seed` determine)
+ * Compiles a program that computes, for a batch of samples, the wants of each sample's gradient.
+ * @param model a model, or a module of `nn` (whose input shape and first parameters the options `input` and `seed`
+ *   determine)
  * @param options the loss, the wants, the parameters to differentiate with respect to, and how the program runs
  * @throws PergradError SAMPLES_INTERACT, UNSUPPORTED_OP, SHAPE_MISMATCH, NO_PARAMETERS, INVALID_ARGUMENT.
  */
@@ -44,7 +45,7 @@ async function compileFor<W extends Wants>(
   checkOptions("perSample(model, options)", options, programOptions);
   requireWants(options.want);
   const own = observed(options);
-  // What makes models of modules is loaded for one.
+  // Code that makes models from modules is loaded only for a module.
   const given = isModule(model) ? await modelOf(model, own) : model;
   requireModel(given, "perSample");
   // The compiler and the runtime are loaded when they are first used.

@@ -1,4 +1,4 @@
-/** Profiles, in a page: no runtime of a browser tells where its time goes. */
+/** Profiles, in a page: no runtime in a browser reports where its time goes. */
 import { PergradError } from "../errors.js";
 import type { Profile } from "../inspect/profile.js";
 import type { Target } from "../target/target.js";

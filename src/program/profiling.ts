@@ -38,7 +38,7 @@ export async function profileOf(
   const { objective, plan } = planned;
   const parts = new PartsOfNodes();
   const stages = new Stages(parts);
-  // Not the model's own graph: its nodes may have others in their places.
+  // Not the model's own graph: other nodes may have taken the place of its nodes.
   stages.reached("traced", () => Object.entries(objective.outputs).map(([name, value]) => ({ name, value })));
   stages.reached("objective", () => withLosses(objective));
   stages.reached("gradient", () => factorsOf(objective, plan));

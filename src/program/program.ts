@@ -129,7 +129,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     return Program.#compile(objective, options, target, stages);
   }
 
-  /** The same of an objective that is there already; its own settings count, not those of the options. */
+  /** Compiles an objective that was made before; its own settings count, not those of the options. */
   static async of<W extends Wants>(
     objective: Objective,
     options: ProgramOptions<W> & InternalOptions,
@@ -330,7 +330,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
 
   async #profile({ feeds, samples }: Prepared, runs: number, options: RunOptions): Promise<Profile> {
     const { objective, plan } = this.#compiled;
-    // A thread that plans is one that cannot be looked into.
+    // If another thread made the plan, it cannot be profiled.
     if (!plan) throw noProfiler(this.#target);
     const own = ownOptions(options);
     const given = copiesOf(await this.execution.feeds({ feeds: copiesOf(feeds), samples }, own));

@@ -1,4 +1,4 @@
-/** Models that a worker thread reads: both sides of it. */
+/** Reads models in a worker thread: both sides of the exchange. */
 import { defect } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import { operatorsSent, receivedModel, type SentModel, sentModel } from "../graph/sent-model.js";
@@ -17,7 +17,7 @@ const isTask = (task: object): task is ReadTask => "source" in task && "options"
 
 const isModel = (read: object): read is SentModel => "graph" in read && "values" in read;
 
-/** Null where no thread reads. Throws what reading throws, and the signal's reason. */
+/** Null if there is no thread to read. Throws what reading throws, and the signal's reason. */
 export async function readElsewhere(
   source: string | FileContent,
   options: LoadOptions,
@@ -42,7 +42,7 @@ async function externalDataOf({ externalData }: LoadOptions): Promise<Pick<LoadO
   return { externalData: Object.fromEntries(await Promise.all(given)) };
 }
 
-/** An answer of `fetch` cannot be sent; an address is the page's, not the worker's. */
+/** A response of `fetch` cannot be sent; an address is relative to the page, not to the worker. */
 async function sendable(source: string | FileContent): Promise<string | FileContent> {
   if (typeof source !== "string") return withBytes(source);
   const base: unknown = Reflect.get(globalThis, "location");
@@ -53,7 +53,7 @@ async function withBytes(content: FileContent): Promise<FileContent> {
   return content instanceof Response ? bytesIn(content, nameOf(content, "the model")) : content;
 }
 
-/** What the thread does. Throws what reading throws. */
+/** The worker's side. Throws what reading throws. */
 export async function readFor(task: object): Promise<{ readonly model: object; readonly arrays: ArrayBufferView[] }> {
   if (!isTask(task)) throw defect("a worker thread is asked to read what is no file");
   const { modelFrom } = await import("../onnx/read/model-of.js");

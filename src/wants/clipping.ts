@@ -17,15 +17,15 @@ import {
   type WantContext,
 } from "./wanted.js";
 
-/** What `want.clippedSum` gives. */
+/** The result of `want.clippedSum`. */
 export interface ClippedSum {
   /** The sum over samples of each sample's gradient times its factor, by parameter, `[...shape]`. */
   readonly sum: ByParameter;
   /** 2-norm of each sample's whole gradient before clipping, `[N]`. */
   readonly norms: FloatTensor;
   /**
-   * 2-norm of each sample's gradient in each group of parameters that is clipped together, before clipping, `[N]`:
-   * "all" where the whole gradient is, else groups' or parameters' names.
+   * 2-norm, before clipping, of each sample's gradient in each group of parameters that is clipped together, `[N]`. The
+   * names are those of the groups or parameters, or "all" if the whole gradient is clipped.
    */
   readonly groups: ByParameter;
 }
@@ -33,32 +33,35 @@ export interface ClippedSum {
 /** Options of `want.clippedSum`. */
 export interface ClippedSumOptions {
   /**
-   * The largest norm of a sample's whole gradient; as a record, of its part in each parameter, or in each group
-   * where there are `groups`. Above 0.
+   * The largest norm of a sample's whole gradient; as a record, of its part in each parameter or, if there are
+   * `groups`, in each group. Above 0.
    */
   readonly maxNorm: number | Readonly<Record<string, number>>;
-  /** Parameters (names or globs) that are clipped together, by names of your own; each is in one group. Default: no groups. */
+  /**
+   * Parameters (names or globs) that are clipped together, by group names of your own; each parameter is in one group.
+   * Default: no groups.
+   */
   readonly groups?: Readonly<Record<string, readonly string[]>>;
   /**
    * Automatic clipping: the factor is maxNorm / (norm + gamma), so that small gradients are scaled up (Bu et al. 2022,
-   * "Automatic clipping"). Without it the factor is min(1, maxNorm / norm).
+   * "Automatic clipping"). Default: the factor is min(1, maxNorm / norm).
    */
   readonly automatic?: {
-    /** Above 0. The smaller it is, the more small gradients are scaled up. */
+    /** Above 0. Smaller values scale more of the small gradients up. */
     readonly gamma: number;
   };
   /**
-   * Counts rounding in, so that no data whatever lift the norm of a sample's part of the sum above `maxNorm` by more than
-   * 2^-15 of it: where a gradient may be a difference of much larger terms, these are added up for each sample before
-   * anything else (which takes the memory of the gradients multiplied out), or it is scaled by a bound on its norm.
+   * Accounts for rounding: whatever the data, no sample's part of the sum has a norm above `maxNorm` by more than 2^-15
+   * of it. If a gradient may be a difference of much larger terms, these are added up for each sample before anything
+   * else (which takes the memory of the materialised gradients), or the gradient is scaled by a bound on its norm.
    * Default false: the formula as it stands.
    */
   readonly strict?: boolean;
-  /** `run` takes other norms than these: `program.run(data, { maxNorms: { <want>: ... } })`. Default false. */
+  /** `run` accepts other norms: `program.run(data, { maxNorms: { <want>: ... } })`. Default false. */
   readonly adjustable?: boolean;
 }
 
-/** The group of all parameters. */
+/** The name of the group of all parameters. */
 const wholeGradient = "all";
 
 /** Parameters that are clipped together. */
@@ -96,7 +99,9 @@ function checkOptions({ maxNorm, groups, automatic }: ClippedSumOptions): void {
   }
 }
 
-/** Throws MISSING_TENSOR (a group or parameter without a norm, or the reverse), INVALID_ARGUMENT, NO_PARAMETERS. */
+/**
+ * Throws MISSING_TENSOR (a group or parameter without a norm, or a norm without one), INVALID_ARGUMENT, NO_PARAMETERS.
+ */
 export function clippingGroups({ maxNorm, groups }: ClippedSumOptions, parameters: readonly string[]): ClippingGroup[] {
   if (typeof maxNorm === "number" && !groups) return [{ name: wholeGradient, parameters, maxNorm }];
   const what = groups ? "group" : "parameter";
@@ -129,13 +134,13 @@ function checkPartition(
   }
 }
 
-/** min(1, maxNorm / norm), 1 where the norm is 0; or maxNorm / (norm + gamma). `[N]` */
+/** min(1, maxNorm / norm), which is 1 if the norm is 0; or maxNorm / (norm + gamma). `[N]` */
 function clipFactor(norm: Value, maxNorm: Value, { automatic }: ClippedSumOptions): Value {
   if (automatic) return build.div(maxNorm, build.add(norm, build.scalar(automatic.gamma, norm)));
   return build.div(maxNorm, build.op("Max", [norm, maxNorm]));
 }
 
-/** With what rounding may hide of it. */
+/** The norm, plus what rounding may hide of it. */
 function boundedNorm({ plan }: WantContext, parameters: readonly string[], norm: Value): Value {
   const squares = parameters.flatMap((parameter) => plan.hidden(parameter) ?? []);
   return squares.length === 0 ? norm : build.sqrt(build.op("Sum", [build.square(norm), ...squares]));
@@ -150,14 +155,14 @@ function clipped(wanted: WantContext, group: ClippingGroup, options: ClippedSumO
   return { name, norm, sums: each(parameters, (parameter) => wanted.plan.weightedSum(parameter, factor)) };
 }
 
-/** Each name with a prefix. */
+/** The values, with a prefix before each name. */
 function prefixed(prefix: string, values: Readonly<Record<string, Value>>): Record<string, Value> {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix}${name}`, value]));
 }
 
 /**
- * The sum over the batch of gradients clipped to `maxNorm`. A sample whose gradient is not finite makes the sum so
- * too: see its norm.
+ * The sum over the batch of gradients clipped to `maxNorm`. A sample whose gradient is not finite makes the sum
+ * non-finite too: look at its norm.
  * @throws PergradError INVALID_ARGUMENT, MISSING_TENSOR, NO_PARAMETERS.
  */
 export function clippedSum(options: ClippedSumOptions): Want<ClippedSum> {

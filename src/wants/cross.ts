@@ -18,24 +18,26 @@ import {
   type WantContext,
 } from "./wanted.js";
 
-/** Factored, or materialised: whichever is fewer numbers. */
+/** Factored or materialised gradients, whichever take fewer numbers. */
 function smallest(gradient: Factored): Factored {
   return gradient.held <= sizeOfGradient(gradient) ? gradient : Dense.of(build, gradient);
 }
 
-/** What is kept of the other batch: the name of each tensor, and its value. */
+/** What is kept of the other batch: the name and the value of each tensor. */
 function kept(plan: WantContext["plan"], parameter: string): (readonly [name: string, value: Value])[] {
   return smallest(plan.factored(parameter)).factors.map((value, k) => [`${parameter}/${k}`, value] as const);
 }
 
 type Others = Readonly<Record<string, Data>> | string;
 
-/** Arrays as they are now; what a file holds is read when it is used. */
+/** Copies of the arrays as they are now; a file is read when it is used. */
 function ownOthers(others: Others): Others {
   return typeof others === "string" ? others : copiesOf(others);
 }
 
-/** What `cross` takes for its other batch: of as many positions as the program looks at that it is for. */
+/**
+ * The tensors that `cross` takes for its other batch. `everyPosition` must equal that of the program that they are for.
+ */
 export function factors({ everyPosition = false }: { readonly everyPosition?: boolean } = {}): Want<Returned> {
   return {
     name: "factors",
@@ -46,7 +48,7 @@ export function factors({ everyPosition = false }: { readonly everyPosition?: bo
   };
 }
 
-/** Of the others' materialised gradients, no more numbers are held at a time, unless by few samples. */
+/** The most numbers of the others' materialised gradients that are held at a time, unless a few samples have more. */
 const mostAtOnce = 2 ** 24;
 const fewestAtOnce = 16;
 
@@ -71,23 +73,22 @@ function crossOf({ plan, others, factor }: WantContext, parameter: string): Valu
 }
 
 /**
- * The inner products of the gradients of each sample of the batch with those of each sample of another, by the
- * same model and loss: `[N, M]`, exactly. What training samples do to the losses of a validation set, to first
- * order (Pruthi et al. 2020, "Estimating training data influence by tracing gradient descent").
- * @param others the other batch, as `run` takes one: the model's inputs by name, and `target`; or the path of a file, which
- * is read in pieces
+ * The inner products of the gradients of each sample of the batch with those of each sample of another batch, for the
+ * same model and loss: `[N, M]`, exactly. They say, to first order, what training samples do to the losses of a
+ * validation set (Pruthi et al. 2020, "Estimating training data influence by tracing gradient descent").
  *
- * Its gradients are computed once, when the program is compiled, and kept as factors where these are fewer
- * numbers. They are computed again by a run that is given other parameters, or another batch of the same
- * size: `program.run(data, { others: { <want>: ... } })`. For a large set, take its gradients in several wants
- * or several runs: M times the numbers of one sample's factors are held.
- * The program throws, when it is compiled, what `run` throws on bad data.
+ * Its gradients are computed once, when the program is compiled, and kept as factors if these are fewer numbers. A run
+ * that is given other parameters computes them again, and so does one that is given another batch of the same size:
+ * `program.run(data, { others: { <want>: ... } })`. Memory grows with M times the factors of one sample, so split a
+ * large set over several wants or runs. When it is compiled, the program throws what `run` throws on bad data.
+ * @param others the other batch, as `run` takes one: the model's inputs by name, and `target`; or the path of a file,
+ *   which is read in pieces
  */
 export function cross(others: Others): Want<FloatTensor> {
   return {
     name: "cross",
     requirements: { factors: true },
-    // Taken now: it is used whenever `run` is given other parameters.
+    // Copied now: it is used whenever `run` is given other parameters.
     others: ownOthers(others),
     emit: (wanted) => {
       const none = () => build.zeros([N, 0], wanted.losses.dtype);
@@ -99,8 +100,8 @@ export function cross(others: Others): Want<FloatTensor> {
 }
 
 /**
- * The inner products of each sample's gradient with M vectors, `[N, M]`, which each run is given by `others`:
- * `[M, ...shape]` under each parameter's name.
+ * The inner products of each sample's gradient with M vectors, `[N, M]`. Each run is given them by `others`: `[M,
+ * ...shape]` under each parameter's name.
  */
 export function withVectors(count: number): Want<FloatTensor> {
   return {
@@ -121,7 +122,7 @@ export function withVectors(count: number): Want<FloatTensor> {
   };
 }
 
-/** What `cross` gives, apart for each parameter, `[N, M]` each. */
+/** The result of `cross`, separately for each parameter: `[N, M]` each. */
 export function crossByParameter(others: Others): Want<ByParameter> {
   return {
     name: "crossByParameter",

@@ -31,18 +31,22 @@ import { allRequirements } from "../plan/questions.js";
 import { gradients as ownGradients } from "./gradients.js";
 import { type ByParameter, type FloatTensor, float, under, type Want, type WantContext } from "./wanted.js";
 
-/** What a product is taken with. */
+/** Options of wants for products with a vector. */
 export interface ProductOptions {
   /**
-   * By parameter, `[...shape]` each; what `run` takes unless it is given others (`run(data, { vectors: { <want>: ... } })`).
-   * It says which parameters take part: of the others the vector is 0. Without it all do, and `run` must be given theirs.
+   * By parameter, `[...shape]` each. `run` uses it unless it is given others (`run(data, { vectors: { <want>: ... }
+   * })`). Only these parameters take part; for all others the vector is 0. Default: all take part, and `run` must be
+   * given their vectors.
    */
   readonly vector?: ByParameter;
 }
 
-/** What is computed of the products, as of gradients: `want.norms()`, `want.sum()`, `want.mean()`, `want.project(...)`, ... */
+/**
+ * What to compute from the products, as from gradients: `want.norms()`, `want.sum()`, `want.mean()`,
+ * `want.project(...)`, ...
+ */
 export interface Giving<R> {
-  /** A want without vectors or another batch of its own. */
+  /** A want that has no vectors and no other batch. */
   readonly give: Want<R>;
 }
 
@@ -63,7 +67,7 @@ function vectorsOf({ plan, vector }: WantContext, given: ByParameter | undefined
   return new Map(names.map((name) => [name, vector(name)]));
 }
 
-/** A want that asks of products with a vector what another want asks of gradients. */
+/** A want that computes from products with a vector what another want computes from gradients. */
 function productWant<R>(name: string, products: Products, vector: ByParameter | undefined, inner: Want<R>): Want<R> {
   if (inner.vectors || inner.others)
     throw new PergradError(
@@ -97,9 +101,9 @@ export function hvp({ vector, give = ownGradients() }: ProductOptions & Partial<
 }
 
 /**
- * Each sample's generalised Gauss-Newton matrix times a vector: J_n' L_n J_n v, with J_n the Jacobian of the output that the
- * loss looks at and L_n the Hessian of the loss in it. By parameter, `[N, ...shape]`; or what `give` makes of it.
- * Throws as `want.hvp` does.
+ * Each sample's generalised Gauss-Newton matrix times a vector: J_n' L_n J_n v, where J_n is the Jacobian of the output
+ * that the loss reads and L_n the Hessian of the loss in that output. By parameter, `[N, ...shape]`; or what `give`
+ * makes of it. Throws as `want.hvp` does.
  */
 export function ggnProduct(options?: ProductOptions): Want<ByParameter>;
 export function ggnProduct<R>(options: ProductOptions & Giving<R>): Want<R>;
@@ -110,22 +114,23 @@ export function ggnProduct({
   return productWant("ggnProduct", gaussNewtonProduct, vector, give);
 }
 
-/** Of which labels a Fisher matrix is. */
+/** Options of `want.fisherProduct`: which labels the Fisher matrix is for. */
 export interface FisherOptions extends ProductOptions, EstimateOptions {
   /**
-   * "true": those of the data, the empirical Fisher matrix. "drawn": those that the model itself would give, by `probes`
-   * random vectors for each sample (default 1): in expectation the generalised Gauss-Newton matrix. Default "true".
+   * "true": the labels in the data, for the empirical Fisher matrix. "drawn": labels that the model itself would
+   * produce, simulated by `probes` random vectors for each sample (default 1); the expectation is the generalised
+   * Gauss-Newton matrix. Default "true".
    */
   readonly labels?: "true" | "drawn";
 }
 
 /**
- * Each sample's part of the empirical Fisher matrix (of the true labels, uncentred) times a vector: g_n (g_n . v), by
- * parameter, `[N, ...shape]`; or what `give` makes of it. With `labels: "drawn"` the mean over random vectors s of signs of
- * h_n (h_n . v), h_n = J_n' R_n s, R_n being a square root of the loss's second derivative. The signs are those of a sample's
- * place in what is computed at a time.
- * @throws PergradError INVALID_ARGUMENT: labels, probes or seed are no such; UNSUPPORTED_OP: no square root of the loss is
- * known; and what `want.hvp` throws.
+ * Each sample's part of the empirical Fisher matrix (true labels, uncentred) times a vector: g_n (g_n . v), by
+ * parameter, `[N, ...shape]`; or what `give` makes of it. With `labels: "drawn"`, it is the mean of h_n (h_n . v) over
+ * random vectors s of signs, where h_n = J_n' R_n s and R_n is a square root of the loss's second derivative. The signs
+ * depend on a sample's place among those that are computed together.
+ * @throws PergradError INVALID_ARGUMENT: labels, probes or seed are invalid; UNSUPPORTED_OP: no square root of the loss
+ *   is known; and what `want.hvp` throws.
  */
 export function fisherProduct(options?: FisherOptions): Want<ByParameter>;
 export function fisherProduct<R>(options: FisherOptions & Giving<R>): Want<R>;
@@ -159,11 +164,12 @@ function named(values: ByName): Record<string, Value> {
 }
 
 /**
- * The diagonal of each sample's generalised Gauss-Newton matrix: by parameter, `[N, ...shape]`; or their mean. Exactly it takes a backward
- * pass for each element of a sample's output; with `probes` it is estimated without bias from so many, of random
- * combinations of these (BackPACK's Monte-Carlo), with signs that are those of a sample's place in what is computed at a time.
- * @throws PergradError INVALID_ARGUMENT: `probes` or `seed` is no such number; UNSUPPORTED_OP: no square root of the loss's
- * second derivative is known, which `probes` need.
+ * The diagonal of each sample's generalised Gauss-Newton matrix: by parameter, `[N, ...shape]`; or their mean. The
+ * exact diagonal takes a backward pass for each element of a sample's output. With `probes` it is an unbiased estimate
+ * from that many passes, for random combinations of the elements (BackPACK's Monte-Carlo estimate); the signs depend on
+ * a sample's place among those that are computed together.
+ * @throws PergradError INVALID_ARGUMENT: `probes` or `seed` is invalid; UNSUPPORTED_OP: no square root of the loss's
+ *   second derivative is known, and `probes` needs one.
  */
 export function ggnDiagonal({ probes, seed, mean = false }: DiagonalOptions = {}): Want<ByParameter> {
   const kind = probes === undefined ? "type2" : drawnOf("want.ggnDiagonal", { probes, seed });
@@ -185,15 +191,20 @@ export function ggnDiagonal({ probes, seed, mean = false }: DiagonalOptions = {}
 
 /** Options of `want.ggnDiagonal`. */
 export interface DiagonalOptions extends EstimateOptions {
-  /** The mean over the batch, `[...shape]` each, which takes less time and much less memory than each sample's own. Default false. */
+  /**
+   * Compute the mean over the batch, `[...shape]` each, in less time and much less memory than each sample's own
+   * diagonal. Default false.
+   */
   readonly mean?: boolean;
 }
 
-/** An estimate from random vectors, in the place of the exact numbers. */
+/** Options for estimates from random vectors instead of exact numbers. */
 export interface EstimateOptions {
-  /** How many random vectors of signs: the error falls with its root. Default: none, the result is exact. */
+  /**
+   * The number of random vectors of signs; the error falls with its square root. Default: none, the result is exact.
+   */
   readonly probes?: number;
-  /** What they are drawn from. Default 0. */
+  /** The seed that they are drawn from. Default 0. */
   readonly seed?: number;
 }
 
@@ -212,10 +223,10 @@ function hessianDiagonalsOf(wanted: WantContext, probes: Probes | null): ByName 
 }
 
 /**
- * The diagonal of each sample's Hessian: by parameter, `[N, ...shape]`. Exactly it takes a product with a vector for each
- * element of the parameters, so that is for small models; with `probes` it is estimated without bias from products with so
- * many vectors of random signs (Hutchinson's method), each element with a variance of the sum of the squares beside it in its
- * row of the Hessian, over their number.
+ * The diagonal of each sample's Hessian: by parameter, `[N, ...shape]`. The exact diagonal takes a product with a
+ * vector for each element of the parameters, so it suits small models only. With `probes` it is an unbiased estimate
+ * from products with that many vectors of random signs (Hutchinson's method). The variance of an element is the sum of
+ * the squares of the other elements in its row of the Hessian, divided by `probes`.
  * @throws PergradError INVALID_ARGUMENT: `probes` is not a whole number.
  */
 export function hessianDiagonal(options: EstimateOptions = {}): Want<ByParameter> {
@@ -230,7 +241,7 @@ export function hessianDiagonal(options: EstimateOptions = {}): Want<ByParameter
   };
 }
 
-/** Traces of each sample's matrix. */
+/** The result of `want.trace`: traces of each sample's matrix. */
 export interface Traces {
   /** Over all parameters, `[N]`. */
   readonly total: FloatTensor;
@@ -240,15 +251,18 @@ export interface Traces {
 
 /** Options of `want.trace`. */
 export interface TraceOptions extends EstimateOptions {
-  /** The matrix: of second derivatives, the generalised Gauss-Newton matrix, or g_n g_n'. Default "hessian". */
+  /**
+   * The matrix: "hessian", the second derivatives; "ggn", the generalised Gauss-Newton matrix; "fisher", g_n g_n'.
+   * Default "hessian".
+   */
   readonly of?: "hessian" | "ggn" | "fisher";
 }
 
 /**
- * The trace of each sample's matrix: exactly, or of the Hessian with `probes` an estimate without bias (Hutchinson 1990), at
- * the cost of `want.hessianDiagonal`.
- * @throws PergradError INVALID_ARGUMENT: `of` names no matrix, or `probes` is not a whole number, or is given for another
- * matrix than the Hessian.
+ * The trace of each sample's matrix. It is exact or, for the Hessian with `probes`, an unbiased estimate (Hutchinson
+ * 1990), at the cost of `want.hessianDiagonal`.
+ * @throws PergradError INVALID_ARGUMENT: `of` names no matrix, or `probes` is not a whole number, or `probes` is given
+ *   for another matrix than the Hessian.
  */
 export function trace({ of = "hessian", ...estimate }: TraceOptions = {}): Want<Traces> {
   const probes = probesOf("want.trace", estimate);
@@ -295,8 +309,8 @@ export function jacobian(): Want<ByParameter> {
 }
 
 /**
- * The empirical neural tangent kernel, `[N, N]`: for each pair of samples the inner product of their Jacobians, summed over
- * the elements of the output (Jacot et al. 2018, "Neural tangent kernel").
+ * The empirical neural tangent kernel, `[N, N]`: for each pair of samples, the inner product of their Jacobians, summed
+ * over the elements of the output (Jacot et al. 2018, "Neural tangent kernel").
  */
 export function ntk(): Want<FloatTensor> {
   return {
@@ -307,7 +321,10 @@ export function ntk(): Want<FloatTensor> {
   };
 }
 
-/** The Hessian of each sample's loss in the elements of its output, `[N, elements, elements]`: of few elements. */
+/**
+ * The Hessian of each sample's loss in the elements of its output, `[N, elements, elements]`: for outputs with few
+ * elements.
+ */
 export function outputHessian(): Want<FloatTensor> {
   return {
     name: "outputHessian",

@@ -1,4 +1,4 @@
-/** What is wanted, as callers give it. */
+/** Checks wants as callers give them. */
 import { invalidArgument, isPromise, kindOf } from "../arguments.js";
 import { nearest } from "../meant.js";
 import { want } from "./want.js";
@@ -6,7 +6,7 @@ import type { Wants } from "./wanted.js";
 
 const example = "{ norms: want.norms() }";
 
-/** Throws INVALID_ARGUMENT where it is no record of wants. */
+/** Throws INVALID_ARGUMENT if this is not a record of wants. */
 export function requireWants(given: Wants): void {
   const wants: unknown = given;
   if (wants === undefined || wants === null)

@@ -3,9 +3,9 @@ import type { Tensor } from "../tensor/tensor.js";
 import { type ByParameter, each, under, type Want } from "./wanted.js";
 
 /**
- * Each sample's own gradients: by parameter, `[N, ...shape]`. With `storage: "float16"` they take half the memory:
- * they are computed in float32 and then rounded to 11 significant bits; beyond 65504 they become infinite, and below
- * 6e-5 they lose bits. `toFloat32` reads them.
+ * Each sample's own gradients: by parameter, `[N, ...shape]`. With `storage: "float16"` they take half the memory: they
+ * are computed in float32 and then rounded to 11 significant bits; above 65504 they become infinite, and below 6e-5
+ * they lose bits. `toFloat32` converts them back.
  */
 export function gradients(options?: { readonly storage?: "float32" }): Want<ByParameter>;
 export function gradients(options: { readonly storage: "float16" }): Want<Readonly<Record<string, Tensor<"float16">>>>;

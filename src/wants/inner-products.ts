@@ -4,7 +4,7 @@ import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { type ByParameter, type FloatTensor, float, totalNorm, under, type Want, type WantContext } from "./wanted.js";
 
-/** What `want.dot` gives: inner products of each sample's gradient with a vector. */
+/** The result of `want.dot`: inner products of each sample's gradient with a vector. */
 export interface Dots {
   /** Over all parameters that have a vector, `[N]`. */
   readonly total: FloatTensor;
@@ -17,10 +17,10 @@ function added(values: readonly Value[], otherwise: () => Value): Value {
 }
 
 /**
- * The inner product of each sample's gradient with a vector: another gradient (of a validation set, of one
- * sample), a direction in parameter space. Vectors are by parameter, `[...shape]`; those given here are
- * what `run` takes unless it is given others (`program.run(data, { vectors: { <want>: ... } })`), and say
- * which parameters take part: without them all do, and `run` must be given theirs.
+ * The inner product of each sample's gradient with a vector: another gradient (of a validation set, of one sample), or
+ * a direction in parameter space. Vectors are by parameter, `[...shape]`. `run` uses those given here unless it is
+ * given others (`program.run(data, { vectors: { <want>: ... } })`), and only their parameters take part. Without them
+ * all parameters take part, and `run` must be given the vectors.
  * @throws PergradError MISSING_TENSOR, SHAPE_MISMATCH when the program runs.
  */
 export function dot(vectors?: ByParameter): Want<Dots> {
@@ -63,7 +63,7 @@ export function gram(): Want<FloatTensor> {
   };
 }
 
-/** The cosines of the angles between all pairs of samples' whole gradients, `[N, N]`; 0 where a gradient is 0. */
+/** The cosines of the angles between all pairs of samples' whole gradients, `[N, N]`; 0 if a gradient is 0. */
 export function cosine(): Want<FloatTensor> {
   return {
     name: "cosine",

@@ -24,51 +24,54 @@ import { build } from "../ops/registry.js";
 import { leadingOf, present } from "../present.js";
 import { type ByParameter, type FloatTensor, float, type Returned, under, type Want } from "./wanted.js";
 
-/** Of which curvature the factors are, and how. */
+/** Options of `want.kroneckerFactors`. */
 export interface KroneckerFactorsOptions {
   /**
-   * "empirical": the empirical Fisher matrix, of the true labels; "type2": the generalised Gauss-Newton matrix, exactly, from
-   * a square root of the loss's second derivative in the output; "drawn": an estimate of it, from `probes` random combinations
-   * of that root's columns for each sample.
+   * The curvature that the factors are for. "empirical": the empirical Fisher matrix, for the true labels; "type2": the
+   * generalised Gauss-Newton matrix, exactly, from a square root of the loss's second derivative in the output;
+   * "drawn": an estimate of it, from `probes` random combinations of that root's columns for each sample.
    */
   readonly kind: "empirical" | "type2" | "drawn";
-  /** For "drawn": how many random vectors of signs. Default 1. */
+  /** For "drawn": the number of random vectors of signs. Default 1. */
   readonly probes?: number;
-  /** For "drawn": what they are drawn from. Default 0. */
+  /** For "drawn": the seed that they are drawn from. Default 0. */
   readonly seed?: number;
-  /** How positions of a layer (of a sequence, of an image) are put together. Default "expand". */
+  /** How the positions of a layer (of a sequence, of an image) are combined. Default "expand". */
   readonly approximation?: Approximation;
 }
 
 /** The two factors of a layer. */
 export interface KroneckerPair {
   /**
-   * The second moments of its inputs, `[I, I]`; with a bias `[I + 1, I + 1]`, whose input, 1, is the last. Only their
-   * diagonal, `[I]`, for a table whose rows are picked, and where there are more than 2,048.
+   * The second moments of its inputs, `[I, I]`; with a bias `[I + 1, I + 1]`, where the last input is the constant 1.
+   * For a table whose rows are picked, and for more than 2,048 inputs, only their diagonal, `[I]`.
    */
   readonly A: FloatTensor;
-  /** The second moments of the cotangents of its outputs, `[O, O]`, or where there are more than 2,048 their diagonal, `[O]`. */
+  /**
+   * The second moments of the cotangents of its outputs, `[O, O]`; for more than 2,048 outputs only their diagonal,
+   * `[O]`.
+   */
   readonly B: FloatTensor;
 }
 
-/** What stands for the curvature of each layer. Every parameter is in one of them. */
+/** The approximate curvature of each layer. Every parameter is in one of the three records. */
 export interface KroneckerFactors {
-  /** By the weight's name; a layer's bias is with its weight. */
+  /** By the weight's name; a layer's bias belongs to its weight. */
   readonly layers: Readonly<Record<string, KroneckerPair>>;
-  /** Of small parameters that are no matrix (gains, ...) the exact block, `[P, P]`. */
+  /** For small parameters that are not matrices (gains, ...): the exact block, `[P, P]`. */
   readonly blocks: ByParameter;
-  /** Of larger ones the diagonal, exactly, `[...shape]`. */
+  /** For larger ones: the exact diagonal, `[...shape]`. */
   readonly diagonals: ByParameter;
 }
 
 /**
- * KFAC: for each layer two small matrices, A and B, whose Kronecker product stands for the layer's block of the curvature,
- * the mean over the samples (Martens and Grosse 2015; for several positions Eschenhagen et al. 2023, "Kronecker-factored
- * approximate curvature for modern neural network architectures"). With a the layer's inputs and q the derivatives of a
- * pseudo-target with respect to its outputs, for each of S positions: A is the mean of a a', B the sum over pseudo-targets
- * and positions of q q'. "reduce" first takes the mean of a and the sum of q over positions. `explain()` says what stands
- * for which parameter.
- * @throws PergradError INVALID_ARGUMENT: the kind or the approximation is another, or probes or seed are no such numbers.
+ * KFAC: for each layer, two small matrices A and B whose Kronecker product approximates the layer's block of the
+ * curvature, averaged over the samples (Martens and Grosse 2015; for several positions Eschenhagen et al. 2023,
+ * "Kronecker-factored approximate curvature for modern neural network architectures"). Let a be the layer's inputs and
+ * q the derivatives of a pseudo-target with respect to its outputs, for each of S positions. A is the mean of a a', and
+ * B the sum over pseudo-targets and positions of q q'. "reduce" first takes the mean of a and the sum of q over
+ * positions. `explain()` says how each parameter's curvature is approximated.
+ * @throws PergradError INVALID_ARGUMENT: the kind, the approximation, probes or seed are invalid.
  */
 export function kroneckerFactors(options: KroneckerFactorsOptions): Want<KroneckerFactors> {
   const { approximation = "expand", ...given } = options ?? {};
@@ -98,7 +101,7 @@ export function kroneckerFactors(options: KroneckerFactorsOptions): Want<Kroneck
   };
 }
 
-/** Of a matrix A is what its columns have over the trace of B, which is that of the whole. */
+/** For a matrix, A is the second moments of its columns divided by the trace of B, which is the trace of the whole. */
 function pairOf(returned: Returned, name: string, B: FloatTensor): KroneckerPair {
   const columns = `columns/${name}`;
   if (!(columns in returned)) return { A: float(returned, `A/${name}`), B };
@@ -107,7 +110,7 @@ function pairOf(returned: Returned, name: string, B: FloatTensor): KroneckerPair
   return { A: { dtype: "float32", dims, data: data.map((moment) => (trace === 0 ? moment : moment / trace)) }, B };
 }
 
-/** Of a matrix, or of one that its diagonal stands for. */
+/** The trace of a matrix, or of one that is given by its diagonal. */
 function traceOf({ dims: [size = 0, ...others], data }: FloatTensor): number {
   const step = others.length === 0 ? 1 : size + 1;
   let trace = 0;
@@ -129,13 +132,13 @@ function named({ block, rows, columns }: Sides): [string, Value][] {
   ];
 }
 
-/** What stands for a block's curvature, as a sentence. */
+/** How a block's curvature is approximated, as a sentence. */
 function described(block: Block, approximation: Approximation): string {
   const { parameters, how } = standingOf(block, approximation, usualSizes);
   return `The curvature of ${parameters.map((name) => `"${name}"`).join(" and ")} is ${how}.`;
 }
 
-/** The eigenvalues in a basis of each block, as the mean over the samples: by the block's name, `[rows, columns]`. */
+/** The eigenvalues in a basis of each block, averaged over the samples: by the block's name, `[rows, columns]`. */
 export function eigenvaluesIn(kind: PseudoTargetKind, basisOf: (block: Block) => Basis): Want<ByParameter> {
   return {
     name: "eigenvalues",
@@ -147,7 +150,10 @@ export function eigenvaluesIn(kind: PseudoTargetKind, basisOf: (block: Block) =>
   };
 }
 
-/** Each sample's gradients in a basis of each block, over numbers `[rows, columns]`: by the block's name, `[N, rows, columns]`. */
+/**
+ * Each sample's gradients in a basis of each block, divided by numbers `[rows, columns]`: by the block's name, `[N,
+ * rows, columns]`.
+ */
 export function quotientsIn(bases: Bases, divisors: Divisors): Want<ByParameter> {
   return {
     name: "quotients",
@@ -164,12 +170,12 @@ export function quotientsIn(bases: Bases, divisors: Divisors): Want<ByParameter>
   };
 }
 
-/** Of a block by its name, `[rows, columns]`. */
+/** The divisors of a block, by its name: `[rows, columns]`. */
 export type Divisors = (block: string, like: Value) => Value;
 
 /**
- * The inner products of each sample's gradient, in a basis of each block, with M vectors, `[N, M]`, which each run is given by
- * `others`: `[M, rows, columns]` under each block's name.
+ * The inner products of each sample's gradient, in a basis of each block, with M vectors, `[N, M]`. Each run is given
+ * them by `others`: `[M, rows, columns]` under each block's name.
  */
 export function productsIn(bases: Bases, count: number): Want<FloatTensor> {
   return {
@@ -188,7 +194,10 @@ export function productsIn(bases: Bases, count: number): Want<FloatTensor> {
   };
 }
 
-/** The sum over the squares of each sample's gradient, in a basis of each block, over numbers `[rows, columns]`: `[N]`. */
+/**
+ * The sum of the squares of each sample's gradient, in a basis of each block, divided by numbers `[rows, columns]`:
+ * `[N]`.
+ */
 export function squaresIn(bases: Bases, divisors: Divisors): Want<FloatTensor> {
   return {
     name: "squares",
@@ -205,7 +214,7 @@ export function squaresIn(bases: Bases, divisors: Divisors): Want<FloatTensor> {
   };
 }
 
-/** Of one position by the squares of both factors: nothing of the gradients' size is made. */
+/** For one position, from the squares of both factors: no tensor of the gradients' size arises. */
 function squaresOver(gradient: Factored, divisors: Value): Value {
   if (gradient instanceof Outer && gradient.positions === 1) {
     const [rows, columns] = [gradient.rows, gradient.columns].map(build.square.bind(build));

@@ -1,4 +1,4 @@
-/** The wants that take much code, for pages (`want.browser.ts`). */
+/** The wants that need much code, which pages load on demand (`want.browser.ts`). */
 export { cross } from "./cross.js";
 export {
   fisherProduct,

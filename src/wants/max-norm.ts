@@ -1,8 +1,8 @@
-/** The norms to which gradients may be clipped. */
+/** Checks the norms to which gradients may be clipped. */
 import { PergradError } from "../errors.js";
 import { option, sentence } from "../sentence.js";
 
-/** Norms to clip to: beyond them float32 does not hold their squares. */
+/** The range of norms to clip to: outside it, float32 cannot hold their squares. */
 export const leastNorm = 1e-15;
 export const largestNorm = 1e15;
 

@@ -1,10 +1,10 @@
-/** The wants that are a question to the plan and no more. */
+/** The wants that only ask the plan one question. */
 import { sampleCount } from "../gradients/factored.js";
 import { build } from "../ops/registry.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type ByParameter, each, type FloatTensor, float, type Norms, totalNorm, under, type Want } from "./wanted.js";
 
-/** The 2-norms of each sample's gradient, exactly: of the whole, and of each parameter's part. */
+/** The 2-norms of each sample's gradient, exactly: of the whole gradient, and of each parameter's part. */
 export function norms(): Want<Norms> {
   return {
     name: "norms",
@@ -20,7 +20,7 @@ export function norms(): Want<Norms> {
   };
 }
 
-/** The sum over the batch of the gradients, by parameter, `[...shape]`. */
+/** The sum of the gradients over the batch, by parameter, `[...shape]`. */
 export function sum(): Want<ByParameter> {
   return {
     name: "sum",
@@ -30,7 +30,10 @@ export function sum(): Want<ByParameter> {
   };
 }
 
-/** The mean over the batch of the gradients: the ordinary mini-batch gradient, by parameter, `[...shape]`. Zeros for an empty batch. */
+/**
+ * The mean of the gradients over the batch: the ordinary mini-batch gradient, by parameter, `[...shape]`. Zeros for an
+ * empty batch.
+ */
 export function mean(): Want<ByParameter> {
   return {
     ...sum(),

@@ -1,9 +1,9 @@
-/** What Laplace approximations are made from: not for callers. */
+/** Wants that Laplace approximations are made from; not public. */
 import { gaussNewtonMatrix, type Independent, outputCovariance, variancesOf } from "../curvature/posterior.js";
 import type { Value } from "../graph/value.js";
 import { type FloatTensor, float, type Want } from "./wanted.js";
 
-/** The mean of the generalised Gauss-Newton matrices, over all parameters one after another, `[P, P]`. */
+/** The mean of the generalised Gauss-Newton matrices, over all parameters in order, `[P, P]`. */
 export function ggnMatrix(): Want<FloatTensor> {
   return {
     name: "ggnMatrix",
@@ -14,7 +14,7 @@ export function ggnMatrix(): Want<FloatTensor> {
   };
 }
 
-/** An output that is linear in parameters with a Gaussian distribution. */
+/** Outputs that are linear in parameters with a Gaussian distribution. */
 export interface Predicted {
   readonly output: FloatTensor;
   readonly covariance: FloatTensor;
@@ -23,7 +23,7 @@ export interface Predicted {
 
 /**
  * @param parts the distribution of the parameters
- * @param chances what an output, with its variances, says of the chances of a target
+ * @param chances what an output and its variances say about the probability of a target
  */
 export function predictions(
   parts: readonly Independent[],

@@ -9,40 +9,41 @@ import { drawSigns } from "../gradients/signs.js";
 import { build } from "../ops/registry.js";
 import { type FloatTensor, float, type Want } from "./wanted.js";
 
-/** By what gradients are projected: see `want.project`. */
+/** How gradients are projected: see `want.project`. */
 export type ProjectedBy = "shifts" | "signs";
 
 /** Options of `want.project`. */
 export interface ProjectOptions {
-  /** Numbers for each sample, from 1 up. */
+  /** The number of results per sample, from 1 up. */
   readonly dims: number;
   /** A whole number below 2^32. Default 0. */
   readonly seed?: number;
-  /** "shifts", or "signs", by which older indexes were projected. Default "shifts". */
+  /** "shifts", or "signs", which older indexes used. Default "shifts". */
   readonly by?: ProjectedBy;
 }
 
 /**
- * Each sample's whole gradient, projected to `dims` numbers at random so that inner products are kept:
- * `[N, dims]`. The inner product of two rows is, over all seeds, in the mean that of the two gradients g and
- * h, and deviates from it by a standard deviation of at most b |g| |h| / sqrt(dims), however many parameters
- * there are. So the probability of an error above e |g| |h| is at most b^2 / (dims e^2).
+ * Each sample's whole gradient, projected to `dims` numbers at random so that inner products are preserved: `[N,
+ * dims]`. For two rows, the expectation of their inner product over all seeds is that of the two gradients g and h. Its
+ * standard deviation is at most b |g| |h| / sqrt(dims), however many parameters there are. So the probability of an
+ * error above e |g| |h| is at most b^2 / (dims e^2).
  *
- * By shifts, each element of a parameter (as a matrix, its first axis by all others) is added to one of the numbers with
- * the product of a random sign of its row and one of its column. Which number that is, is random in such a way that two
- * elements meet with probability 1 / dims at most, or 2 / dims in one row or one column of more than `dims` elements: runs
- * of `dims` elements are laid over one another, each rotated at random, after longer rows and columns were laid over so
- * themselves (a count sketch: Charikar, Chen and Farach-Colton 2002, "Finding frequent items in data streams"). The
- * bound b is 3, or 3.5 where rows and columns are longer than `dims`: of the nine ways in which the signs of two pairs of
- * elements can cancel, eight add to the variance, each at most the probability of meeting times |g|^2 |h|^2.
+ * "shifts" adds each element of a parameter (as a matrix, its first axis by all others) to one of the numbers, times a
+ * random sign of its row and one of its column. The number is chosen at random, so that two elements meet with
+ * probability 1 / dims at most, or 2 / dims within one row or column of more than `dims` elements. To this end, longer
+ * rows and columns are first folded: runs of `dims` elements are laid over one another, each rotated at random. Then
+ * the elements of the matrix are folded in the same way (a count sketch: Charikar, Chen and Farach-Colton 2002,
+ * "Finding frequent items in data streams"). The bound b is 3, or 3.5 if rows and columns are longer than `dims`: of
+ * the nine ways in which the signs of two pairs of elements can cancel, eight add to the variance, each at most the
+ * probability of meeting times |g|^2 |h|^2.
  *
- * By signs, each number is a sum over the parameters G of a' G b / sqrt(dims) with random signs a and b, which takes `dims`
- * products for each element, and `dims` signs for each row and each column. The bound b is 3: fourth moments
- * of such forms are at most 9 |G|^4 (those of Gaussian signs are the largest; compare Rakhshan and Rabusseau
- * 2020, "Tensorized random projections", for tensors of order 2), and those of sums over parameters too.
+ * "signs" makes each number a sum, over the parameters G, of a' G b / sqrt(dims) with random signs a and b. This takes
+ * `dims` products for each element, and `dims` signs for each row and each column. The bound b is 3: fourth moments of
+ * such forms are at most 9 |G|^4, and so are those of sums over parameters (those of Gaussian signs are the largest;
+ * compare Rakhshan and Rabusseau 2020, "Tensorized random projections", for tensors of order 2).
  *
- * Signs and shifts depend on the seed and on a parameter's name and shape alone: what different programs, runs and
- * machines project with one seed may be compared. They are stored in the program.
+ * Signs and shifts depend only on the seed and on a parameter's name and shape, so that projections with one seed can
+ * be compared across programs, runs and machines. They are stored in the program.
  * @throws PergradError INVALID_ARGUMENT.
  */
 export function project({ dims, seed = 0, by = "shifts" }: ProjectOptions): Want<FloatTensor> {
@@ -59,7 +60,7 @@ export function project({ dims, seed = 0, by = "shifts" }: ProjectOptions): Want
     name: "project",
     settings: { dims, seed, by },
     requirements: { factors: true },
-    // What is projected is large beside what is left of it.
+    // The gradients that are projected are large beside the results.
     fewAtATime: true,
     emit: ({ plan }) => {
       const parts = plan.parameters.map((name) =>
@@ -72,7 +73,7 @@ export function project({ dims, seed = 0, by = "shifts" }: ProjectOptions): Want
   };
 }
 
-/** How a parameter's gradients are projected, `[N, dims]`. */
+/** The method that projects a parameter's gradients, `[N, dims]`. */
 export function methodOfProjection(
   name: string,
   gradient: Factored,

@@ -27,22 +27,25 @@ export type ReducedBatch<R extends Reduced, D extends DType> = R extends Traced
 
 /** Options of `want.reduce`. */
 export interface ReduceResultOptions<D extends DType> {
-  /** The dtype of what the function returns. Default "float32". */
+  /** The dtype of the function's results. Default "float32". */
   readonly dtype?: D;
 }
 
-/** The name of a single result; a record's results come under their own names, behind a slash. */
+/** The name of a single result; the results in a record keep their own names, after a slash. */
 const single = "result";
 
-/** Gradients whose NaN and infinities the function may hide: NaN of each sample that has some, else 0. */
+/**
+ * The name of a result that shows gradients whose NaN and infinities the function may hide: NaN for each sample that
+ * has some, else 0.
+ */
 const unseen = "unseen";
 
 /**
- * A traced function of your own of each sample's gradients: written for one sample, run for all, in the
- * program. A parameter that it reads is materialised there, and nothing but its results `[N, ...]` comes
- * back: `want.reduce(({ weight }: { weight: Traced }) => weight.abs().max())`.
- * @throws PergradError when the program is compiled: INVALID_ARGUMENT (it returns something else than traced tensors,
- * or reads inputs beside the gradients), MISSING_TENSOR (no such parameter), DTYPE_MISMATCH, UNSUPPORTED_OP.
+ * A traced function of your own of each sample's gradients: written for one sample, run for all, inside the program.
+ * The parameters that it reads are materialised there, and only its results `[N, ...]` come back: `want.reduce(({
+ * weight }: { weight: Traced }) => weight.abs().max())`.
+ * @throws PergradError when the program is compiled: INVALID_ARGUMENT (it returns something other than traced tensors,
+ *   or reads inputs besides the gradients), MISSING_TENSOR (no such parameter), DTYPE_MISMATCH, UNSUPPORTED_OP.
  */
 export function reduce<R extends Reduced, G extends Gradients = Gradients, D extends DType = "float32">(
   reduction: Reduction<R, G>,
@@ -83,14 +86,14 @@ function emitReduction(
   return Object.fromEntries([...results, ...watched.map(([{ name }, all]) => [`${unseen}/${name}`, notFinite(all)])]);
 }
 
-/** Of gradients `[N, ...shape]`: NaN of each sample of which an element is not finite, else 0; `[N]`. */
+/** For gradients `[N, ...shape]`: NaN for each sample that has a non-finite element, else 0; `[N]`. */
 function notFinite(gradients: Value): Value {
   const others = gradients.shape.slice(1).map((_, k) => k + 1);
   const differences = build.sub(gradients, gradients);
   return others.length === 0 ? differences : build.sum(differences, others);
 }
 
-/** The gradients, of which one that does not exist is an error. */
+/** The gradients, as a record that throws if it is asked for one that does not exist. */
 function known(gradients: Gradients): Gradients {
   return new Proxy(gradients, {
     get: (_, name) => {

@@ -5,13 +5,13 @@ import { build } from "../ops/registry.js";
 import type { Plan } from "../plan/planner.js";
 import { type ByParameter, type FloatTensor, float, totalNorm, under, type Want } from "./wanted.js";
 
-/** By parameter, `[...shape]` each, over the samples of the batch. */
+/** The result of `want.moments`: by parameter, `[...shape]` each, over the samples of the batch. */
 export interface Moments {
   /** Zeros for an empty batch. */
   readonly mean: ByParameter;
   /** The mean of the squares; zeros for an empty batch. */
   readonly secondMoment: ByParameter;
-  /** Unbiased, so that it is NaN for fewer than two samples; never below 0. */
+  /** Unbiased, and therefore NaN for fewer than two samples; never below 0. */
   readonly variance: ByParameter;
 }
 
@@ -24,11 +24,11 @@ function mapAll(of: ByParameter, f: (tensor: FloatTensor, name: string) => Float
 }
 
 /**
- * Mean, second moment and variance of each element of the gradients over the batch, by parameter,
- * `[...shape]` each. The variance comes from deviations from the mean, not from a difference of sums: it is
- * accurate where the gradients of a batch are nearly alike, too. (Where somebody adds up what a saved program
- * gives for parts of a batch, what lies between these is a difference of float32 sums: a variance below about 1e-6
- * of the squared mean is then rounding. A program's own parts are put together in float64.)
+ * Mean, second moment and variance of each element of the gradients over the batch, by parameter, `[...shape]` each.
+ * The variance is computed from deviations from the mean, not from a difference of sums, so it is accurate even if the
+ * gradients of a batch are nearly alike. A program joins its own microbatches in float64. If you join the results of a
+ * saved program for parts of a batch yourself, the variance between the parts is a difference of float32 sums: below
+ * about 1e-6 of the squared mean it is only rounding.
  */
 export function moments(): Want<Moments> {
   return {
@@ -63,9 +63,9 @@ export function moments(): Want<Moments> {
 }
 
 /**
- * What adds up over the parts that a batch may be computed in: the sum of the gradients, that of the squared
- * deviations from the mean of their part, and n times the squares of the parts' means (Chan et al. 1983,
- * "Algorithms for computing the sample variance").
+ * Values that add up over the microbatches of a batch: the sum of the gradients, the sum of the squared deviations from
+ * their part's mean, and n times the squares of the parts' means (Chan et al. 1983, "Algorithms for computing the
+ * sample variance").
  */
 function emitMoments(plan: Plan, name: string): Record<string, Value> {
   const sum = plan.weightedSum(name, null);
@@ -73,23 +73,23 @@ function emitMoments(plan: Plan, name: string): Record<string, Value> {
   return { [`sum/${name}`]: sum, [`within/${name}`]: plan.sumOfSquares(name), [`between/${name}`]: between };
 }
 
-/** Estimates without bias from one batch; NaN for fewer than two samples. */
+/** The result of `want.noiseScale`: unbiased estimates from one batch; NaN for fewer than two samples. */
 export interface NoiseScale {
-  /** Squared norm of the true gradient. Of a noisy batch the estimate may come out below 0. */
+  /** Squared norm of the true gradient. For a noisy batch the estimate may be negative. */
   readonly signal: number;
   /** Variance of one sample's gradient, summed over all elements (the trace of its covariance). */
   readonly noise: number;
-  /** noise / signal: the batch size at which both weigh the same. */
+  /** noise / signal: the batch size at which the two are equal. */
   readonly scale: number;
-  /** signal / noise, of one sample's gradient. */
+  /** signal / noise, for one sample's gradient. */
   readonly signalToNoise: number;
 }
 
 const squaredNorm = (data: Float32Array) => data.reduce((total, x) => total + x * x, 0);
 
 /**
- * The gradient noise scale: McCandlish et al. 2018, "An Empirical Model of Large-Batch Training", appendix A,
- * with batches of 1 and of N: they estimate from |G_1|^2 and |G_N|^2, which here are of the same samples.
+ * The gradient noise scale: McCandlish et al. 2018, "An Empirical Model of Large-Batch Training", appendix A, for
+ * batches of 1 and of N. Their estimate is from |G_1|^2 and |G_N|^2; here both are computed from the same samples.
  */
 export function noiseScale(): Want<NoiseScale> {
   return {

@@ -1,4 +1,4 @@
-/** The wants as a page has them: what takes much code is loaded when a program that wants it is compiled. */
+/** The wants for a page: those that need much code are loaded when a program that asks for them is compiled. */
 import { defect } from "../errors.js";
 import { remembering } from "../graph/making.js";
 import { gradients } from "./gradients.js";
@@ -8,7 +8,7 @@ import type { Want } from "./wanted.js";
 export type { ClippedSum, ClippedSumOptions } from "./clipping.js";
 export type * from "./wanted.js";
 
-/** Makes a want that stands for another until that is loaded. */
+/** Makes a want that stands for another one until that is loaded. */
 function later<A extends unknown[], R>(name: string, load: () => Promise<(...given: A) => Want<R>>) {
   return (...given: A): Want<R> => {
     const early = (): never => {
@@ -19,14 +19,14 @@ function later<A extends unknown[], R>(name: string, load: () => Promise<(...giv
   };
 }
 
-/** The same maker, of wants that a worker makes again. */
+/** The same maker; its wants can be made again in a worker. */
 function known<A extends unknown[], R>(name: string, maker: (...given: A) => Want<R>) {
   return (...given: A): Want<R> => remembering(maker(...given), name, given);
 }
 
 const others = () => import("./later.js");
 
-/** What a program can compute of each sample's gradients. */
+/** What a program can compute from each sample's gradients. */
 export const want = {
   gradients: known("gradients", gradients),
   norms: known("norms", norms),

@@ -1,4 +1,4 @@
-/** The wants: what a program can compute of a batch's per-sample gradients. */
+/** The wants: what a program can compute from a batch's per-sample gradients. */
 import { clippedSum } from "./clipping.js";
 import { cross } from "./cross.js";
 import { fisherProduct, ggnDiagonal, ggnProduct, hessianDiagonal, hvp, jacobian, ntk, trace } from "./curvature.js";
@@ -13,7 +13,7 @@ import { moments, noiseScale } from "./statistics.js";
 export type { ClippedSum, ClippedSumOptions } from "./clipping.js";
 export type * from "./wanted.js";
 
-/** What a program can compute of each sample's gradients. */
+/** What a program can compute from each sample's gradients. */
 export const want = {
   gradients,
   norms,

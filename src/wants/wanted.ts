@@ -1,4 +1,4 @@
-/** What every want is made of. */
+/** The parts that every want is made of. */
 import type { Differentiable } from "../curvature/differentiable.js";
 import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
@@ -13,21 +13,21 @@ export type FloatTensor = Tensor<"float32">;
 /** Tensors by the names of the parameters. */
 export type ByParameter = Readonly<Record<string, FloatTensor>>;
 
-/** What a want is planned from. */
+/** What a want builds its values from. */
 export interface WantContext {
   readonly plan: Plan;
-  /** What second derivatives are taken of. */
+  /** The model and loss that second derivatives are taken of. */
   readonly differentiable: Differentiable;
   /** `[N]` */
   readonly losses: Value;
   readonly outputs: Readonly<Record<string, Value>>;
-  /** An input of the want's own, of a parameter's shape. */
+  /** Adds an input for the want: a tensor of the parameter's shape. */
   vector(parameter: string): Value;
-  /** An input of the want's own, a number `[]` under this name: `initial`, unless `run` is given another. */
+  /** Adds an input for the want: a number `[]` under this name. It is `initial` unless `run` is given another. */
   scalar(name: string, initial: number): Value;
   /** The number of samples in the want's other batch. */
   readonly others: number;
-  /** An input of the want's own that takes what `factors` gives under this name for the other batch. */
+  /** Adds an input for the want: the tensor of this name that `factors` computes for the other batch. */
   factor(name: string, type: Pick<Value, "dtype" | "shape">): Value;
 }
 
@@ -35,69 +35,72 @@ export interface WantContext {
 export type Returned = Readonly<Record<string, Tensor>>;
 
 export type JoinedAs =
-  /** Any part's: it says something of how it was computed. */
+  /** Take any part's: it describes how the result was computed. */
   | { readonly kind: "shared" }
-  /** It sums squared deviations from the mean; `sum` names the result that is the sum. */
+  /** A sum of squared deviations from the mean; `sum` names the result that is the sum. */
   | { readonly kind: "deviations"; readonly sum: string };
 
-/** Options of a want as plain data; what is undefined was not given. */
+/** The options of a want as plain data; undefined means that an option was not given. */
 export type WantSettings = Readonly<Record<string, unknown>>;
 
-/** A want: a result computed from the per-sample gradients of a batch, with its type. `want` makes them. */
+/** A want: a result computed from the per-sample gradients of a batch, and its type. `want` makes them. */
 export interface Want<R> {
-  /** What messages and `explain` call it: "norms". */
+  /** Its name in messages and in `explain`: "norms". */
   readonly name: string;
-  /** Of a want that stands for another one, which takes much code: loads that. */
+  /** Loads the want that this one stands for, if that needs much code. */
   readonly later?: () => Promise<Want<R>>;
-  /** What it needs of each parameter's gradient, which the planner weighs. */
+  /** What it requires of each parameter's gradient; the planner weighs this. */
   readonly requirements: Partial<Requirements>;
-  /** What the want's own inputs hold where `run` is given nothing else. */
+  /** Values for the want's own inputs, unless `run` is given others. */
   readonly vectors?: ByParameter;
-  /** Another batch, or the path of a file, whose gradients the want looks at beside those of the batch that is run. */
+  /** Another batch, or the path of a file, whose gradients the want reads besides those of the batch that is run. */
   readonly others?: Readonly<Record<string, Data>> | string;
-  /** What the want looks at in the place of another batch's gradients is given to each run: so many samples of it. */
+  /** The number of samples that each run is given in place of another batch's gradients. */
   readonly givenOthers?: number;
-  /** Results without samples of their own are sums over the batch, unless they are means over it. */
+  /** Set if results without a sample axis are means over the batch. Default: they are sums. */
   readonly joining?: "mean";
-  /** How a program puts a result of parts of a batch together, where it is neither by adding nor by averaging. */
+  /** How a program joins the results of microbatches, if it neither adds nor averages them. */
   readonly joinedAs?: (tensor: string) => JoinedAs | undefined;
-  /** Which of its values is the norm of each sample's whole gradient, `[N]`, where one is. */
+  /** The name of the value, if there is one, that is the norm of each sample's whole gradient, `[N]`. */
   readonly norms?: string;
-  /** Values `[N]` that its result adds up: of samples that are left out they are 0. */
+  /** Names of values `[N]` that its result adds up: they are set to 0 for samples that are left out. */
   readonly addedUp?: readonly string[];
-  /** What it was made with, for readers of a saved program: plain data. Default: nothing. */
+  /** The options it was made with, as plain data, for readers of a saved program. Default: none. */
   readonly settings?: WantSettings;
-  /** What it computes takes many times the memory of a gradient: few samples at a time, within a cache, take less time. */
+  /**
+   * Its computation takes many times the memory of a gradient, so that a few samples at a time, which fit into a cache,
+   * take less time.
+   */
   readonly fewAtATime?: boolean;
-  /** It looks at the inputs of layers at all positions, also at those that nothing reads the outputs of. */
+  /** It reads the inputs of layers at all positions, even those whose outputs nothing reads. */
   readonly everyPosition?: true;
   /** It differentiates each loss twice. */
   readonly twice?: true;
-  /** The dtype in which the runtime hands over what is computed; float32 where not given. */
+  /** The dtype in which the runtime returns the results. Default: float32. */
   readonly storage?: "float16";
-  /** Remarks for `explain()`: what was chosen that the results do not say themselves. */
+  /** Remarks for `explain()` on choices that the results do not show. */
   notes?(wanted: Pick<WantContext, "differentiable">): readonly string[];
-  /** The values to compute, under names of the want's own. */
+  /** The values to compute, under names that the want chooses. */
   emit(wanted: WantContext): Record<string, Value>;
-  /** The result, from the tensors so named. */
+  /** Reads the want's result from the returned tensors, by those names. */
   read(returned: Returned, samples: number): R;
 }
 
-/** Whether a want looks at the inputs of layers at all positions. */
+/** Whether any want reads the inputs of layers at all positions. */
 export function needEveryPosition(wants: Wants): boolean {
   return Object.values(wants).some(({ everyPosition }) => everyPosition === true);
 }
 
-/** The result that a want gives. */
+/** The type of a want's result. */
 export type ResultOf<W> = W extends Want<infer R> ? R : never;
 /** Wants under names of your own. */
 export type Wants = Readonly<Record<string, Want<unknown>>>;
-/** What a program's `run` gives: each want's result, under the want's name. */
+/** The result of a program's `run`: each want's result, under the want's name. */
 export type Results<W extends Wants> = { readonly [K in keyof W]: ResultOf<W[K]> };
 
 /**
- * The results of all wants.
- * @param returnedFor what was computed for a want, by its own names
+ * Reads the results of all wants.
+ * @param returnedFor the tensors that were computed for a want, by its own names
  */
 export function readWants<W extends Wants>(
   wants: W,
@@ -108,7 +111,7 @@ export function readWants<W extends Wants>(
   return Object.fromEntries(results) as Results<W>;
 }
 
-/** The wants themselves, of those that stand for others. */
+/** Loads the wants that others stand for. */
 export async function loadedWants<W extends Wants>(wants: W): Promise<W> {
   const entries = Object.entries(wants).map(async ([name, each]) => [name, (await each.later?.()) ?? each] as const);
   return { ...wants, ...Object.fromEntries(await Promise.all(entries)) };
@@ -125,23 +128,23 @@ export function each<T>(parameters: readonly string[], f: (parameter: string) =>
   return Object.fromEntries(parameters.map((parameter) => [parameter, f(parameter)]));
 }
 
-/** The tensors whose names start with `prefix`, without it. */
+/** The tensors whose names start with `prefix`, under names without it. */
 export function under(returned: Returned, prefix: string): Record<string, FloatTensor> {
   const found: Record<string, FloatTensor> = {};
   for (const name in returned) if (name.startsWith(prefix)) found[name.slice(prefix.length)] = float(returned, name);
   return found;
 }
 
-/** The norm of these parameters' gradients together, of all unless given, `[N]`. */
+/** The norm of these parameters' gradients together, `[N]`. Default: of all parameters. */
 export function totalNorm({ plan, losses }: WantContext, parameters: readonly string[] = plan.parameters): Value {
   const squares = parameters.map((parameter) => plan.squaredNorm(parameter));
   return squares.length === 0 ? build.zeros(losses.shape, losses.dtype) : build.sqrt(build.op("Sum", squares));
 }
 
-/** What `want.norms` gives. */
+/** The result of `want.norms`. */
 export interface Norms {
   /** 2-norm of each sample's whole gradient, `[N]`. */
   readonly total: FloatTensor;
-  /** 2-norm of each sample's gradient of each parameter, `[N]`. */
+  /** 2-norm of each parameter's part of each sample's gradient, `[N]`. */
   readonly parameters: ByParameter;
 }
