@@ -3,8 +3,6 @@
  * differences of its loss. They share no per-sample code with programs.
  */
 
-import { Ranges } from "../analysis/ranges.js";
-import { plain, reverse } from "../autodiff/reverse.js";
 import { type Objective, parameterFeeds } from "../compile/objective.js";
 import type { Array64 } from "../float64/array64.js";
 import { inSharedMemory } from "../graph/flat.js";
@@ -18,7 +16,7 @@ import { holdsNotFinite, prepare } from "../program/feeds.js";
 import type { Data } from "../tensor/data.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { noProducts, type PlainProducts, plainProducts } from "./products.js";
+import { noProducts, type PlainProducts, plainProducts, pulled } from "./products.js";
 
 /** One sample's loss and its gradients by parameter, in float64. */
 export interface OneSample {
@@ -73,11 +71,8 @@ interface Forward {
  * @param notFiniteInputs whether the data may hold NaN or infinity
  */
 export function plainGradients({ losses, parameters }: Objective, notFiniteInputs: boolean): Value[] {
-  const targets = [...parameters.values()];
   const seed = build.expand(build.scalar(1, losses), losses.shape);
-  const ranges = Ranges.before([losses], { notFiniteInputs });
-  const found = reverse(new Map([[losses, seed]]), new Set(targets), plain, ranges);
-  return targets.map((target) => found.get(target) ?? build.zeros(target.shape, target.dtype));
+  return pulled(losses, seed, [...parameters.values()], notFiniteInputs);
 }
 
 /**

@@ -1,10 +1,8 @@
 /** attribute --ray: scores of training samples that a cluster's workers read, as parts in a folder. */
 import { join } from "node:path";
 import { cluster } from "../cluster/cluster.js";
-import type { Model } from "../graph/model.js";
 import { writeTensors } from "../io/files.js";
-import { type AttributeOptions, checkpointsOf, dampingsIn } from "./attribute.js";
-import { checkpointOf } from "./checkpoints.js";
+import { type AttributeOptions, checkpointsIn, dampingsIn } from "./attribute.js";
 import type { Io } from "./io.js";
 import { methodOf, requireFitting } from "./method-options.js";
 import { addressOf, followed, requireFolders } from "./on-cluster.js";
@@ -27,9 +25,7 @@ export async function attributeOnCluster(
   const workers = cluster(addressOf(options));
   requireFolders(data, out);
   const task = await dataTaskOf(modelFile, { ...options, data: options.query }, progress);
-  const others: Model[] = [];
-  for (const file of files) others.push(await checkpointOf(file, task.model, options, progress));
-  const models = checkpointsOf(task.model, others, options, progress);
+  const models = await checkpointsIn(files, task.model, options, progress);
   const method = await methodOf(options);
   progress.stage("handing in");
   const done = await followed({ out }, io, progress, (following) =>

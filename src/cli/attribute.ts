@@ -41,9 +41,7 @@ export async function attribute(
   const task = await dataTaskOf(modelFile, { ...options, data: train }, progress);
   const queries = await queriesOf(task, options, progress);
   requireSamples(options.query, queries.samples);
-  const others: Model[] = [];
-  for (const file of files) others.push(await checkpointOf(file, task.model, options, progress));
-  const models = checkpointsOf(task.model, others, options, progress);
+  const models = await checkpointsIn(files, task.model, options, progress);
   const method = await methodOf(options);
   const settings = { ...task.options, ...runningOf(options), method };
   remark(options, task, progress);
@@ -165,8 +163,20 @@ async function queriesOf(task: DataTask, { query, allowNotFinite }: AttributeOpt
   return feedsOf(new Map(known), query, task.objective, allowNotFinite ?? false, progress);
 }
 
+/** The model and its further checkpoints, read from files. Throws UsageError, and what `checkpointOf` throws. */
+export async function checkpointsIn(
+  files: readonly string[],
+  model: Model,
+  options: AttributeOptions,
+  progress: Progress,
+): Promise<readonly Model[]> {
+  const others: Model[] = [];
+  for (const file of files) others.push(await checkpointOf(file, model, options, progress));
+  return checkpointsOf(model, others, options, progress);
+}
+
 /** Throws UsageError. */
-export function checkpointsOf(
+function checkpointsOf(
   model: Model,
   others: readonly Model[],
   { learningRates }: AttributeOptions,

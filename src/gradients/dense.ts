@@ -17,6 +17,7 @@ import {
   type SquaresMethod,
   type SumMethod,
   sizeOfGradient,
+  termByTerm,
 } from "./factored.js";
 import { Outer } from "./outer.js";
 import { View } from "./view.js";
@@ -111,16 +112,9 @@ export class Dense implements Factored {
   plus(build: Build, other: Dense): Dense {
     const value = build.add(this.materialise(build), other.materialise(build));
     if (!this.origin && !other.origin) return new Dense(value);
-    const parts = [this, other].map((each) => cheapest(each.weightedSums()));
     const origin: Origin = {
       cost: addCosts([this.materialisation, other.materialisation, { operations: 0, floats: this.held }]),
-      sum: {
-        name: "term by term",
-        dense: false,
-        ...addCosts(parts),
-        emit: (inner, weights) =>
-          parts.map((part) => part.emit(inner, weights)).reduce((sum, part) => inner.add(sum, part)),
-      },
+      sum: termByTerm([this, other].map((each) => cheapest(each.weightedSums()))),
     };
     return new Dense(value, undefined, origin);
   }

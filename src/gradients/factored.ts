@@ -25,6 +25,17 @@ export interface Method<Given extends readonly unknown[] = []> extends Cost {
   emit(build: Build, ...given: Given): Value;
 }
 
+/** A method for a sum of gradients, for a question that is linear in them: adds the answers for the terms. */
+export function termByTerm<Given extends readonly unknown[]>(methods: readonly Method<Given>[]): Method<Given> {
+  return {
+    name: "term by term",
+    ...addCosts(methods),
+    dense: false,
+    emit: (build, ...given) =>
+      methods.map((method) => method.emit(build, ...given)).reduce((sum, answer) => build.add(sum, answer)),
+  };
+}
+
 /** The name of the methods that unfold a convolution's data one block of positions at a time. */
 export const blockedUnfold = "blocked unfold";
 

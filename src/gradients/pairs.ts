@@ -9,7 +9,16 @@ import type { Build } from "../ops/build.js";
 import { leadingOf, present } from "../present.js";
 import { usualBatch } from "./cost.js";
 import { Dense } from "./dense.js";
-import { addCosts, cheapest, type Factored, flat, type GramMethod, type Method, sizeOfGradient } from "./factored.js";
+import {
+  addCosts,
+  cheapest,
+  type Factored,
+  flat,
+  type GramMethod,
+  type Method,
+  sizeOfGradient,
+  termByTerm,
+} from "./factored.js";
 import { alignedFactors, alignedRows } from "./inner.js";
 import { firstOf, pair } from "./kinds.js";
 import { Outer } from "./outer.js";
@@ -26,7 +35,7 @@ export function gramMethods(gradient: Factored, samples = usualBatch): GramMetho
   const crossed = terms.flatMap((term, k) =>
     terms.slice(0, k).map((other) => cheapest(pairProducts(other, term, samples), samples)),
   );
-  const termByTerm: GramMethod = {
+  const expanded: GramMethod = {
     name: "term by term",
     ...addCosts([...squares, ...crossed, ...crossed.map(() => ({ operations: 0, floats: 2 * samples }))]),
     dense: false,
@@ -39,7 +48,7 @@ export function gramMethods(gradient: Factored, samples = usualBatch): GramMetho
         }),
       ]),
   };
-  return [termByTerm, densePairs(gradient, gradient, samples)];
+  return [expanded, densePairs(gradient, gradient, samples)];
 }
 
 /**
@@ -47,7 +56,7 @@ export function gramMethods(gradient: Factored, samples = usualBatch): GramMetho
  * @param others M, at least roughly
  */
 export function pairProducts(a: Factored, b: Factored, others: number): Method[] {
-  if (a.kind === "sum" || b.kind === "sum") return [termByTerm(a, b, others), densePairs(a, b, others)];
+  if (a.kind === "sum" || b.kind === "sum") return [pairsOfTerms(a, b, others), densePairs(a, b, others)];
   return [...factoredPairs(a, b, others), densePairs(a, b, others)];
 }
 
@@ -55,18 +64,8 @@ function added(build: Build, values: readonly Value[]): Value {
   return values.reduce((sum, value) => build.add(sum, value));
 }
 
-function termByTerm(a: Factored, b: Factored, others: number): Method {
-  const methods = a.terms.flatMap((one) => b.terms.map((other) => cheapest(pairProducts(one, other, others))));
-  return {
-    name: "term by term",
-    ...addCosts(methods),
-    dense: false,
-    emit: (build) =>
-      added(
-        build,
-        methods.map((method) => method.emit(build)),
-      ),
-  };
+function pairsOfTerms(a: Factored, b: Factored, others: number): Method {
+  return termByTerm(a.terms.flatMap((one) => b.terms.map((other) => cheapest(pairProducts(one, other, others)))));
 }
 
 /** Materialises both, then computes one matrix product. */

@@ -4,7 +4,7 @@ import { elementsOf, fixedSize, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { leadingOf, nth, present } from "../present.js";
-import { addCosts, cheapest, type Factored, type Method, sizeOfGradient } from "./factored.js";
+import { addCosts, cheapest, type Factored, type Method, sizeOfGradient, termByTerm } from "./factored.js";
 import { firstOf, kind } from "./kinds.js";
 import { Outer } from "./outer.js";
 import { RowsGradient } from "./rows.js";
@@ -25,18 +25,10 @@ export function projections(gradient: Factored, signs: Signs): Method[] {
   return [...(factored(gradient, signs) ?? []), dense(gradient, signs)];
 }
 
-const factored = firstOf([kind(Sum, termByTerm), kind(Outer, outer), kind(RowsGradient, rows)]);
+const factored = firstOf([kind(Sum, bySum), kind(Outer, outer), kind(RowsGradient, rows)]);
 
-function termByTerm({ terms }: Sum, signs: Signs): Method[] {
-  const methods = terms.map((term) => cheapest(projections(term, signs)));
-  return [
-    {
-      name: "term by term",
-      ...addCosts(methods),
-      dense: false,
-      emit: (build) => methods.map((method) => method.emit(build)).reduce((sum, value) => build.add(sum, value)),
-    },
-  ];
+function bySum({ terms }: Sum, signs: Signs): Method[] {
+  return [termByTerm(terms.map((term) => cheapest(projections(term, signs))))];
 }
 
 /** Contracts the longer side of the matrix first. */

@@ -15,6 +15,7 @@ import {
   type Factored,
   type Method,
   sizeOfGradient,
+  termByTerm,
 } from "./factored.js";
 import { firstOf, kind } from "./kinds.js";
 import { Outer } from "./outer.js";
@@ -46,18 +47,10 @@ export function shifted(gradient: Factored, shifts: Shifts): Method[] {
   return [...(factored(gradient, shifts) ?? []), dense(gradient, shifts)];
 }
 
-const factored = firstOf([kind(Sum, termByTerm), kind(Outer, outer), kind(RowsGradient, rows)]);
+const factored = firstOf([kind(Sum, bySum), kind(Outer, outer), kind(RowsGradient, rows)]);
 
-function termByTerm({ terms }: Sum, shifts: Shifts): Method[] {
-  const methods = terms.map((term) => cheapest(shifted(term, shifts)));
-  return [
-    {
-      name: "term by term",
-      ...addCosts(methods),
-      dense: false,
-      emit: (build) => methods.map((method) => method.emit(build)).reduce((sum, value) => build.add(sum, value)),
-    },
-  ];
+function bySum({ terms }: Sum, shifts: Shifts): Method[] {
+  return [termByTerm(terms.map((term) => cheapest(shifted(term, shifts))))];
 }
 
 function dense(gradient: Factored, { rows, columns, all, dims }: Shifts): Method {

@@ -20,6 +20,7 @@ import {
   type SquaresMethod,
   type SumMethod,
   sizeOfGradient,
+  termByTerm,
 } from "./factored.js";
 import { innerProducts } from "./inner.js";
 import { firstOf, pair } from "./kinds.js";
@@ -104,27 +105,13 @@ export class Sum implements Factored {
 
   /** Sums are linear: each term uses its own cheapest method, or all are materialised. */
   weightedSums(): readonly SumMethod[] {
-    const parts = this.terms.map((term) => cheapest(term.weightedSums()));
-    const each: SumMethod = {
-      name: "term by term",
-      ...addCosts(parts),
-      dense: false,
-      emit: (build, weights) =>
-        parts.map((part) => part.emit(build, weights)).reduce((sum, part) => build.add(sum, part)),
-    };
+    const each = termByTerm(this.terms.map((term) => cheapest(term.weightedSums())));
     return [each, denseSum(this)];
   }
 
   /** Inner products with a vector are linear too. */
   dots(): readonly DotMethod[] {
-    const parts = this.terms.map((term) => cheapest(term.dots()));
-    const each: DotMethod = {
-      name: "term by term",
-      ...addCosts(parts),
-      dense: false,
-      emit: (build, vector) =>
-        parts.map((part) => part.emit(build, vector)).reduce((sum, part) => build.add(sum, part)),
-    };
+    const each = termByTerm(this.terms.map((term) => cheapest(term.dots())));
     return [each, denseDot(this)];
   }
 

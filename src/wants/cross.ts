@@ -100,6 +100,22 @@ export function cross(others: Others): Want<FloatTensor> {
 }
 
 /**
+ * The inner products of each sample's gradient with `count` vectors that each run is given under the gradients' names,
+ * `[count, ...shape]` each: summed over the gradients, `[N, count]`.
+ */
+export function productsWithGiven(
+  { losses: { dtype }, factor }: WantContext,
+  gradients: Iterable<readonly [name: string, gradient: Factored]>,
+  count: number,
+): Value {
+  const products = Array.from(gradients, ([name, gradient]) => {
+    const vectors = new Dense(factor(name, { dtype, shape: [count, ...gradient.shape] }));
+    return cheapest(pairProducts(gradient, vectors, count)).emit(build);
+  });
+  return build.op("Sum", products);
+}
+
+/**
  * The inner products of each sample's gradient with M vectors, `[N, M]`. Each run is given them by `others`: `[M,
  * ...shape]` under each parameter's name.
  */
@@ -109,14 +125,9 @@ export function withVectors(count: number): Want<FloatTensor> {
     settings: { count },
     givenOthers: count,
     requirements: { factors: true },
-    emit: ({ plan, losses, factor }) => {
-      const products = plan.parameters.map((parameter) => {
-        const own = plan.factored(parameter);
-        const type = { dtype: losses.dtype, shape: [count, ...plan.shapeOf(parameter)] };
-        const vectors = new Dense(factor(parameter, type));
-        return cheapest(pairProducts(own, vectors, count)).emit(build);
-      });
-      return { products: build.op("Sum", products) };
+    emit: (wanted) => {
+      const gradients = wanted.plan.parameters.map((name) => [name, wanted.plan.factored(name)] as const);
+      return { products: productsWithGiven(wanted, gradients, count) };
     },
     read: (returned) => float(returned, "products"),
   };

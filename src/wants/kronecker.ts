@@ -14,14 +14,13 @@ import {
 import type { Block } from "../curvature/layers.js";
 import { kindOfTargets, type PseudoTargetKind } from "../curvature/pseudo-targets.js";
 import { standingOf } from "../curvature/standing.js";
-import { Dense } from "../gradients/dense.js";
-import { cheapest, type Factored, sumPerSample } from "../gradients/factored.js";
+import { type Factored, sumPerSample } from "../gradients/factored.js";
 import { Outer } from "../gradients/outer.js";
-import { pairProducts } from "../gradients/pairs.js";
 import { RowsGradient } from "../gradients/rows.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { leadingOf, present } from "../present.js";
+import { productsWithGiven } from "./cross.js";
 import { type ByParameter, type FloatTensor, float, type Returned, under, type Want } from "./wanted.js";
 
 /** Options of `want.kroneckerFactors`. */
@@ -183,13 +182,9 @@ export function productsIn(bases: Bases, count: number): Want<FloatTensor> {
     requirements: { factors: true },
     everyPosition: true,
     givenOthers: count,
-    emit: ({ differentiable, losses, factor }) => {
-      const products = [...gradientsInBasis(differentiable, bases)].map(([name, gradient]) => {
-        const vectors = factor(name, { dtype: losses.dtype, shape: [count, ...gradient.shape] });
-        return cheapest(pairProducts(gradient, new Dense(vectors), count)).emit(build);
-      });
-      return { products: build.op("Sum", products) };
-    },
+    emit: (wanted) => ({
+      products: productsWithGiven(wanted, gradientsInBasis(wanted.differentiable, bases), count),
+    }),
     read: (returned) => float(returned, "products"),
   };
 }

@@ -12,7 +12,7 @@ import type { Call } from "../call.js";
 import { intAttribute, interaction, intsAttribute, part, requireInput, shapeMismatch } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
 import { requireConstant, requireSteps } from "../limits.js";
-import { cornersOf, pick } from "../subgraphs/grid-corners.js";
+import { cornersOf, weightedCorners } from "../subgraphs/grid-corners.js";
 import { elementTaps } from "../subgraphs/grid-taps.js";
 import { readWindow, spatialOf } from "../subgraphs/window.js";
 
@@ -99,11 +99,7 @@ function readings(node: Node, deformation: Deformation, build: Build): Value {
     return elementTaps(build, build.reshape(at, [count, size * points]), length);
   });
   const flat = build.reshape(x, [count, channels / places, sizeOf(spatial)]);
-  const parts = cornersOf(build, taps, spatial).map(({ index, weight }) => {
-    const picked = pick(build, flat, index);
-    return weight ? build.mul(picked, build.unsqueeze(weight, [1])) : picked;
-  });
-  const read = parts.reduce((sum, part) => build.add(sum, part));
+  const read = weightedCorners(build, flat, cornersOf(build, taps, spatial));
   const mask = node.inputs[4];
   return mask ? build.mul(read, build.reshape(mask, [count, 1, size * points])) : read;
 }

@@ -19,7 +19,7 @@ import {
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
 import { requireConstant, requireSteps } from "../limits.js";
-import { cornersOf, pick } from "../subgraphs/grid-corners.js";
+import { cornersOf, weightedCorners } from "../subgraphs/grid-corners.js";
 import { axisTaps, type GridMode, type GridPadding, type GridTap } from "../subgraphs/grid-taps.js";
 
 // GridSample
@@ -90,11 +90,8 @@ const gridSample: OpDefinition = {
     const flat = build.reshape(x, [first, channels, sizeOf(sampling.spatial)]);
     const points = build.reshape(grid, [first, count, sampling.spatial.length]);
     requireSteps(node, (sampling.mode === "cubic" ? 4 : 2) ** sampling.spatial.length);
-    const parts = cornersOf(build, pointTaps(build, points, sampling), sampling.spatial).map(({ index, weight }) => {
-      const picked = pick(build, flat, index);
-      return weight ? build.mul(picked, build.unsqueeze(weight, [1])) : picked;
-    });
-    const sum = parts.reduce((total, part) => build.add(total, part));
+    const corners = cornersOf(build, pointTaps(build, points, sampling), sampling.spatial);
+    const sum = weightedCorners(build, flat, corners);
     return [build.reshape(sum, outputOf(node, 0).shape)];
   },
 };

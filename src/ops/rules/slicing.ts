@@ -165,17 +165,22 @@ function allOrNone<T>(steps: readonly (T | null)[]): T[] | null {
 
 export const isBeyondAll = (end: Dim): boolean => !isBatch(end) && (end === beyondAll || end >= 2 ** 63);
 
+/** The same Slice with other ends; null if none differs. `endOf` is given each end, its step, and its place in the list. */
+export function withEnds(node: Node, build: Build, endOf: (end: Dim, step: number, k: number) => Dim): Value[] | null {
+  const [ends, steps] = [knownDims(node, 2) ?? [], knownInts(node, 4) ?? []];
+  const changed = ends.map((end, k) => endOf(end, steps[k] ?? 1, k));
+  if (changed.every((end, k) => end === ends[k])) return null;
+  return [build.op("Slice", [...node.inputs.slice(0, 2), dimsValue(changed), ...node.inputs.slice(3)])];
+}
+
 /** An open end along the samples is above any number of them, times what they are folded with. */
 function endsLowered(node: Node, build: Build): Value[] | null {
-  const [ends, steps] = [knownDims(node, 2) ?? [], knownInts(node, 4) ?? []];
   const { shape } = inputOf(node, 0);
   const cuts = cutsOf(node);
-  const plain = ends.map((end, k) => {
-    const open = isBatch(shape[cuts[k]?.axis ?? -1]) && (steps[k] ?? 1) > 0 && !isBatch(end) && end >= beyondBatch;
+  return withEnds(node, build, (end, step, k) => {
+    const open = isBatch(shape[cuts[k]?.axis ?? -1]) && step > 0 && !isBatch(end) && end >= beyondBatch;
     return open ? Math.max(end, beyondAll) : end;
   });
-  if (plain.every((end, k) => end === ends[k])) return null;
-  return [build.op("Slice", [...node.inputs.slice(0, 2), dimsValue(plain), ...node.inputs.slice(3)])];
 }
 
 const slice: OpDefinition = {

@@ -31,7 +31,7 @@ export function cornersOf(build: Build, taps: readonly (readonly GridTap[])[], s
 }
 
 /** `[n, channels, points]`: the elements of X, `[n, channels, elements]`, that the indices `[n, points]` name. */
-export function pick(build: Build, x: Value, index: Value): Value {
+function pick(build: Build, x: Value, index: Value): Value {
   const [count, channels, elements] = leadingOf(x.shape, 3);
   const [, points] = leadingOf(index.shape, 2);
   if (count === 1) {
@@ -40,4 +40,13 @@ export function pick(build: Build, x: Value, index: Value): Value {
   }
   const places = build.expand(build.unsqueeze(index, [1]), [count, channels, points]);
   return build.op("GatherElements", [x, places], { axis: 2 });
+}
+
+/** `[n, channels, points]`: the elements of X, `[n, channels, elements]`, at the corners, times their weights, added up. */
+export function weightedCorners(build: Build, x: Value, corners: readonly Corner[]): Value {
+  const parts = corners.map(({ index, weight }) => {
+    const picked = pick(build, x, index);
+    return weight ? build.mul(picked, build.unsqueeze(weight, [1])) : picked;
+  });
+  return parts.reduce((sum, part) => build.add(sum, part));
 }

@@ -1,5 +1,6 @@
 /** Graphs inside nodes: the branches of If, the bodies of Loop and Scan. */
-import type { GraphProto, NodeProto } from "onnx-buf";
+import type { AttributeProto, GraphProto, NodeProto } from "onnx-buf";
+import { attributeProto, nodeProto } from "../../messages.js";
 import { describeProto, invalidModel } from "../../proto.js";
 
 /** Deeper nesting than anybody writes. */
@@ -8,6 +9,17 @@ const deepest = 64;
 /** The graphs in a node's attributes. */
 export function subgraphsOf(node: NodeProto): GraphProto[] {
   return node.attribute.flatMap(({ g, graphs }) => (g ? [g, ...graphs] : graphs));
+}
+
+/** The same node with each of its graphs changed; the node itself if it has none. */
+export function withSubgraphs(node: NodeProto, change: (graph: GraphProto) => GraphProto): NodeProto {
+  if (subgraphsOf(node).length === 0) return node;
+  const attribute = node.attribute.map((each): AttributeProto => {
+    const { g, graphs } = each;
+    if (!g && graphs.length === 0) return each;
+    return attributeProto.changed(each, { ...(g ? { g: change(g) } : {}), graphs: graphs.map(change) });
+  });
+  return nodeProto.changed(node, { attribute });
 }
 
 /** The graph in one attribute. Throws INVALID_MODEL where there is none. */

@@ -5,11 +5,11 @@
 
 import type { AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto } from "onnx-buf";
 import { listed } from "../../../meant.js";
-import { attributeProto, ElementType, graphProto, nodeProto, tensorProto } from "../../messages.js";
+import { ElementType, graphProto, nodeProto, tensorProto } from "../../messages.js";
 import { Names } from "../../names.js";
 import { describeProto, invalidModel, nodeName } from "../../proto.js";
 import type { Inlined } from "../functions.js";
-import { definedNames, subgraphsOf } from "../loops/subgraphs.js";
+import { definedNames, subgraphsOf, withSubgraphs } from "../loops/subgraphs.js";
 import { mlDomain } from "./domain.js";
 
 /** A graph whose weights are initializers, and what its reader may want to know. */
@@ -64,7 +64,7 @@ class Lifter {
   #node(node: NodeProto, initializer: TensorProto[]): NodeProto {
     const places = node.domain === mlDomain && Object.hasOwn(lifted, node.opType) ? lifted[node.opType] : undefined;
     if (places) return this.#lifted(node, places, initializer);
-    return subgraphsOf(node).length === 0 ? node : this.#withInner(node);
+    return this.#withInner(node);
   }
 
   #lifted(node: NodeProto, places: readonly string[], initializer: TensorProto[]): NodeProto {
@@ -82,13 +82,7 @@ class Lifter {
   }
 
   #withInner(node: NodeProto): NodeProto {
-    const attribute = node.attribute.map((each): AttributeProto => {
-      const { g, graphs } = each;
-      if (!g && graphs.length === 0) return each;
-      const inner = graphs.map((graph) => this.graph(graph));
-      return attributeProto.changed(each, { ...(g ? { g: this.graph(g) } : {}), graphs: inner });
-    });
-    const result = nodeProto.changed(node, { attribute });
+    const result = withSubgraphs(node, (graph) => this.graph(graph));
     const opset = this.opsets.get(node);
     if (opset !== undefined) this.kept.set(result, opset);
     return result;

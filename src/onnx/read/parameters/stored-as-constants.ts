@@ -4,14 +4,14 @@
  * branches, bodies and functions, each by itself: functions cannot have initializers.
  */
 
-import type { AttributeProto, GraphProto, NodeProto, TensorProto } from "onnx-buf";
+import type { GraphProto, NodeProto, TensorProto } from "onnx-buf";
 import { multiplies } from "../../../ops/definition.js";
 import { standardDefinition } from "../../../ops/registry.js";
 import { isFloat } from "../../../tensor/tensor.js";
-import { attributeProto, graphProto, nodeProto, tensorProto } from "../../messages.js";
+import { graphProto, tensorProto } from "../../messages.js";
 import { computedType, standardDomain, storedTypeOf } from "../../proto.js";
 import type { Inlined } from "../functions.js";
-import { subgraphsOf } from "../loops/subgraphs.js";
+import { subgraphsOf, withSubgraphs } from "../loops/subgraphs.js";
 
 /** The same graph, its floating-point Constant nodes made initializers where its layers have no other weights. */
 export function constantsAsInitializers({ graph, opsets }: Inlined): Inlined {
@@ -57,14 +57,7 @@ function weightConstants(nodes: readonly NodeProto[]): NodeProto[] {
 }
 
 function withInner(node: NodeProto, opsets: Inlined["opsets"], kept: Map<NodeProto, number>): NodeProto {
-  if (subgraphsOf(node).length === 0) return node;
-  const attribute = node.attribute.map((each): AttributeProto => {
-    const { g, graphs } = each;
-    if (!g && graphs.length === 0) return each;
-    const inner = graphs.map((graph) => converted(graph, opsets, kept));
-    return attributeProto.changed(each, { ...(g ? { g: converted(g, opsets, kept) } : {}), graphs: inner });
-  });
-  const result = nodeProto.changed(node, { attribute });
+  const result = withSubgraphs(node, (graph) => converted(graph, opsets, kept));
   const opset = opsets.get(node);
   if (opset !== undefined) kept.set(result, opset);
   return result;

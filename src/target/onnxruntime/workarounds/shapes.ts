@@ -1,17 +1,12 @@
 /** Work-arounds for operators that move, cut and convert elements. */
-import { dimsValue } from "../../../graph/value.js";
-import { knownDims, knownInts, stringAttribute } from "../../../ops/checks.js";
+import { knownInts, stringAttribute } from "../../../ops/checks.js";
 import { paddingOf } from "../../../ops/rules/padding.js";
-import { beyondAll, isBeyondAll } from "../../../ops/rules/slicing.js";
+import { beyondAll, isBeyondAll, withEnds } from "../../../ops/rules/slicing.js";
 import type { Rewrite } from "../../../optimise/rule.js";
 import { decomposedWhere, type Workaround } from "./workaround.js";
 
-const plainEnds: Rewrite = (node, build) => {
-  const [ends, steps] = [knownDims(node, 2) ?? [], knownInts(node, 4) ?? []];
-  const plain = ends.map((end, k) => ((steps[k] ?? 1) < 0 && isBeyondAll(end) ? -beyondAll : end));
-  if (plain.every((end, k) => end === ends[k])) return null;
-  return [build.op("Slice", [...node.inputs.slice(0, 2), dimsValue(plain), ...node.inputs.slice(3)])];
-};
+const plainEnds: Rewrite = (node, build) =>
+  withEnds(node, build, (end, step) => (step < 0 && isBeyondAll(end) ? -beyondAll : end));
 
 /** Axes of size 1 that are to become empty are cut off. */
 const expandToNothing: Rewrite = ({ inputs: [x], outputs: [y] }, build) => {
