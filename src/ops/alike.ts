@@ -1,4 +1,4 @@
-/** Integers of which the elements, or limits of the elements, are known before the model runs. */
+/** Integers whose elements, or bounds on them, are known before the model runs. */
 
 import { reshapes, uniform } from "../graph/behind.js";
 import { factorOf, isBatch } from "../graph/dim.js";
@@ -7,7 +7,7 @@ import { present } from "../present.js";
 import { elementsIn, isFloat } from "../tensor/tensor.js";
 import { intAttribute, tensorAttribute } from "./checks.js";
 
-/** Operators that give some of their first input's elements, and no others. */
+/** Operators that return some of their first input's elements, and no others. */
 const selecting: readonly string[] = [
   ...reshapes,
   "Identity",
@@ -19,7 +19,7 @@ const selecting: readonly string[] = [
   "Gather",
 ];
 
-/** The number that all elements are; undefined where they differ, or are not known. Of no elements: undefined. */
+/** The number that all elements equal; undefined if they differ, are unknown, or if there are none. */
 export function alike(value: Value | null | undefined): number | undefined {
   if (!value) return undefined;
   const [first] = value.known ?? [];
@@ -49,10 +49,10 @@ function combined(node: Node, a: number | undefined, b: number | undefined): num
   return undefined;
 }
 
-/** The least and the largest that an element may be. */
+/** The smallest and the largest value that an element may have. */
 export type Bounds = readonly [number, number];
 
-/** Null where nothing is known. */
+/** Null if nothing is known. */
 export function boundsOf(value: Value): Bounds | null {
   const same = alike(value);
   if (same !== undefined) return [same, same];
@@ -111,11 +111,11 @@ function combinedBounds(op: string, a: Bounds, b: Bounds): Bounds | null {
 /** An index as a constant, plus multiples of integers that are only known when the model runs. */
 interface Linear {
   readonly constant: number;
-  /** The largest multiple, by absolute value; 0 where nothing varies. */
+  /** The largest multiple, by absolute value; 0 if nothing varies. */
   readonly multiple: number;
 }
 
-/** How far an index reaches by what is known of it. */
+/** How far an index may reach, by what is known about it. */
 export function linearOf(value: Value): Linear {
   const same = alike(value);
   if (same !== undefined) return { constant: same, multiple: 0 };

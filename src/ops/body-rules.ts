@@ -1,4 +1,4 @@
-/** What an op with a graph of its own inside, run step by step, must say of itself. */
+/** The rules of an op that runs a graph of its own, step by step. */
 
 import type { Array64 } from "../float64/array64.js";
 import type { SampleAxis } from "../graph/sample-axis.js";
@@ -6,7 +6,9 @@ import type { Body, Node, Value } from "../graph/value.js";
 import type { Build } from "./build.js";
 import type { Cotangent } from "./cotangent.js";
 
-/** The body's inputs: the states, then what is read slice by slice, then what is captured from around it. */
+/**
+ * The body's inputs: the states, then the inputs that are read slice by slice, then the values captured from outside.
+ */
 export interface BodyParts {
   readonly body: Body;
   readonly states: number;
@@ -26,7 +28,9 @@ export type BodyAxes = (
   given: ReadonlyMap<Value, SampleAxis>,
 ) => readonly (SampleAxis | null)[];
 
-/** Takes some values of a body, and what depends on them, to one more leading axis; null where nothing does. */
+/**
+ * Adds a leading axis to some values of a body, and to everything that depends on them; null for a value that does not.
+ */
 export type BodyBatch = (
   outputs: readonly Value[],
   replacements: ReadonlyMap<Value, Value>,
@@ -35,7 +39,7 @@ export type BodyBatch = (
 /** Reverse mode in a body. */
 export interface BodyReverse {
   readonly build: Build;
-  /** The cotangents of some of a body's inputs: tensors, but of the `lazy` ones as the rules state them. */
+  /** The cotangents of some of a body's inputs: as tensors, or, for the `lazy` ones, as the rules state them. */
   readonly reverse: (
     seeds: ReadonlyMap<Value, Value>,
     targets: ReadonlySet<Value>,
@@ -47,13 +51,13 @@ export interface BodyReverse {
 }
 
 /**
- * The rules of an op with a body. A rule does not know how a graph is evaluated, analysed or differentiated: whoever
- * asks for it hands in how that is done to the body.
+ * The rules of an op with a body. A rule does not know how a graph is evaluated, analysed or differentiated: its caller
+ * passes the function that does this to the body.
  */
 export interface BodyRules {
-  /** Throws SHAPE_MISMATCH where the node has no body. */
+  /** Throws SHAPE_MISMATCH if the node has no body. */
   readonly parts: (node: Node) => BodyParts;
-  /** As `evaluate` of an op without a body. */
+  /** As `evaluate` does for an op without a body. */
   readonly evaluate: (node: Node, inputs: readonly (Array64 | null)[], evaluateBody: BodyEvaluate) => Array64[];
   /** As `sampleAxis`. */
   readonly sampleAxis: (
@@ -61,7 +65,7 @@ export interface BodyRules {
     axes: readonly (SampleAxis | null)[],
     axesInBody: BodyAxes,
   ) => (SampleAxis | null)[];
-  /** As `differentiate`: of each input, the parts that add up to its cotangent. */
+  /** As `differentiate`: for each input, the parts that add up to its cotangent. */
   readonly differentiate: (
     node: Node,
     cotangents: readonly (Value | null)[],

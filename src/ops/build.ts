@@ -19,10 +19,10 @@ import { interaction, intsAttribute } from "./checks.js";
 import { type Prices, usualPrices } from "./prices.js";
 import type { Reduction } from "./reduction.js";
 
-/** The shape rules of the operators that are known. */
+/** The shape rules of the known operators. */
 export type Lookup = (domain: string, op: string) => { readonly infer: ShapeRule } | undefined;
 
-/** What a node may be made from, besides its op. */
+/** What a node may be given besides its op. */
 export interface NodeOptions {
   readonly name?: string;
   readonly domain?: string;
@@ -30,38 +30,37 @@ export interface NodeOptions {
 }
 
 /**
- * Makes nodes, inferring dtypes and shapes. It holds no state: values are immutable, and equal nodes are
- * merged later, when a program is cleaned up. Operations that would do nothing are left out at once.
+ * Makes nodes, inferring dtypes and shapes. It holds no state: values are immutable, and equal nodes are merged later,
+ * when a program is cleaned up. Operations that would change nothing are left out at once.
  */
 export class Build {
   /** What is built does not look behind the values in `opaque`. */
   constructor(
     readonly lookup: Lookup,
     private readonly opaque: { has(value: Value): boolean } = new Set(),
-    /** Methods to be taken where they fit, whatever they cost. */
+    /** Methods to use wherever they fit, whatever they cost. */
     readonly strategy: BuildStrategy = {},
   ) {}
 
-  /** What the cheapest method is found by. */
+  /** The prices by which the cheapest method is found. */
   get prices(): Prices {
     return this.strategy.prices ?? usualPrices;
   }
 
-  /** Builds the same, by the methods that are asked for. */
+  /** The same builder with another strategy. */
   choosing(strategy: BuildStrategy): Build {
     return new Build(this.lookup, this.opaque, strategy);
   }
 
   /**
-   * Builds the parts of a composite, which read its inputs themselves: a reshape of an input that is a
-   * reshape does not become a reshape of what is behind, which neither a cotangent nor a replacement
-   * of the input would reach.
+   * Builds the parts of a composite. They read its inputs themselves: a reshape of an input that is itself a reshape
+   * does not bypass it, because neither a cotangent nor a replacement of the input would then reach it.
    */
   inside(node: Node): Build {
     return new Build(this.lookup, new Set(node.inputs.filter((input) => input !== null)), this.strategy);
   }
 
-  /** The node that makes a value; none where what is behind it must not be looked at. */
+  /** The node that makes a value; undefined if that must not be looked at. */
   origin(value: Value): Node | undefined {
     return this.opaque.has(value) ? undefined : nodeOf(value);
   }
@@ -115,7 +114,7 @@ export class Build {
     return constantValue({ dtype, dims, data } as Tensor);
   }
 
-  /** Held in float64, whatever the graph computes in: see `constantValue`. */
+  /** Held in float64 whatever the graph computes in: see `constantValue`. */
   #float(data: Float64Array, dims: readonly number[], dtype: DType): Value {
     return constantValue({ dtype: "float64", dims, data }, "", dtype);
   }
@@ -164,7 +163,7 @@ export class Build {
     return factor === -1 ? this.neg(a) : this.mul(a, this.scalar(factor, a));
   }
 
-  /** a where the condition holds, else 0 (also where a is not finite, unlike a product with a mask). */
+  /** a where the condition holds, else 0 (even where a is not finite, unlike a product with a mask). */
   mask(condition: Value, a: Value): Value {
     return this.where(condition, a, this.scalar(0, a));
   }
@@ -191,9 +190,9 @@ export class Build {
 
   // Reductions and products
 
-  /** Sums over `axes` (all where not given; none where empty). */
+  /** Sums over `axes` (all by default; none if empty). */
   sum(a: Value, axes: readonly number[] = a.shape.map((_, axis) => axis), keepDims = false): Value {
-    // Over an axis of size 1 there is nothing to sum.
+    // An axis of size 1 needs no sum.
     const summed = axes.filter((axis) => a.shape[axis] !== 1);
     const sum = this.reduce("ReduceSum", a, summed, true);
     return this.reshape(sum, keepDims ? sum.shape : sum.shape.filter((_, axis) => !axes.includes(axis)));
@@ -226,7 +225,7 @@ export class Build {
           permutation.map((axis) => nth(first, axis)),
         );
     }
-    // Moving axes of size 1 about moves no data: a reshape, which costs nothing.
+    // Moving axes of size 1 moves no data: a reshape does it for free.
     const moved = permutation.filter((axis) => a.shape[axis] !== 1);
     const shape = permutation.map((axis) => nth(a.shape, axis));
     if (moved.every((axis, k) => k === 0 || nth(moved, k - 1) < axis) && oneBatchDim(shape))
@@ -251,8 +250,8 @@ export class Build {
   }
 
   /**
-   * A reshape that only drops axes of size 1, taken below a transposition, where it may meet another
-   * transposition and cancel it. Null where it does more.
+   * Moves a reshape that only drops axes of size 1 below a transposition, where it may meet another transposition and
+   * cancel it. Null if the reshape does more.
    */
   #reshapeBelow(transposed: Node, shape: Shape): Value | null {
     const [source] = inputsOf(transposed, 1);
@@ -308,8 +307,8 @@ export class Build {
   }
 
   /**
-   * The cotangent of an input of shape `shape` that was broadcast to `value`'s shape: `value` itself, or
-   * its sum over the broadcast axes, not emitted yet.
+   * The cotangent of an input of shape `shape` that was broadcast to `value`'s shape: `value` itself, or its sum over
+   * the broadcast axes, not emitted yet.
    */
   unbroadcast(value: Value, shape: Shape): Value | Reduction {
     return sameShape(value.shape, shape)
@@ -318,14 +317,14 @@ export class Build {
   }
 }
 
-/** A float that is a multiple of N may become a dimension again, but is not computed with. */
+/** A float that is a multiple of N may become a dimension again, but nothing else may be computed from it. */
 function requireFollowed(call: Call, types: readonly ValueType[]): void {
   const counts = call.inputs.some((input) => input && isFloat(input.dtype) && input.known?.some(isBatch));
   if (counts && types.some(({ known }) => !known))
     throw interaction(call, "computes with a number that depends on the batch size");
 }
 
-/** The axes of `from` that are left where dropping axes of size 1 gives `to`; null where it does not. */
+/** The axes of `from` that remain if dropping axes of size 1 gives `to`; null if it does not. */
 function keptAxes(from: Shape, to: Shape): number[] | null {
   const kept: number[] = [];
   from.forEach((dim, axis) => {
@@ -340,7 +339,7 @@ function oneBatchDim(shape: Shape): boolean {
   return shape.filter(isBatch).length <= 1;
 }
 
-/** The axes of `from` that are summed to give `to`, aligned at the right. Throws SHAPE_MISMATCH. */
+/** The axes of `from` to sum to get `to`, aligned at the right. Throws SHAPE_MISMATCH. */
 function broadcastAxes(from: Shape, to: Shape): number[] {
   const offset = from.length - to.length;
   const axes: number[] = [];
@@ -357,7 +356,7 @@ function broadcastAxes(from: Shape, to: Shape): number[] {
   return axes;
 }
 
-/** The number of elements, as an integer factor (of N, where the shape holds N). */
+/** The number of elements, as an integer factor (of N, if the shape holds N). */
 export function elementFactor(shape: Shape): number {
   return factorOf(elementsOf(shape) ?? Number.NaN);
 }

@@ -1,4 +1,4 @@
-/** A node about to be made, and the rule that says what it makes. */
+/** A node about to be made, and the rule that states what it computes. */
 import type { Attributes, Value, ValueType } from "../graph/value.js";
 
 /** A node about to be made: what `infer` sees. */
@@ -8,7 +8,7 @@ export interface Call {
   readonly name: string;
   readonly inputs: readonly (Value | null)[];
   readonly attributes: Attributes;
-  /** How many outputs are asked for. */
+  /** How many outputs are requested. */
   readonly outputs: number;
 }
 

@@ -1,4 +1,4 @@
-/** What shape rules and sample-axis rules share: reading attributes and inputs, and saying what is wrong. */
+/** Helpers that shape rules and sample-axis rules share: they read attributes and inputs, and report what is wrong. */
 import { advised, PergradError } from "../errors.js";
 import { type Dim, isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import type { SampleAxis } from "../graph/sample-axis.js";
@@ -9,7 +9,7 @@ import type { Call } from "./call.js";
 
 type Named = Call | Node;
 
-/** Something of a node that a message is about: its weight, its mode, its second input. */
+/** The part of a node that a message is about: its weight, its mode, its second input. */
 interface NodePart {
   readonly noun: string;
   readonly node: Named;
@@ -18,12 +18,12 @@ interface NodePart {
 /** What a message is about. */
 export type Subject = Named | NodePart;
 
-/** `noun` has its article where it needs one: "the bias", "input 2". */
+/** `noun` includes any article: "the bias", "input 2". */
 export function part(node: Named, noun: string): NodePart {
   return { noun, node };
 }
 
-/** How a sentence begins: `Conv node "c"`, `The bias of Conv node "c"`. */
+/** The start of a sentence: `Conv node "c"`, `The bias of Conv node "c"`. */
 export function describe(subject: Subject): string {
   if ("noun" in subject) {
     const { noun, node } = subject;
@@ -33,7 +33,7 @@ export function describe(subject: Subject): string {
   return describeNode({ op, name, outputs: typeof outputs === "number" ? [] : outputs });
 }
 
-// Each of these says one sentence: what it is about, a predicate that begins with a verb, and what to do.
+// Each of these makes one sentence: its subject, a predicate that begins with a verb, and what to do.
 
 export function shapeMismatch(
   subject: Subject,
@@ -59,7 +59,7 @@ export function unknownShape(
   return advised("UNKNOWN_SHAPE", `${describe(subject)} ${predicate}`, advice);
 }
 
-/** The error of a node that lets samples influence each other. */
+/** The error for a node that lets samples influence each other. */
 export function interaction(
   subject: Subject,
   predicate: string,
@@ -69,7 +69,7 @@ export function interaction(
   return advised("SAMPLES_INTERACT", problem, advice);
 }
 
-/** Input `index`, which the op cannot do without. */
+/** Input `index`, which the op requires. */
 export function requireInput(call: Named, index: number): Value {
   const input = call.inputs[index];
   if (!input)
@@ -102,7 +102,7 @@ export function tensorAttribute(call: Named, name: string): Tensor | undefined {
   return typeof value === "object" && "dims" in value ? value : undefined;
 }
 
-/** The elements of an integer vector that must be known at compile time. Undefined where the input is absent. */
+/** The elements of an integer vector that must be known at compile time. Undefined if the input is absent. */
 export function knownDims(call: Named, index: number): readonly Dim[] | undefined {
   const input = call.inputs[index];
   if (input && input.shape.length !== 1) {
@@ -114,7 +114,7 @@ export function knownDims(call: Named, index: number): readonly Dim[] | undefine
   return knownElements(call, index);
 }
 
-/** The one element of a scalar, or of a vector of one, that must be known. Undefined where the input is absent. */
+/** The single element, which must be known, of a scalar or a vector of one. Undefined if the input is absent. */
 export function knownScalar(call: Named, index: number): Dim | undefined {
   const input = call.inputs[index];
   if (input && (input.shape.length > 1 || (input.shape[0] ?? 1) !== 1)) {
@@ -144,12 +144,12 @@ function knownElements(call: Named, index: number): readonly Dim[] | undefined {
   );
 }
 
-/** A vector of plain integers that must be known. Undefined where the input is absent. */
+/** The elements of a vector of plain integers, which must be known. Undefined if the input is absent. */
 export function knownInts(call: Named, index: number): readonly number[] | undefined {
   return knownDims(call, index)?.map((dim) => plainDim(call, index, dim));
 }
 
-/** An axis counted from the front. Throws SHAPE_MISMATCH where it is out of range. */
+/** An axis counted from the front. Throws SHAPE_MISMATCH if it is out of range. */
 export function normalAxis(call: Named, axis: number, rank: number): number {
   const normal = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(normal) || normal < 0 || normal >= Math.max(rank, 1)) {
@@ -158,7 +158,7 @@ export function normalAxis(call: Named, axis: number, rank: number): number {
   return normal;
 }
 
-/** As `normalAxis`, of a tensor that has axes: what is no scalar. */
+/** As `normalAxis`, but also refuses a scalar, which has no axes. */
 export function ownAxis(call: Named, axis: number, rank: number): number {
   if (rank === 0) throw shapeMismatch(part(call, `axis ${axis}`), "is outside a scalar, which has no axes");
   return normalAxis(call, axis, rank);
@@ -181,7 +181,7 @@ export function broadcastShape(call: Named, shapes: readonly Shape[]): Dim[] {
   });
 }
 
-/** Which inputs carry the samples, and where: one of the model's inputs may be taken for a batch by mistake. */
+/** Which inputs carry the samples, and where: the reader may then see that an input was mistaken for a batch. */
 function carriers({ inputs }: Named): Words | undefined {
   const described = inputs.flatMap((input, k) => {
     if (!input) return [];
@@ -198,7 +198,7 @@ export function sameSampleAxis(a: SampleAxis, b: SampleAxis): boolean {
   return a.axis === b.axis && (a.uniform || b.uniform || (a.outer === b.outer && a.inner === b.inner));
 }
 
-/** The sample axis on which all inputs that have one agree; interaction where they do not. */
+/** The sample axis on which all inputs that have one agree. Throws SAMPLES_INTERACT if they do not. */
 export function agree(node: Node, axes: readonly (SampleAxis | null)[]): SampleAxis | null {
   const present = axes.filter((axis) => axis !== null);
   const first = present.find((axis) => !axis.uniform) ?? present[0];
@@ -218,7 +218,7 @@ export function broadcastSampleAxis(node: Node, axes: readonly (SampleAxis | nul
   );
 }
 
-/** The rule of ops along `axis`, which must not be the samples': softmax, cumulative sums, sorting. */
+/** The rule for ops that work along `axis`, which must not be the sample axis: softmax, cumulative sums, sorting. */
 export function apartFrom(node: Node, at: SampleAxis | null, axes: readonly number[], how: string): SampleAxis | null {
   if (at && axes.includes(at.axis)) throw interaction(node, how);
   return at;

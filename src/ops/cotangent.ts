@@ -1,4 +1,4 @@
-/** What a derivative rule says of the cotangent of one input. */
+/** What a derivative rule states about the cotangent of one input. */
 
 import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
@@ -9,20 +9,20 @@ import type { Reduction } from "./reduction.js";
 export type { Reduction };
 
 /**
- * The cotangent of one input, as a derivative rule states it: a value of the input's shape, or a
- * contraction that is not emitted yet. On the data path it is emitted; for an input that the samples
- * share it becomes a factored gradient, which keeps the sample axis instead of summing over it.
+ * The cotangent of one input, as a derivative rule states it: a value of the input's shape, or a contraction that is
+ * not emitted yet. On the data path it is emitted; for an input that the samples share it becomes a factored gradient,
+ * which keeps the sample axis instead of summing over it.
  */
 export type Cotangent = Value | Reduction | Contraction | Convolution | RowsCotangent;
 
-/** Whether a cotangent is a value, which is emitted already. */
+/** Whether a cotangent is a value, and so already emitted. */
 export function isValue(cotangent: object): cotangent is Value {
   return "source" in cotangent;
 }
 
 /**
- * An einsum of `left` and `right`. Letters in both but not in `to` are summed. Letters are single
- * characters; `to` names the axes of the input, whose shape is `shape`.
+ * An einsum of `left` and `right`: letters in both but not in `to` are summed. Letters are single characters; `to`
+ * names the axes of the input, whose shape is `shape`.
  */
 export interface Contraction {
   readonly kind: "contraction";
@@ -39,25 +39,28 @@ export interface Contraction {
  */
 export interface Convolution {
   readonly kind: "convolution";
-  /** `[N, groups*I, ...spatial]`: what the kernel slid over. */
+  /** `[N, groups*I, ...spatial]`: the data under the kernel. */
   readonly data: Value;
   /** `[N, groups*O, ...positions]`: one element per position of the kernel. */
   readonly cotangent: Value;
   readonly groups: number;
   readonly window: Window;
-  /** `[groups*O, I, ...kernel]`. ConvTranspose's weight fits too: its data is dy, its cotangent x. */
+  /** `[groups*O, I, ...kernel]`. ConvTranspose's weight fits too: then dy is the data, and x the cotangent. */
   readonly shape: Shape;
   readonly rules: ConvolutionRules;
 }
 
-/** What stages need to know of convolutions. It comes with them: a page whose model has none does without. */
+/**
+ * The rules of convolutions for other stages. The cotangent carries them, so that a page whose model has no
+ * convolutions does not load them.
+ */
 export interface ConvolutionRules {
   /** The kernel's gradient, summed over everything on the first axis. */
   gradient(build: Build, convolution: Convolution): Value;
   /**
-   * Sums of what the kernel joins each element of the data with, or of the cotangent.
-   * @param sizes `[N, groups, ...]`, of the other of the two
-   * @returns `[N, groups, ...]`, with the places of the one
+   * For each element of the data, or of the cotangent, the sum of what the kernel joins it with.
+   * @param sizes the other one's, `[N, groups, ...]`
+   * @returns `[N, groups, ...]`, in the places of the one that `of` names
    */
   joined(build: Build, convolution: Convolution, sizes: Value, of: "data" | "cotangent"): Value;
 }

@@ -1,4 +1,4 @@
-/** What all element-wise ops have in common: broadcasting, batching and the sample axis follow from it. */
+/** What all element-wise ops share: broadcasting, batching and the sample axis follow from being element-wise. */
 
 import { map64, type RowOfPairs, rowOf, zipRows64 } from "../float64/array64.js";
 import type { Dim } from "../graph/dim.js";
@@ -12,8 +12,8 @@ import type { DerivativeRule, OpDefinition } from "./definition.js";
 import type { Range, RangeRule } from "./range.js";
 
 /**
- * Adds the leading axis of batched inputs so that shapes still align at the right: `[B, 3]`, a batched
- * `[3]`, becomes `[B, 1, 3]` beside an unbatched `[2, 3]`.
+ * Adds the leading axis of batched inputs so that shapes still align at the right: `[B, 3]`, a batched `[3]`, becomes
+ * `[B, 1, 3]` beside an unbatched `[2, 3]`.
  */
 export function alignBatched(
   build: Build,
@@ -28,7 +28,7 @@ export function alignBatched(
   });
 }
 
-/** `batch` and `sampleAxis` of every op that works element by element. */
+/** `batch` and `sampleAxis` of every element-wise op. */
 export const elementwise: Pick<OpDefinition, "batch" | "sampleAxis" | "elementwise"> = {
   elementwise: true,
   batch: (node, inputs, batched, build) => [
@@ -65,13 +65,13 @@ export function unary(
   };
 }
 
-/** An op of two inputs, with broadcasting. `result` is the output dtype where it is not the first input's. */
+/** An op of two inputs, with broadcasting. `result` is the output dtype, if it differs from the first input's. */
 export function binary(
   op: string,
   f: (x: number, y: number, node: Parameters<NonNullable<OpDefinition["evaluate"]>>[1]) => number,
   differentiate: DerivativeRule | "none",
   result?: DType,
-  /** The same, row by row: for the ops that most elements go through. */
+  /** The same, row by row: for the ops that process most elements. */
   row?: (node: Node) => RowOfPairs | undefined,
   range?: (a: Range, b: Range, node: Parameters<DerivativeRule>[0]) => Range,
 ): OpDefinition {
@@ -88,7 +88,7 @@ export function binary(
   };
 }
 
-/** A composite that the emitted opset does not have: it is emitted in its parts. */
+/** Marks a composite that the emitted opset does not have: its parts are emitted instead. */
 export function lowered(definition: OpDefinition): OpDefinition {
   const { decompose } = definition;
   return decompose ? { ...definition, lower: decompose } : definition;

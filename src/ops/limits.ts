@@ -1,4 +1,4 @@
-/** How large a constant pergrad works out itself: a file of few bytes may ask for one of any size. */
+/** Limits on the constants that pergrad computes: a file of a few bytes may ask for one of any size. */
 import { PergradError } from "../errors.js";
 import type { Node } from "../graph/value.js";
 import type { Call } from "./call.js";
@@ -8,8 +8,8 @@ import { describe } from "./checks.js";
 export const largestConstant = 2 ** 24;
 
 /**
- * @throws PergradError TOO_LARGE where a constant of so many elements (or a count of so many places) would have to be worked
- * out for a node. To be called before the constant is made.
+ * @throws PergradError TOO_LARGE if a constant of this many elements (or this count of places) would have to be
+ *   computed for a node. Call it before making the constant.
  */
 export function requireConstant(node: Call | Node | string, elements: number, what: string): void {
   if (elements <= largestConstant) return;
@@ -20,10 +20,10 @@ export function requireConstant(node: Call | Node | string, elements: number, wh
   );
 }
 
-/** Far more steps than any model that was made to be used. */
+/** Far more steps than any real model needs. */
 const mostSteps = 4096;
 
-/** Throws TOO_LARGE where a node would become so many nodes of a program. */
+/** Throws TOO_LARGE if a node would become this many nodes of a program. */
 export function requireSteps(node: Call | Node, steps: number): void {
   if (steps <= mostSteps) return;
   throw new PergradError(

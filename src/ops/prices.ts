@@ -1,13 +1,13 @@
 /**
- * What kernels of a runtime take on one thread, in nanoseconds: what the choices between equal methods of computing
- * something are priced with. Only their ratios matter, and only roughly.
+ * The time that a runtime's kernels take on one thread, in nanoseconds: choices between equal methods are priced with
+ * it. Only ratios matter, and only roughly.
  */
 export interface Prices {
   /** A multiply-add of a large matrix product. */
   readonly multiplyAdd: number;
   /** A float read and written by an element-wise operator. */
   readonly float: number;
-  /** A float chosen by Where. */
+  /** A float selected by Where. */
   readonly chosen: number;
   /** A float squared and summed by ReduceSumSquare. */
   readonly squared: number;
@@ -19,21 +19,21 @@ export interface Prices {
   readonly slicedFloat: number;
   /** A float added to its place by ScatterElements. */
   readonly scattered: number;
-  /** A float that a convolution of single channels writes, its offsets counted as the runtime pads them. */
+  /** A float that a convolution of single channels writes, with its offsets padded as the runtime pads them. */
   readonly oneHotFloat: number;
   /** A float that ConvTranspose adds to its place. */
   readonly folded: number;
-  /** A weight that ConvTranspose brings into order, image by image. */
+  /** A weight that ConvTranspose rearranges, image by image. */
   readonly repacked: number;
   /** A weight transposed in pieces of a kernel's size. */
   readonly shuffledWeight: number;
-  /** An element of a window that MaxPool looks at while it notes where the maximum is. */
+  /** An element of a window that MaxPool looks at while it records where the maximum is. */
   readonly notedMaximum: number;
-  /** Running one node. */
+  /** The overhead of one node. */
   readonly node: number;
 }
 
-/** Of kernels on a usual processor: as `npm run calibrate` measured them. A target may have its own. */
+/** Prices on a common processor, as `npm run calibrate` measured them. A target may have its own. */
 export const usualPrices: Prices = {
   multiplyAdd: 0.023,
   float: 0.16,

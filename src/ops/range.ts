@@ -1,33 +1,33 @@
 /**
- * What a value's elements may be, as far as the graph shows: by interval arithmetic. It is how we know where a
- * derivative is finite for all finite data, which is nearly everywhere, and where it may not be.
+ * The range of a value's elements, as far as the graph shows it, by interval arithmetic. It shows where a derivative is
+ * finite for all finite data, which is nearly everywhere, and where it may not be.
  */
 
 import type { Node, Value } from "../graph/value.js";
 import { present } from "../present.js";
 import { isFloat, type Tensor } from "../tensor/tensor.js";
 
-/** Of finite elements, `low` and `high` bound them; an infinite end says that there is no bound. */
+/** `low` and `high` bound the finite elements; an infinite end means that there is no bound. */
 export interface Range {
   readonly low: number;
   readonly high: number;
   /** An element may be 0. */
   readonly zero: boolean;
-  /** An element may be infinite: on a side that has no bound. */
+  /** An element may be infinite, on a side that has no bound. */
   readonly infinite: boolean;
   /** An element may be NaN. */
   readonly nan: boolean;
-  /** An element may be near the lowest float, as masks are: one such and another make -infinity. */
+  /** An element may be near the lowest float, as those of masks are: the sum of two is -infinity. */
   readonly lowest: boolean;
 }
 
-/** The range of a node's outputs, from those of its inputs (null: absent); `of` gives that of any value. */
+/** The range of a node's outputs, from those of its inputs (null: absent); `of` returns that of any value. */
 export type RangeRule = (node: Node, inputs: readonly (Range | null)[], of: (value: Value) => Range) => Range;
 
 const [least, most] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
-/** Of float32. */
+/** The largest float32. */
 const largestFloat = 3.4028234663852886e38;
-/** Below it numbers are near the lowest. */
+/** Numbers below this count as near the lowest. */
 const nearLowest = -largestFloat / 2;
 
 /** Finite numbers from `low` to `high`. */
@@ -44,7 +44,7 @@ export function alwaysFinite(range: Range): boolean {
   return !range.infinite && !range.nan;
 }
 
-/** A range computed in float32: what is beyond its largest number is infinite. */
+/** The range after rounding to float32: numbers beyond its largest become infinite. */
 function rounded(range: Range): Range {
   const low = range.low < -largestFloat ? least : range.low;
   const high = range.high > largestFloat ? most : range.high;
@@ -114,13 +114,13 @@ export function product(a: Range, b: Range): Range {
   });
 }
 
-/** Of a value times itself. */
+/** The range of a value times itself. */
 export function squared(x: Range): Range {
   const { low, high } = magnitude(x);
   return rounded({ ...x, low: low * low, high: high * high });
 }
 
-/** Of the greater of two. */
+/** The range of the greater of two values. */
 export function greater(a: Range, b: Range): Range {
   const [low, high] = [Math.max(a.low, b.low), Math.max(a.high, b.high)];
   const zero = (a.zero && b.low <= 0) || (b.zero && a.low <= 0);
@@ -128,14 +128,14 @@ export function greater(a: Range, b: Range): Range {
   return { ...either, low, high, zero, infinite: either.infinite && (high === most || low === least) };
 }
 
-/** Of absolute values. */
+/** The range of absolute values. */
 export function magnitude({ low, high, ...rest }: Range): Range {
   return { ...rest, low: low > 0 ? low : high < 0 ? -high : 0, high: Math.max(-low, high) };
 }
 
 export function quotient(a: Range, b: Range): Range {
   if (b.zero) {
-    // What has a sign keeps it, but for the sign of the zero, which is rarely negative and never matters here.
+    // Signs are kept, except that of zero, which is rarely negative and never matters here.
     return { ...anything, zero: a.zero || b.infinite, nan: a.nan || b.nan || a.zero || (a.infinite && b.infinite) };
   }
   const nan = a.nan || b.nan || (a.infinite && b.infinite);
@@ -146,7 +146,7 @@ export function quotient(a: Range, b: Range): Range {
   return { ...result, zero, infinite: a.infinite || result.infinite, nan };
 }
 
-/** Of a function that never falls, finite where its argument is. */
+/** For a function that never decreases, and is finite where its argument is. */
 export function increasing(f: (x: number) => number): RangeRule {
   return (_node, [x]) => {
     const { low, high, infinite, nan } = present(x);
@@ -163,7 +163,7 @@ export function increasing(f: (x: number) => number): RangeRule {
   };
 }
 
-/** Of a function whose values lie between two numbers; NaN at infinity where `periodic`. */
+/** For a function whose values lie between two numbers; if `periodic`, it is NaN at infinity. */
 export function bounded(low: number, high: number, periodic = false): RangeRule {
   return (_node, [x]) => {
     const { infinite, nan } = present(x);
@@ -171,7 +171,7 @@ export function bounded(low: number, high: number, periodic = false): RangeRule 
   };
 }
 
-/** Of a function that is finite between two numbers, and undefined beyond. */
+/** For a function that is finite between two numbers, and undefined outside. */
 export function within(from: number, to: number): RangeRule {
   return (_node, [x]) => {
     const { low, high, nan, infinite } = present(x);
@@ -179,23 +179,23 @@ export function within(from: number, to: number): RangeRule {
   };
 }
 
-/** All that the first input holds, moved about. */
+/** The first input's elements, moved. */
 export const moved: RangeRule = (_node, [x]) => present(x);
-/** As the first input, with zeros between. */
+/** The first input's elements, with zeros between. */
 export const spread: RangeRule = (_node, [x]) => union(present(x), between(0, 0));
-/** What any of the inputs holds. */
+/** The elements of all inputs. */
 export const joined: RangeRule = (_node, inputs) =>
   present(inputs.reduce((all, each) => union(present(all), present(each))));
 
-/** Any number, finite where all inputs are: what is known of an op that states nothing. */
+/** Any number, finite if all inputs are: the default for an op that states no range. */
 export const continuous: RangeRule = (_node, inputs) =>
   inputs.every((range) => range === null || alwaysFinite(range)) ? unbounded : anything;
-/** Where even finite inputs may give what is not finite. */
+/** For an op that may return non-finite numbers for finite inputs. */
 export const overflowing: RangeRule = () => anything;
 
 export const exponentialRange: RangeRule = (_node, [x]) => {
   const { low, high, nan } = present(x);
-  // The range of float32: below, exp(x) is 0; above, it is infinite.
+  // Outside float32's range: below it exp(x) is 0, above it infinite.
   const over = Math.exp(high) > largestFloat;
   return {
     low: Math.exp(low),
@@ -226,10 +226,10 @@ export const rootRange: RangeRule = (_node, [x]) => {
   return { low: from, high: to, zero, infinite, nan: nan || low < 0, lowest: false };
 };
 
-/** Powers of this exponent and more may overflow for finite data that are not absurd. */
+/** Powers with this exponent or more may overflow for realistic data. */
 const steep = 4;
 
-/** x^y: of a constant y that is not steep, what it is finite for; else anything. */
+/** x^y: for a constant y that is not steep, the range where it is finite; else anything. */
 export function powers(x: Range, y: Range): Range {
   const constant = y.low === y.high && alwaysFinite(y);
   const whole = constant && Number.isInteger(y.low);

@@ -1,14 +1,14 @@
 /**
- * The operators that few models use, as a page has them: in modules of their own, loaded where a model has one. What
- * packs a page into one file packs them with it, and they are loaded from there. They are few: what several modules
- * share, bundlers cut into a piece for each set of modules that share it.
+ * The operators that few models use, for a page: in modules of their own, which are loaded if a model has one of them.
+ * A bundler that packs a page into one file packs them too, and they are loaded from there. The modules are few,
+ * because bundlers split off a piece for each set of modules that share code.
  */
 import type { OpDefinition } from "./definition.js";
 
 interface Group {
-  /** The operators, and those of files that are read as such. */
+  /** The names of the operators, including those that only files have. */
   readonly ops: string;
-  /** Its definitions, and all rare operators that these are made of. */
+  /** Their definitions, and all rare operators that these decompose into. */
   readonly load: () => Promise<readonly OpDefinition[]>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The operators that few models use. They are here at once; for a page they are modules of their own, loaded where a
- * model has one (`rare.browser.ts`).
+ * The operators that few models use. Here they are available at once; for a page they are modules of their own, which
+ * are loaded if a model has one of them (`rare.browser.ts`).
  */
 import type { OpDefinition } from "./definition.js";
 import { contribActivations } from "./microsoft/activations.js";
@@ -73,17 +73,17 @@ export const rareAtMicrosoft = {
 } as const;
 
 /**
- * What no file that is read holds, and few models need: what is of pergrad alone, and the product of 8-bit numbers, which
- * only looks an index through.
+ * Operators that no file has and few models need: pergrad's own, and the product of 8-bit numbers that a search in an
+ * index uses.
  */
 export const rareInternal: readonly OpDefinition[] = [onePlusErf, matMulInteger];
 
-/** The operators that wait to be loaded. */
+/** The operators that are not loaded yet. */
 export function rareOperators(): ReadonlySet<string> {
   return new Set();
 }
 
-/** The definitions of those of the operators that wait to be loaded, and of all that these are made of. */
+/** The definitions of those of `ops` that are not loaded yet, and of all operators that these decompose into. */
 export async function rareDefinitions(_ops: ReadonlySet<string>): Promise<readonly OpDefinition[]> {
   return [];
 }

@@ -1,4 +1,4 @@
-/** Every operator that pergrad knows. To add one: write it in a family's file, or list a new family here. */
+/** Every operator that pergrad knows. To add one, write it in a family's file, or list a new family here. */
 
 import { defect } from "../errors.js";
 import { NotLoaded } from "../missing.js";
@@ -41,26 +41,26 @@ export const families = {
 /** Operators of the domain com.microsoft, by the names of their files in `microsoft/`. */
 export const microsoftFamilies = rareAtMicrosoft;
 
-/** What no file that is read holds. */
+/** Operators that no file has. */
 const internal: readonly OpDefinition[] = [addRowsDefinition, ...rareInternal];
 
-/** All operators that programs may hold. */
+/** All operators that programs may contain. */
 export const allDefinitions: readonly OpDefinition[] = [families, microsoftFamilies].flatMap((folder) =>
   Object.values(folder).flat(),
 );
 
 /**
- * The operators that are loaded, by their domains. This is the one table that grows while pergrad runs: in a page, the operators that few
- * models use are modules of their own, which arrive with the first model that has one. It grows as the modules of a
- * page do, and in no other way: each definition is a constant of its module, none is taken out, and none takes the
- * place of another. So what a name means never changes, and no result depends on what was loaded before. (Handed along
- * as a value, it would go to every rule, since rules make nodes by name, and hold the same constants.)
+ * The operators that are loaded, by domain. This is the one table that grows while pergrad runs: in a page, operators
+ * that few models use are modules of their own, which arrive with the first model that has one. It only ever grows as a
+ * page's modules do: each definition is a constant of its module, none is removed, and none replaces another. So the
+ * meaning of a name never changes, and no result depends on what was loaded before. (Passed along as a value, the table
+ * would have to go to every rule, since rules make nodes by name, and would hold the same constants.)
  */
 const loaded = new Map<string, Map<string, OpDefinition>>();
 
 addOperators([...allDefinitions, ...internal]);
 
-/** Those that are there from the start. */
+/** The operators that are available from the start. */
 const atFirst: ReadonlySet<OpDefinition> = new Set(all());
 
 function all(): OpDefinition[] {
@@ -73,7 +73,7 @@ export function loadedOperators(): string[] {
 }
 
 /**
- * For modules of our own that make nodes of operators which few models use, and so bring them along.
+ * Registers operators that few models use, for modules of our own that make nodes of them.
  * @throws PergradError INTERNAL: two operators have one name
  */
 export function addOperators(added: readonly OpDefinition[]): void {
@@ -86,9 +86,9 @@ export function addOperators(added: readonly OpDefinition[]): void {
 }
 
 /**
- * Loads the operators that few models use, by their names. Needed in a browser only, and there only before
- * `x.onnx("GridSample", ...)` is written by hand outside of a loss and of a module given to `perSample`: these load what
- * they make, and so do `loadModel` and `nn`.
+ * Loads operators that few models use, by name. Needed only in a browser, and there only if you write such an operator
+ * by hand (`x.onnx("GridSample", ...)`) outside a loss and outside a module given to `perSample`: these load what they
+ * need, and so do `loadModel` and `nn`.
  * @throws PergradError INTERNAL: two operators have one name
  */
 export async function loadOperators(ops: Iterable<string>): Promise<void> {
@@ -104,7 +104,7 @@ export function standardDefinition(op: string): OpDefinition | undefined {
   return loaded.get("")?.get(op);
 }
 
-/** Throws UNSUPPORTED_OP where the operator could be loaded, but was not. */
+/** Throws UNSUPPORTED_OP if the operator could be loaded but was not. */
 function known(domain: string, op: string): OpDefinition | undefined {
   const found = loaded.get(domain)?.get(op);
   if (found || !rareOperators().has(op)) return found;
@@ -112,7 +112,7 @@ function known(domain: string, op: string): OpDefinition | undefined {
     `The operator ${op} is not loaded in this page; write await loadOperators(["${op}"]) before it is used.`,
     async () => {
       await loadOperators([op]);
-      // What files alone hold, such as a loop, is never defined.
+      // Operators that only files have, such as Loop, are never defined.
       if (!loaded.get(domain)?.has(op)) throw error;
     },
   );

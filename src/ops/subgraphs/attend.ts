@@ -1,4 +1,4 @@
-/** Scaled dot-product attention on heads, in parts: what every attention operator is composed of. */
+/** Scaled dot-product attention on heads: the parts that every attention operator is composed of. */
 
 import { type Dim, divide, fixedSize, sameDim, showDim, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
@@ -34,7 +34,7 @@ export function mergeHeads(build: Build, x: Value): Value {
 export interface AttentionSizes {
   readonly batch: Dim;
   readonly heads: number;
-  /** Heads of keys and values: each serves heads / keyHeads neighbouring heads of the query. */
+  /** The number of heads of keys and values: each serves heads / keyHeads neighbouring heads of the query. */
   readonly keyHeads: number;
   readonly queries: Dim;
   readonly keys: Dim;
@@ -59,7 +59,7 @@ export function checkHeads(call: Call | Node, q: readonly Dim[], k: readonly Dim
   return { batch: nth(q, 0), heads, keyHeads, queries: nth(q, 2), keys: nth(k, 2) };
 }
 
-/** `[B, heads, ...]` with the heads that share keys as an axis of their own, where there are any. */
+/** `[B, heads, ...]` with the heads that share keys as an axis of their own, if there are any. */
 function grouped(build: Build, x: Value, keyHeads: number, shared: number): Value {
   const [batch, , ...rest] = leadingOf(x.shape, 2);
   return shared === 1 ? x : build.reshape(x, [batch, keyHeads, fixedSize(x.shape, 1) / keyHeads, ...rest]);
@@ -90,7 +90,7 @@ export function counted(build: Build, count: Dim, column: boolean): Value {
   return build.ints(numbers, column ? [numbers.length, 1] : [1, numbers.length]);
 }
 
-/** The condition all of which must hold; null where there is none. */
+/** A condition that holds where all of these do; null if there are none. */
 export function all(build: Build, conditions: readonly Value[]): Value | null {
   return conditions.length === 0 ? null : conditions.reduce((both, next) => build.and(both, next));
 }

@@ -1,10 +1,13 @@
-/** The cofactors of matrices as a graph: sums of products of minors, with no division, so for singular ones too. */
+/**
+ * The cofactors of matrices as a graph: sums of products of minors, without division, so that singular matrices work
+ * too.
+ */
 
 import type { Value } from "../../graph/value.js";
 import { nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 
-/** A sum of products left[i] * right[j], with signs: `terms` of them for each of the results. */
+/** A sum of products left[i] * right[j], with signs; `terms` of them for each result. */
 interface Products {
   readonly left: readonly number[];
   readonly right: readonly number[];
@@ -21,19 +24,19 @@ function columnSets(side: number, count: number): number[][] {
   });
 }
 
-/** Where each set is among the sets of its size. */
+/** The place of each set among the sets of its size. */
 function places(sets: readonly number[][]): (set: readonly number[]) => number {
   const found = new Map(sets.map((set, at) => [set.join(), at]));
   return (set) => present(found.get(set.join()));
 }
 
-/** 1 or -1: whether it takes an even number of swaps to sort. */
+/** 1 or -1: whether sorting takes an even number of swaps. */
 function parity(order: readonly number[]): number {
   const swaps = order.flatMap((column, at) => order.slice(at + 1).filter((later) => later < column));
   return swaps.length % 2 === 0 ? 1 : -1;
 }
 
-/** Minors of `count` rows from a row and the minors of the others: after them (downwards) or before them. */
+/** Minors of `count` rows from one row and the minors of the other rows: those after it (downwards) or before it. */
 function expansion(side: number, count: number, downwards: boolean): Products {
   const place = places(columnSets(side, count - 1));
   const terms = columnSets(side, count).flatMap((set) =>
@@ -50,7 +53,7 @@ function expansion(side: number, count: number, downwards: boolean): Products {
   };
 }
 
-/** The cofactors of row `row` from the minors of the rows before and behind it. */
+/** The cofactors of row `row`, from the minors of the rows before and after it. */
 function joining(side: number, row: number): Products {
   const [before, behind] = [columnSets(side, row), columnSets(side, side - row - 1)];
   const place = places(behind);
@@ -84,7 +87,7 @@ export function cofactors(build: Build, matrices: Value, side: number): Value {
   const axis = matrices.shape.length - 2;
   const row = (at: number) => build.gather(matrices, build.ints([at], []), axis);
   const one = build.expand(build.filled(1, [1], matrices.dtype), [...matrices.shape.slice(0, axis), 1]);
-  // minors[k]: of the first k rows, or of the last k, for all sets of k columns.
+  // minors[k]: those of the first k rows, or of the last k, for all sets of k columns.
   const minors = (downwards: boolean) => {
     const found = [one];
     for (let count = 1; count < side; count++) {

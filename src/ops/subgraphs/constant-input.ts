@@ -1,4 +1,4 @@
-/** Inputs whose elements say what shape comes out. */
+/** Inputs whose elements determine the output's shape. */
 
 import type { Array64 } from "../../float64/array64.js";
 import { array64 } from "../../float64/array64.js";
@@ -8,7 +8,7 @@ import { elementsIn } from "../../tensor/tensor.js";
 import type { Call } from "../call.js";
 import { requireInput, unknownShape } from "../checks.js";
 
-/** The elements of an input that is the same at every run. Throws UNKNOWN_SHAPE for any other. */
+/** The elements of an input that is the same in every run. Throws UNKNOWN_SHAPE for any other. */
 export function constantInput(call: Call | Node, index: number): Array64 {
   const input = requireInput(call, index);
   const tensor = constantOf(input);
@@ -24,7 +24,7 @@ export function constantInput(call: Call | Node, index: number): Array64 {
   );
 }
 
-/** The first element of such an input; `fallback` where the input is absent or empty. */
+/** The first element of such an input; `fallback` if the input is absent or empty. */
 export function constantNumber(call: Call | Node, index: number, fallback: number): number {
   return call.inputs[index] ? (constantInput(call, index).data[0] ?? fallback) : fallback;
 }

@@ -3,7 +3,7 @@ import type { Value } from "../../graph/value.js";
 import { nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 
-/** The subscripts of a contraction of two tensors, sorted by the part each letter plays. */
+/** The subscripts of a contraction of two tensors, sorted by the role of each letter. */
 export interface Roles {
   /** In both operands and in the result. */
   readonly kept: string;
@@ -13,7 +13,7 @@ export interface Roles {
   readonly left: string;
   /** In the right operand and the result. */
   readonly right: string;
-  /** In the left operand alone: summed before anything else. */
+  /** In the left operand only: summed first. */
   readonly leftOnly: string;
   readonly rightOnly: string;
 }
@@ -35,7 +35,7 @@ export function letterDims(subscripts: string, shape: Shape): Map<string, Dim> {
   return new Map([...subscripts].map((letter, axis) => [letter, nth(shape, axis)]));
 }
 
-/** The product of the dimensions of `letters`. A product with N twice cannot occur in one tensor. */
+/** The product of the dimensions of `letters`. N cannot occur twice in one tensor. */
 export function groupDim(letters: string, dims: ReadonlyMap<string, Dim>): Dim {
   return elementsOf([...letters].map((letter) => present(dims.get(letter)))) ?? Number.NaN;
 }
@@ -62,7 +62,7 @@ export function contract(
 ): Value {
   const [leftLetters, rightLetters, to] = subscripts;
   const roles = rolesOf(subscripts);
-  // The operand whose letters come first in the result goes first: then the product needs no transposition.
+  // The operand whose letters come first in the result goes first, so that the product needs no transposition.
   if (roles.right !== "" && to.indexOf(roles.right.charAt(0)) < to.indexOf(roles.left[0] ?? to.at(-1) ?? "")) {
     return contract(build, right, left, [rightLetters, leftLetters, to]);
   }

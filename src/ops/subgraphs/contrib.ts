@@ -1,4 +1,4 @@
-/** What the operators of ONNX Runtime's own domain have in common. */
+/** What the operators of ONNX Runtime's own domain share. */
 import { defect } from "../../errors.js";
 import { sameShape, showShape } from "../../graph/dim.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";

@@ -1,4 +1,7 @@
-/** The cotangent of a convolution's data: what each element of it contributed to, by one of several methods. */
+/**
+ * The cotangent of a convolution's data: for each element, the sum over what it contributed to, by one of several
+ * methods.
+ */
 
 import { factorOf, fixedSizes, multiply } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
@@ -22,7 +25,7 @@ interface Convolved {
   readonly spatial: readonly number[];
 }
 
-/** The window of the kernel, flipped, that slides over the cotangent; null where there is none. */
+/** The window of the flipped kernel, which slides over the cotangent; null if there is none. */
 function backwards(window: Window): Window | null {
   const reach = window.kernel.map((_, axis) => extentOf(window, axis) - 1);
   const before = reach.map((all, axis) => all - nth(window.before, axis));
@@ -31,10 +34,10 @@ function backwards(window: Window): Window | null {
   return fits ? { ...window, before, after } : null;
 }
 
-/** Images that what is done once for a batch is shared out to. */
+/** The assumed number of images among which the cost of work done once per batch is shared. */
 const assumedImages = 32;
 
-/** Nanoseconds for one image; `window` is that of the kernel flipped. */
+/** Nanoseconds for one image; `window` is that of the flipped kernel. */
 function dataTime(
   method: DataMethod,
   { weight, groups, spatial }: Convolved,
@@ -59,10 +62,10 @@ function dataTime(
   }
 }
 
-/** The method asked for, where it fits; else the one that takes the least time. */
+/** The requested method, if it fits; else the one that takes the least time. */
 function dataMethod(convolved: Convolved, dy: Value, window: Window, { strategy, prices }: Build): DataMethod {
   const requested = strategy.convolutionData;
-  // Groups would be a batch of products, which the runtime does not broadcast over no samples.
+  // Groups would make a batch of products, which the runtime does not broadcast if there are no samples.
   const fitting = dataMethods.filter((method) => method !== "unfolded" || convolved.groups === 1);
   if (requested && fitting.includes(requested)) return requested;
   const time = (method: DataMethod) => dataTime(method, convolved, dy, window, prices);
@@ -77,7 +80,7 @@ export function dataCotangent(build: Build, dy: Value, convolved: Convolved): Va
   return method === "flipped" ? flipped(build, dy, convolved, window) : unfolded(build, dy, convolved, window);
 }
 
-/** What the stride left over at the end comes back as output padding. */
+/** The remainder that the stride left at the end becomes output padding. */
 function transposed(build: Build, dy: Value, { weight, window, groups, spatial }: Convolved): Value {
   const remainder = spatial.map((size, axis) => {
     const padded = size + nth(window.before, axis) + nth(window.after, axis);
@@ -105,7 +108,7 @@ function flipped(build: Build, dy: Value, convolved: Convolved, window: Window):
   return build.op("Conv", [dy, exchanged], { ...windowAttributes(window), group: groups });
 }
 
-/** Of a single group: one product over all images and positions. */
+/** For a single group: one product over all images and positions. */
 function unfolded(build: Build, dy: Value, convolved: Convolved, window: Window): Value {
   const { weight, spatial } = convolved;
   const [outputs, inner] = leadingOf(fixedSizes(weight.shape), 2);

@@ -1,4 +1,6 @@
-/** What stages need to know of the gradient of a convolution's kernel, beside how it is computed for each sample. */
+/**
+ * What stages need to know about the gradient of a convolution's kernel, besides how it is computed for each sample.
+ */
 import { factorOf } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
 import { leadingOf } from "../../present.js";
@@ -22,7 +24,7 @@ function gradient(build: Build, convolution: Convolution): Value {
   return build.reshape(foldWeight(build, build.sum(product, [0]), order, window.kernel), shape);
 }
 
-/** The way that the kernel goes, with a kernel of ones. */
+/** In the same way as the kernel, with a kernel of ones. */
 function joined(build: Build, convolution: Convolution, sizes: Value, of: "data" | "cotangent"): Value {
   const { data, groups, window } = convolution;
   const weight = build.filled(1, [groups, 1, ...window.kernel], sizes.dtype);

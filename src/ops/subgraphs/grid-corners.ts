@@ -1,4 +1,4 @@
-/** Elements picked from a grid at places that are computed: every combination of the taps of its axes. */
+/** Elements picked from a grid at computed places: every combination of the taps of its axes. */
 
 import { stridesOf } from "../../float64/array64.js";
 import type { Value } from "../../graph/value.js";
@@ -6,10 +6,10 @@ import { leadingOf, nth } from "../../present.js";
 import type { Build } from "../build.js";
 import type { GridTap } from "./grid-taps.js";
 
-/** One element for each point: where it lies in a row-major array of the spatial axes, and its weight. */
+/** One element for each point: its index in a row-major array of the spatial axes, and its weight. */
 export interface Corner {
   readonly index: Value;
-  /** Null: 1. */
+  /** Null stands for 1. */
   readonly weight: Value | null;
 }
 
@@ -20,7 +20,7 @@ function joinTap(build: Build, corner: Corner | null, tap: GridTap, stride: numb
   return { index: build.add(corner.index, index), weight };
 }
 
-/** Every combination of the taps of the axes, all of one shape; `spatial` are the axes' sizes. */
+/** Every combination of the taps of the axes, which all have one shape; `spatial` are the sizes of the axes. */
 export function cornersOf(build: Build, taps: readonly (readonly GridTap[])[], spatial: readonly number[]): Corner[] {
   const strides = stridesOf(spatial);
   return taps.reduce<(Corner | null)[]>(
@@ -30,7 +30,7 @@ export function cornersOf(build: Build, taps: readonly (readonly GridTap[])[], s
   ) as Corner[];
 }
 
-/** `[n, channels, points]`: the elements of X, `[n, channels, elements]`, that the indices `[n, points]` name. */
+/** `[n, channels, points]`: the elements of X, `[n, channels, elements]`, at the indices `[n, points]`. */
 function pick(build: Build, x: Value, index: Value): Value {
   const [count, channels, elements] = leadingOf(x.shape, 3);
   const [, points] = leadingOf(index.shape, 2);

@@ -1,4 +1,4 @@
-/** Sampling along one axis of a grid: which elements lie around a point, and their weights. */
+/** Sampling along one axis of a grid: the elements around a point, and their weights. */
 import type { Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
 
@@ -15,11 +15,11 @@ export interface GridAxis {
 export interface GridTap {
   /** int64, within the axis. */
   readonly index: Value;
-  /** Null: 1. */
+  /** Null stands for 1. */
   readonly weight: Value | null;
 }
 
-/** The taps of points whose coordinates run from -1 to 1. */
+/** The taps of points with coordinates from -1 to 1. */
 export function axisTaps(build: Build, coordinate: Value, mode: GridMode, axis: GridAxis): GridTap[] {
   const x = toElements(build, coordinate, axis);
   if (mode === "nearest") return [tapAt(build, build.op("Round", [x]), null, axis)];
@@ -30,7 +30,7 @@ export function axisTaps(build: Build, coordinate: Value, mode: GridMode, axis: 
   return weights.map((weight, k) => tapAt(build, shift(build, floor, first + k), weight, axis));
 }
 
-/** The two taps of points that are counted in elements; beyond the ends there are zeros. */
+/** The two taps of points with coordinates in elements; beyond the ends there are zeros. */
 export function elementTaps(build: Build, x: Value, size: number): GridTap[] {
   const axis: GridAxis = { size, padding: "zeros", aligned: true };
   const floor = build.op("Floor", [x]);
@@ -41,21 +41,21 @@ export function elementTaps(build: Build, x: Value, size: number): GridTap[] {
 
 const shift = (build: Build, x: Value, by: number): Value => (by === 0 ? x : build.add(x, build.scalar(by, x)));
 
-/** Counted in elements, in the order of operations that ONNX Runtime rounds in. */
+/** Coordinates in elements, with operations in the order in which ONNX Runtime rounds. */
 function toElements(build: Build, coordinate: Value, { size, aligned }: GridAxis): Value {
   const from = shift(build, coordinate, 1);
   const half = (x: Value) => build.div(x, build.scalar(2, x));
   return aligned ? build.scale(half(from), size - 1) : half(shift(build, build.scale(from, size), -1));
 }
 
-/** Within 0..last; beyond that, and at the ends themselves, nothing flows back to x, as in PyTorch. */
+/** Limited to 0..last. Beyond that, and at the ends themselves, nothing flows back to x, as in PyTorch. */
 function clamp(build: Build, x: Value, last: number): Value {
   const [low, high] = [build.scalar(0, x), build.scalar(last, x)];
-  // What is no number compares false, and so stays within the axis too.
+  // Comparisons with NaN are false, so that stays within the axis too.
   return build.where(build.greater(x, low), build.where(build.less(x, high), x, high), low);
 }
 
-/** Reflected at the ends as often as it takes: a triangle wave. */
+/** Reflected at the ends as many times as necessary: a triangle wave. */
 function reflect(build: Build, x: Value, { size, aligned }: GridAxis): Value {
   const [low, range] = aligned ? [0, size - 1] : [-0.5, size];
   if (range === 0) return build.scale(x, 0);
@@ -66,13 +66,16 @@ function reflect(build: Build, x: Value, { size, aligned }: GridAxis): Value {
   return build.sub(build.scalar(low + range, x), build.abs(shift(build, rest, -range)));
 }
 
-/** Where a point beyond the ends is read: the same as reading its taps there, but for the derivative at the ends. */
+/**
+ * The point at which one beyond the ends is read: equal to reading its taps there, except for the derivative at the
+ * ends.
+ */
 function settle(build: Build, x: Value, axis: GridAxis): Value {
   if (axis.padding === "zeros") return x;
   return clamp(build, axis.padding === "reflection" ? reflect(build, x, axis) : x, axis.size - 1);
 }
 
-/** The element at a whole number, by the padding; outside, with zeros, any element without weight. */
+/** The element at a whole number, by the padding mode; outside, with zeros, any element with weight 0. */
 function tapAt(build: Build, at: Value, weight: Value | null, axis: GridAxis): GridTap {
   const last = axis.size - 1;
   if (axis.padding !== "zeros") return { index: build.cast(settle(build, at, axis), "int64"), weight };

@@ -1,2 +1,2 @@
-/** The domain of operators that pergrad has of its own: no file names them, and none holds them. */
+/** The domain of pergrad's own operators: no file has them. */
 export const internalDomain = "pergrad";

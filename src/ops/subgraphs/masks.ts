@@ -1,4 +1,4 @@
-/** Constant masks of -inf: whether each line that is added to them keeps an element. */
+/** Constant masks of -inf: finds whether each line that they are added to keeps an element. */
 
 import { stridesOf } from "../../float64/array64.js";
 import { fixedSizes, isBatch } from "../../graph/dim.js";
@@ -7,7 +7,7 @@ import { constantOf, nodeOf, type Value } from "../../graph/value.js";
 import { nth } from "../../present.js";
 import { alwaysFinite, type Range } from "../range.js";
 
-/** Whether each line along `axis` holds a finite element, for certain, where all else is finite or -inf. */
+/** Whether each line along `axis` certainly holds a finite element, if all other values are finite or -inf. */
 export function holdsFinite(value: Value, axis: number, of: (value: Value) => Range): boolean {
   if (alwaysFinite(of(value))) return true;
   if (constantOf(value)) return eachLine(value, axis, (element) => Number.isFinite(element));
@@ -15,7 +15,7 @@ export function holdsFinite(value: Value, axis: number, of: (value: Value) => Ra
   if (!node) return false;
   const operand = (index: number): readonly [Value, number] => {
     const input = inputOf(node, index);
-    // Aligned at the right; a line that is broadcast is one element, repeated.
+    // Shapes align at the right; a line that is broadcast is one element, repeated.
     return [input, axis - value.shape.length + input.shape.length];
   };
   if (node.op === "Add") return additive(operand(0), operand(1), of) || additive(operand(1), operand(0), of);
@@ -30,7 +30,7 @@ function additive(
   return axis >= 0 && alwaysFinite(of(b)) && holdsFinite(a, axis, of);
 }
 
-/** Where(mask, x, -inf) or Where(mask, -inf, x) of a constant mask. */
+/** Where(mask, x, -inf) or Where(mask, -inf, x) with a constant mask. */
 function chosen(operand: (index: number) => readonly [Value, number], of: (value: Value) => Range): boolean {
   const [condition, axis] = operand(0);
   if (axis < 0 || !constantOf(condition)) return false;

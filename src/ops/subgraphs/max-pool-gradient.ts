@@ -17,14 +17,14 @@ export function differentiateMaxPool(node: Node, dy: Value, build: Build): Value
   return method === "indices" ? byIndices(node, dy, pool, build) : byComparison(node, dy, pool, build);
 }
 
-/** MaxUnpool scatters in parallel but overwrites: it does where no element lies in two windows. */
+/** MaxUnpool scatters in parallel and overwrites: it works if no element lies in two windows. */
 function unpools({ spatial, positions, window }: Pool): boolean {
   return spatial.every(
     (size, axis) => nth(window.strides, axis) >= extentOf(window, axis) && nth(positions, axis) <= size,
   );
 }
 
-/** Nanoseconds for each method, for one plane and one of several cotangents. */
+/** The cheaper method, by nanoseconds for one plane and one of several cotangents. */
 function cheaper(pool: Pool, { prices, strategy }: Build): MaxPoolMethod {
   const { spatial, positions, window } = pool;
   const { float, notedMaximum, scattered } = prices;
@@ -35,7 +35,8 @@ function cheaper(pool: Pool, { prices, strategy }: Build): MaxPoolMethod {
   const compared = stagesOf(pool).reduce((total, axis) => {
     const [kernel, stride] = [nth(window.kernel, axis), nth(window.strides, axis)];
     const elements = sizeOf(spatial.slice(0, axis)) * sizeOf(positions.slice(axis));
-    // Of each offset a slice, a maximum, a comparison, two choices, padding and a sum; of strides larger than 1 the gaps.
+    // Each offset takes a slice, a maximum, a comparison, two selections, padding and a sum; strides larger than 1 also
+    // take the gaps.
     const each = (4 * float) / cotangents + 2 * chosen + 2 * float + (stride > 1 ? 4 * stride * float : 0);
     return total + elements * kernel * each;
   }, 0);
@@ -71,7 +72,7 @@ function stagesOf({ spatial, positions, window }: Pool): number[] {
   return [...spatial.keys()].filter((axis) => !idle(axis)).reverse();
 }
 
-/** The maximum along one axis: what lies under each offset of the window, and the largest. */
+/** The maximum along one axis: the elements under each offset of the window, and the largest of them. */
 interface Stage {
   readonly axis: number;
   readonly from: Shape;
@@ -94,7 +95,9 @@ function byComparison(node: Node, dy: Value, pool: Pool, build: Build): Value {
   return stages.reduceRight((cotangent, stage) => backAlong(stage, cotangent, pool.window, build), dy);
 }
 
-/** Padding is less than any element; where all of a window is as small, the cotangent goes to it, and is lost. */
+/**
+ * Padding is smaller than any element. If all of a window is as small, the cotangent goes to the padding, and is lost.
+ */
 function partsOf(value: Value, axis: number, { positions, window }: Pool, build: Build): Value[] {
   const [stride, dilation] = [nth(window.strides, axis), nth(window.dilations, axis)];
   const at = axis + 2;
@@ -109,7 +112,7 @@ function partsOf(value: Value, axis: number, { positions, window }: Pool, build:
   );
 }
 
-/** Of the offsets whose element is the largest, the first takes the cotangent. */
+/** The first of the offsets with the largest element takes the cotangent. */
 function backAlong({ axis, from, parts, largest }: Stage, cotangent: Value, window: Window, build: Build): Value {
   let left = cotangent;
   const taken = parts.map((part, k) => {
@@ -126,7 +129,7 @@ function backAlong({ axis, from, parts, largest }: Stage, cotangent: Value, wind
     .reduce((sum, part) => build.add(sum, part));
 }
 
-/** Puts elements to every stride-th place of an axis of `size`, beginning with `start`; those outside are left out. */
+/** Puts elements into every stride-th place of an axis of `size`, from `start`; those outside are dropped. */
 function placed(part: Value, axis: number, start: number, size: number, window: Window, build: Build): Value {
   const at = axis + 2;
   const stride = nth(window.strides, axis);
@@ -135,7 +138,7 @@ function placed(part: Value, axis: number, start: number, size: number, window: 
   return padded(build, spread, at, start, size - start - count * stride);
 }
 
-/** Zeros before and after the elements along an axis. The runtime puts them beside short rows faster than it pads these. */
+/** Zeros before and after the elements along an axis. For short rows, the runtime concatenates faster than it pads. */
 function padded(build: Build, value: Value, at: number, before: number, after: number): Value {
   const amounts = (amount: number) => value.shape.map((_, k) => (k === at ? amount : 0));
   if (at < value.shape.length - 1 || before < 0 || after < 0) return build.pad(value, amounts(before), amounts(after));
@@ -144,7 +147,7 @@ function padded(build: Build, value: Value, at: number, before: number, after: n
   return build.concat([...zeros(before), value, ...zeros(after)], at);
 }
 
-/** Zeros between the elements along an axis: `stride - 1` behind each. */
+/** Zeros between the elements along an axis: `stride - 1` after each. */
 function apart(value: Value, at: number, stride: number, build: Build): Value {
   const { shape } = value;
   const split = build.reshape(value, [...shape.slice(0, at + 1), 1, ...shape.slice(at + 1)]);

@@ -1,4 +1,4 @@
-/** 1 + erf and 1 - erf with all their digits, of which an addition leaves none where erf is near -1 or 1. */
+/** 1 + erf and 1 - erf with all their digits: where erf is near -1 or 1, an addition would leave none. */
 
 import erfc from "@stdlib/math-base-special-erfc";
 import { inputOf } from "../../graph/operands.js";
@@ -12,12 +12,12 @@ import { bounded } from "../range.js";
 import { internalDomain } from "./internal.js";
 import { bell, squareOfScale } from "./saturation.js";
 
-/** From here on erfc(t) is computed by itself: before, 1 - erf(t) has a relative error of 3e-6 at most. */
+/** From here on erfc(t) is computed separately: below, 1 - erf(t) has a relative error of 3e-6 at most. */
 const tailStart = 1.5;
 
 /**
- * erfc(t) = erf'(t) / (2t + a / (2t + b / (2t + c / (2t + d)))): its continued fraction (DLMF 7.9.2), whose rest is
- * replaced by numbers fitted for t >= 1.5, where the relative error is 7.1e-7 at most.
+ * erfc(t) = erf'(t) / (2t + a / (2t + b / (2t + c / (2t + d)))): its continued fraction (DLMF 7.9.2), with the rest
+ * replaced by numbers fitted for t >= 1.5. The relative error there is 7.1e-7 at most.
  */
 const fraction = [2.000549282786235, 4.075499758403171, 9.342025227756752] as const;
 const fractionEnd = 3.801841883199823;
@@ -25,9 +25,9 @@ const fractionEnd = 3.801841883199823;
 const sideOf = (node: Node | Call) => floatAttribute(node, "side", 1);
 const scaleOf = (node: Node | Call) => floatAttribute(node, "scale", 1);
 
-/** Of 1 + side * erf(scale x): `value` where that has its digits, and the continued fraction where it has not. */
+/** 1 + side * erf(scale x): `value` where that has enough digits, and the continued fraction elsewhere. */
 function erfTail(build: Build, x: Value, side: number, scale: number, value: Value): Value {
-  // All of the fraction times the scale, as the bell is.
+  // The whole fraction is multiplied by the scale, as the bell is.
   const twice = build.scale(x, -side * 2 * squareOfScale(scale));
   const last = build.add(twice, build.scalar(fractionEnd * scale, x));
   const denominator = fraction.reduceRight(
@@ -39,8 +39,8 @@ function erfTail(build: Build, x: Value, side: number, scale: number, value: Val
 }
 
 /**
- * 1 + side * erf(scale x) with its relative precision, which no operator of ONNX gives: known to derivative rules and
- * to the reference, and given to the runtime in parts.
+ * 1 + side * erf(scale x) to full relative precision, which no ONNX operator gives. Derivative rules and the reference
+ * know it as one operator; the runtime gets its parts.
  */
 export const onePlusErf: OpDefinition = {
   ...unary(

@@ -27,7 +27,7 @@ type Named = Call | Node;
 export interface Pool {
   readonly spatial: readonly number[];
   readonly positions: readonly number[];
-  /** `after` reaches as far as the last window does, which with ceil_mode may be beyond the stated padding. */
+  /** `after` reaches as far as the last window, which with ceil_mode may be beyond the stated padding. */
   readonly window: Window;
   /** The padding as stated. */
   readonly stated: Window;
@@ -39,7 +39,7 @@ export function poolOf(node: Named): Pool {
   if (!kernel) throw shapeMismatch(node, "has no kernel_shape");
   const stated = readWindow(node, kernel, spatial);
   requireConstant(node, kernelSize(stated), "a kernel");
-  // With auto_pad "VALID" too, as ONNX Runtime has it.
+  // Also with auto_pad "VALID", as in ONNX Runtime.
   const ceil =
     intAttribute(node, "ceil_mode", 0) === 1 && !stringAttribute(node, "auto_pad", "NOTSET").startsWith("SAME");
   const positions = ceil ? roundedUp(spatial, stated) : positionsOf(spatial, stated);
@@ -52,7 +52,7 @@ export function poolOf(node: Named): Pool {
   return { spatial, positions, window: { ...stated, after }, stated };
 }
 
-/** The positions with ceil_mode: a last window may hang over the end, but must begin before it. */
+/** The number of positions with ceil_mode: the last window may extend beyond the end, but must begin before it. */
 function roundedUp(spatial: readonly number[], window: Window): number[] {
   return spatial.map((size, axis) => {
     const [stride, before, after] = leadingOf(
@@ -68,7 +68,7 @@ export function planesOf(shape: Shape): Dim {
   return present(multiply(nth(shape, 0), nth(shape, 1)));
 }
 
-/** The runtime has no more padding than this for pools. LpPool becomes a convolution, which may have any. */
+/** The runtime allows no more padding than this in pools. LpPool becomes a convolution, which may have any. */
 function requireLessThanKernel(call: Call, { kernel, before, after }: Window): void {
   const fits = kernel.every((size, axis) => nth(before, axis) < size && nth(after, axis) < size);
   if (!fits && call.op !== "LpPool")
@@ -87,7 +87,7 @@ export function inferPool(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
   return call.outputs > 1 ? [{ dtype, shape: output }, indices] : [{ dtype, shape: output }];
 }
 
-/** MaxUnpool with the same indices throughout: each new element along the leading axis is scattered by itself. */
+/** MaxUnpool with the same indices for all: each element along the new leading axis is scattered by itself. */
 function scatterEach(node: Node, x: Value, build: Build): Value[] {
   const [batch, ...rest] = leadingOf(x.shape, 1);
   const shape = outputOf(node, 0).shape;
@@ -100,7 +100,7 @@ function scatterEach(node: Node, x: Value, build: Build): Value[] {
   return [build.reshape(flat, [batch, ...shape])];
 }
 
-/** Folds the new leading axis into the one of the examples, and takes it out of the results. */
+/** Folds the new leading axis into that of the examples, and restores it in the results. */
 export const batchPool: NonNullable<OpDefinition["batch"]> = (node, inputs, batched, build) => {
   if (node.op === "MaxUnpool" && !batched[1]) return scatterEach(node, nth(inputs, 0), build);
   const batch = nth(nth(inputs, batched.indexOf(true)).shape, 0);

@@ -7,7 +7,7 @@ import { intsAttribute, part, shapeMismatch, unsupported } from "../checks.js";
 export type Activation = (build: Build, value: Value) => Value;
 
 interface Known {
-  /** Defaults of the parameters it takes; undefined for one it does not take. */
+  /** Defaults of its parameters; undefined for a parameter that it does not have. */
   readonly alpha?: number;
   readonly beta?: number;
   readonly make: (alpha: number, beta: number) => Activation;
@@ -49,7 +49,7 @@ const defaults: Readonly<Record<string, readonly string[]>> = {
   RNN: ["Tanh"],
 };
 
-/** An activation with the parameters it takes. */
+/** An activation with its parameters. */
 interface Chosen {
   readonly name: string;
   readonly known: Known;
@@ -57,7 +57,7 @@ interface Chosen {
   readonly beta: number | undefined;
 }
 
-/** Of all directions. Those that take a parameter use up the given ones in turn. */
+/** The activations of all directions. Those with a parameter consume the given ones in order. */
 function chosen(node: Node | Call, kind: string, directions: number): Chosen[] {
   const own = defaults[kind] ?? [];
   const named = node.attributes.activations;
@@ -77,14 +77,17 @@ function chosen(node: Node | Call, kind: string, directions: number): Chosen[] {
   });
 }
 
-/** For each direction, its activations. */
+/** The activations of each direction. */
 export function activationsOf(node: Node | Call, kind: string, directions: number): Activation[][] {
   const all = chosen(node, kind, directions).map(({ known: { make }, alpha = 0, beta = 0 }) => make(alpha, beta));
   const count = all.length / directions;
   return Array.from({ length: directions }, (_, k) => all.slice(k * count, (k + 1) * count));
 }
 
-/** The same in full: the runtime's defaults are not those of the operators of these names, nor is it free in spelling. */
+/**
+ * The activations spelled out: the runtime's defaults differ from those of the operators of the same names, and it
+ * accepts only one spelling.
+ */
 export function activationAttributes(node: Node, kind: string, directions: number): Attributes {
   const all = chosen(node, kind, directions);
   const given = (list: readonly (number | undefined)[]) => list.filter((value) => value !== undefined);

@@ -1,4 +1,4 @@
-/** What the shapes of an LSTM, GRU or RNN say: T steps, N samples, H hidden, D directions. */
+/** The sizes of an LSTM, GRU or RNN, from its shapes: T steps, N samples, H hidden, D directions. */
 
 import { type Dim, isBatch, type Shape, sameDim, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";

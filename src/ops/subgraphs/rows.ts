@@ -1,4 +1,4 @@
-/** The derivative of a gather: rows summed into the places they were taken from. */
+/** The derivative of a gather: rows summed into the places that they were taken from. */
 
 import { elementsOf, fixedSize, isBatch, type Shape } from "../../graph/dim.js";
 import { constantOf, type Value } from "../../graph/value.js";
@@ -7,8 +7,8 @@ import type { Build } from "../build.js";
 import { largestConstant } from "../limits.js";
 
 /**
- * A tensor of `shape` to whose row indices[p], along `axis`, the cotangent's row p is added. The cotangent
- * has `shape` with `axis` replaced by the axes of `indices`.
+ * A tensor of `shape`: the cotangent's row p is added to row indices[p] along `axis`. The cotangent has `shape` with
+ * `axis` replaced by the axes of `indices`.
  */
 export function scatterRows(build: Build, indices: Value, cotangent: Value, axis: number, shape: Shape): Value {
   const size = nth(shape, axis);
@@ -23,12 +23,12 @@ export function scatterRows(build: Build, indices: Value, cotangent: Value, axis
       return padRows(build, flat, axis, present(first), size);
     if (new Set(fixed).size === fixed.length) return pickRows(build, flat, axis, fixed, size);
   }
-  // ScatterND with "add" may be run in parallel, and then loses updates where indices repeat.
+  // ScatterND with "add" may run in parallel, and then loses updates if indices repeat.
   const places = build.expand(build.reshape(indices, [count, ...behind.map(() => 1)]), flat.shape);
   return build.op("ScatterElements", [build.zeros(shape, cotangent.dtype), places, flat], { axis, reduction: "add" });
 }
 
-/** The indices, counted from the front, where they are known and within the axis. */
+/** The indices, counted from the front, if they are known and within the axis. */
 function constantIndices(indices: Value, size: number): number[] | undefined {
   const given = constantOf(indices)?.data ?? indices.known;
   if (!given) return undefined;
@@ -43,7 +43,7 @@ function padRows(build: Build, rows: Value, axis: number, first: number, size: n
   return build.pad(rows, amounts(first), amounts(size - first - count));
 }
 
-/** Rows that go to different places: each place takes its row, or the row of zeros behind the last. */
+/** Rows that go to different places: each place takes its row, or the row of zeros after the last. */
 function pickRows(build: Build, rows: Value, axis: number, indices: readonly number[], size: number): Value {
   const count = indices.length;
   const sources = Array<number>(size).fill(count);

@@ -1,9 +1,8 @@
 /**
- * Slopes and factors where an activation saturates. In float32 Sigmoid, Tanh and Erf are right to about 1e-7, so
- * that what is left of 0 or 1 there has no digits: of sigmoid(-18) = 1.5e-8 the runtime gives three times that. Exp
- * keeps its relative precision. What a derivative multiplies by is therefore stated through Exp, in forms that neither
- * cancel nor turn into infinity over infinity: where exp(x) overflows, its reciprocal is 0. The forward pass keeps its
- * own nodes.
+ * Slopes and factors where an activation saturates. In float32, Sigmoid, Tanh and Erf are accurate to about 1e-7, so
+ * the small remainder to 0 or 1 has no correct digits: for sigmoid(-18) = 1.5e-8 the runtime returns three times that.
+ * Exp keeps its relative precision. So factors in derivatives are expressed by Exp, in forms that neither cancel nor
+ * become infinity over infinity: where exp(x) overflows, its reciprocal is 0. The forward pass keeps its own nodes.
  */
 
 import { uniform } from "../../graph/behind.js";
@@ -17,7 +16,7 @@ const onePlus = (build: Build, x: Value): Value => build.add(x, build.scalar(1, 
 
 const reciprocal = (build: Build, x: Value): Value => build.op("Reciprocal", [x]);
 
-/** 1 + exp(-x), the reciprocal of sigmoid(x). Of exp(x), which what else is read of x shares. */
+/** 1 + exp(-x), the reciprocal of sigmoid(x). It is computed from exp(x), which other expressions of x share. */
 const inverseSigmoid = (build: Build, x: Value): Value => onePlus(build, reciprocal(build, build.exp(x)));
 
 /** 1 + exp(x), the reciprocal of 1 - sigmoid(x). */
@@ -47,12 +46,12 @@ export function timesTanhSlope(build: Build, dy: Value, x: Value): Value {
 
 /** The derivative of erf(scale x) with respect to x: 2 scale / sqrt(pi) exp(-(scale x)^2). */
 export function bell(build: Build, x: Value, scale = 1): Value {
-  // scale^2 x^2, and not (scale x)^2: rounding scale x would be felt in the exponent.
+  // scale^2 x^2 rather than (scale x)^2: the rounding of scale x would show in the exponent.
   const exponent = build.scale(build.square(x), -squareOfScale(scale));
   return build.scale(build.exp(exponent), (2 / Math.sqrt(Math.PI)) * scale);
 }
 
-// scale may be the square root of 1/2.
+// Exact if scale is the square root of 1/2.
 export const squareOfScale = (x: number): number => Math.round(x * x * 2 ** 40) / 2 ** 40;
 
 /** 1 + side * erf(scale x). */
@@ -61,7 +60,7 @@ export function erfBesideOne(build: Build, x: Value, side: 1 | -1, scale = 1): V
   return nth(outputs, 0);
 }
 
-/** A saturating function of x, with a sign before it. */
+/** A saturating function of x, with a sign. */
 interface Saturating {
   readonly op: "Sigmoid" | "Tanh" | "Erf";
   readonly x: Value;
@@ -90,7 +89,7 @@ function besideOne(build: Build, value: Value): Saturating | null {
   return taken && { ...taken, sign: taken.sign === 1 ? -1 : 1 };
 }
 
-/** The reciprocal of a factor, where that is what keeps its digits; null where the factor has them itself. */
+/** The reciprocal of a factor, if that form keeps its digits; null if the factor itself has them. */
 function preciseReciprocal(build: Build, factor: Value): Value | null {
   const plain = saturating(build, factor);
   if (plain?.op === "Sigmoid" && plain.sign === 1) return inverseSigmoid(build, plain.x);
@@ -103,8 +102,9 @@ function preciseReciprocal(build: Build, factor: Value): Value | null {
 }
 
 /**
- * The value, with its relative precision where it is what is left of a saturated Sigmoid, Tanh or Erf (`sigmoid(x)`,
- * `1 - sigmoid(x)`, `1 + erf(x)`, `1 - tanh(x)`) or the difference of such and another value; else itself.
+ * The value with full relative precision, if it is the remainder of a saturated Sigmoid, Tanh or Erf (`sigmoid(x)`, `1
+ * - sigmoid(x)`, `1 + erf(x)`, `1 - tanh(x)`), or the difference of one of these and another value; else the value
+ * itself.
  */
 export function precise(build: Build, value: Value): Value {
   const inverse = preciseReciprocal(build, value);
@@ -114,7 +114,7 @@ export function precise(build: Build, value: Value): Value {
   return difference(build, value) ?? value;
 }
 
-/** sigmoid(x) - t as (1 - t) sigmoid(x) - t (1 - sigmoid(x)), which does not cancel where t is 0 or 1. */
+/** sigmoid(x) - t as (1 - t) sigmoid(x) - t (1 - sigmoid(x)), which does not cancel if t is 0 or 1. */
 function difference(build: Build, value: Value): Value | null {
   const node = build.origin(value);
   const [a, b] = node?.inputs ?? [];
@@ -130,8 +130,8 @@ function difference(build: Build, value: Value): Value | null {
 }
 
 /**
- * The logarithm of a saturating value, stated of what is behind it: log(sigmoid(x)) is -softplus(-x), whose derivative
- * does not pass through a quotient of two numbers near 0. Null where the value is none.
+ * The logarithm of a saturating value, as a function of that value's argument: log(sigmoid(x)) is -softplus(-x), whose
+ * derivative does not pass through a quotient of two numbers near 0. Null for other values.
  */
 export function logarithmBehind(build: Build, value: Value): Restated | null {
   const node = build.origin(value);

@@ -1,13 +1,13 @@
 /**
- * ScatterElements with a reduction that is not linear. For every element of the data there is a group: itself, and the
- * updates that are written to it.
+ * ScatterElements with a reduction that is not linear. Each element of the data forms a group with the updates that are
+ * written to it.
  */
 import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
 import { leadingOf } from "../../present.js";
 import type { Build } from "../build.js";
 
-/** The cotangents of data and updates; null where none is wanted. */
+/** The cotangents of data and updates; null if not wanted. */
 export interface ScatterCotangents {
   readonly data: Value | null;
   readonly updates: Value | null;
@@ -18,7 +18,7 @@ interface Scattered {
   readonly updates: Value;
   /** Adds updates to a tensor of the data's shape. */
   readonly add: (to: Value, updates: Value) => Value;
-  /** What a tensor of the data's shape holds for each update. */
+  /** The element of a tensor of the data's shape that each update goes to. */
   readonly take: (from: Value) => Value;
 }
 
@@ -32,7 +32,9 @@ function scatteredOf(node: Node, axis: number, build: Build): Scattered {
   };
 }
 
-/** The greatest (least) of a group: it is shared evenly by all that equal it, as PyTorch's `scatter_reduce` has it. */
+/**
+ * For the greatest (least) of a group: all that equal it share the cotangent evenly, as in PyTorch's `scatter_reduce`.
+ */
 export function extremeCotangents(
   node: Node,
   axis: number,
@@ -45,7 +47,7 @@ export function extremeCotangents(
   const dataWins = build.equal(data, result);
   const updateWins = build.equal(updates, take(result));
   const winners = add(build.cast(dataWins, dy.dtype), build.cast(updateWins, dy.dtype));
-  // Where a group holds what is no number, nobody wins.
+  // If a group holds a NaN, no element wins.
   const share = build.div(dy, build.op("Max", [winners, build.scalar(1, winners)]));
   return {
     data: wanted[0] ? build.mask(dataWins, share) : null,
@@ -53,7 +55,7 @@ export function extremeCotangents(
   };
 }
 
-/** The product of a group: each element's derivative is the product of the others, also where some are zero. */
+/** For the product of a group: each element's derivative is the product of the others, even if some are zero. */
 export function productCotangents(
   node: Node,
   axis: number,
@@ -71,7 +73,7 @@ export function productCotangents(
     build.where(zeroData, build.scalar(1, data), data),
     build.where(zeroUpdate, build.scalar(1, updates), updates),
   ];
-  // Of all that are not zero.
+  // The product of all that are not zero.
   const product = build.op("ScatterElements", [otherData, indices, otherUpdate], { axis, reduction: "mul" });
   const zeros = add(build.cast(zeroData, dy.dtype), build.cast(zeroUpdate, dy.dtype));
   const whole = build.mul(dy, product);

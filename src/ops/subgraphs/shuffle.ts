@@ -33,7 +33,7 @@ function scaled(
   return [{ dtype: input.dtype, shape: shape as Dim[] }];
 }
 
-/** Whether the channels count depth first, and then the places within a block (CRD); else the other way round (DCR). */
+/** Whether channels are ordered with depth first and then the places in a block (CRD), or the other way round (DCR). */
 function depthFirst(call: Call | Node): boolean {
   const mode = stringAttribute(call, "mode", "DCR");
   if (mode === "DCR" || mode === "CRD") return mode === "CRD";

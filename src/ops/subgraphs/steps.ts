@@ -1,4 +1,4 @@
-/** Ops that are linear in one input, as steps along single axes: what a factored gradient passes through. */
+/** Ops that are linear in one input, as steps along single axes: a factored gradient passes through these. */
 
 import { type Dim, factorOf, isBatch, type Shape } from "../../graph/dim.js";
 import { inputOf, outputOf } from "../../graph/operands.js";
@@ -15,7 +15,7 @@ function ranked(x: Value, rank: number): LinearStep[] {
   return x.shape.length === rank ? [] : [{ kind: "reshape", shape: aligned(x.shape, rank) }];
 }
 
-/** What an Expand repeats, where the result takes its shape from the other operand. */
+/** The shape that an Expand repeats, if the result takes its shape from the other operand. */
 function repeatedBy(y: Value, repeats: boolean): Value {
   const node = nodeOf(y);
   return repeats && node?.op === "Expand" ? inputOf(node, 0) : y;

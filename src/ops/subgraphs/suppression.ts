@@ -4,13 +4,13 @@ import type { Array64 } from "../../float64/array64.js";
 import { leadingOf, nth } from "../../present.js";
 
 export interface Suppression {
-  /** Boxes kept per class, at most. */
+  /** The most boxes kept per class. */
   readonly most: number;
-  /** Boxes that overlap a better one by more (intersection over union) are dropped. */
+  /** Boxes that overlap a better one by more than this (intersection over union) are dropped. */
   readonly overlap: number;
-  /** Only boxes of a higher score count. */
+  /** Only boxes with a higher score count. */
   readonly threshold: number;
-  /** Boxes are given by centre and size, not by two corners. */
+  /** Whether boxes are given by centre and size instead of two corners. */
   readonly centred: boolean;
 }
 

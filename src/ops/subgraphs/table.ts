@@ -1,4 +1,4 @@
-/** Rows added to the rows of a table: one operator of pergrad's own, which each target computes in its way. */
+/** Adding rows to the rows of a table: one operator of pergrad's own, which each target computes in its own way. */
 
 import { beforeReshape } from "../../graph/behind.js";
 import { fixedSize, isBatch, multiply, sameShape } from "../../graph/dim.js";
@@ -12,8 +12,8 @@ import type { OpDefinition } from "../definition.js";
 import { internalDomain } from "./internal.js";
 
 /**
- * Rows `[count, R]` added to the rows of a table of zeros, `[rows, R]`.
- * @param places `[count]`, int64; those below 0 count from the end
+ * Rows `[count, R]` added to a table of zeros, `[rows, R]`.
+ * @param places the row of the table for each, `[count]`, int64; negative ones count from the end
  */
 export function addRows(build: Build, places: Value, updates: Value, rows: number): Value {
   const size = fixedSize(updates.shape, 1);
@@ -31,7 +31,7 @@ function added(build: Build, updates: Value, places: Value, rows: number, ...tab
   return nth(outputs, 0);
 }
 
-/** What an AddRows node computes with. */
+/** The inputs of an AddRows node. */
 export interface RowsAdded {
   /** `[count, R]`. */
   readonly updates: Value;
@@ -47,7 +47,10 @@ export function rowsAddedBy(node: Node | undefined): RowsAdded | null {
   return { updates, places, table: node.inputs[2] ?? null };
 }
 
-/** Inputs: updates `[count, R]`, places `[count]`, and perhaps a table `[rows, R]`, which are otherwise zeros. */
+/**
+ * Inputs: updates `[count, R]`, places `[count]`, and optionally a table `[rows, R]`; without it, the rows are added to
+ * zeros.
+ */
 export const addRowsDefinition: OpDefinition = {
   op: "AddRows",
   domain: internalDomain,
@@ -104,20 +107,20 @@ export const addRowsDefinition: OpDefinition = {
 
 const rowsOf = (node: Node | Call): number => intAttribute(node, "rows", 0);
 
-/** Rows that are added to a table, where some of them may be the same. */
+/** Rows that are added to a table; several may go to the same place. */
 export interface AddedRows {
   /** What the rows are added to, `[rows, R]`; null for zeros. */
   readonly table: Value | null;
-  /** As many as the table's rows have elements. */
+  /** The number of elements in a row of the table. */
   readonly size: number;
-  /** Of any shape, int64; those below 0 count from the end. */
+  /** Of any shape, int64; negative ones count from the end. */
   readonly places: Value;
-  /** Rows in the order of their places, each for `repeats` places in a row. */
+  /** Rows in the order of their places; each is for `repeats` consecutive places. */
   readonly rows: Value;
   readonly repeats: number;
 }
 
-/** The rows that a float32 value, perhaps seen in another shape, is the sum of; null for other values. */
+/** The rows that add up to a float32 value, which may be reshaped; null for other values. */
 export function addedRows(value: Value): AddedRows | null {
   const found = value.dtype === "float32" ? rowsAddedBy(nodeOf(beforeReshape(value))) : null;
   if (!found) return null;
@@ -134,7 +137,7 @@ function repeated(rows: Value, size: number): Pick<AddedRows, "rows" | "repeats"
   return { rows: once, repeats: positions };
 }
 
-/** What an Expand repeats along the positions of `[N, T, R]`, `[N, 1, R]`; else the value itself. */
+/** The value `[N, 1, R]` that an Expand repeats along the positions of `[N, T, R]`; else the value itself. */
 export function beforeRepeated(value: Value): Value {
   const node = nodeOf(value);
   const [once] = node?.op === "Expand" ? node.inputs : [];

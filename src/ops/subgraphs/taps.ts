@@ -1,4 +1,4 @@
-/** Resizing along one axis: which input elements an output element is made of, and their weights. */
+/** Resizing along one axis: the input elements that make up an output element, and their weights. */
 
 import { nth } from "../../present.js";
 
@@ -19,7 +19,7 @@ export interface AxisScale {
   readonly scale: number;
 }
 
-/** How elements are sampled, in ONNX's words. */
+/** How elements are sampled, in ONNX's terms. */
 export interface Sampling {
   readonly mode: string;
   readonly coordinates: string;
@@ -27,11 +27,11 @@ export interface Sampling {
   /** The coefficient a of cubic interpolation. */
   readonly cubic: number;
   readonly excludeOutside: boolean;
-  /** Where there are fewer outputs than inputs, the interpolation is stretched over as many more inputs. */
+  /** If there are fewer outputs than inputs, stretch the interpolation over correspondingly more inputs. */
   readonly antialias: boolean;
 }
 
-/** Where output element t lies among the inputs; `round` rounds each step. */
+/** The place of output element t among the inputs; `round` rounds each step. */
 function coordinate(t: number, along: AxisScale, kind: string, round: (x: number) => number): number {
   const { size, count } = along;
   const scale = round(along.scale);
@@ -61,7 +61,7 @@ const nearestPixel: Readonly<Record<string, (x: number) => number>> = {
   round_prefer_floor: (x) => Math.ceil(x - 0.5),
 };
 
-/** The weight of an element at a distance, of those less than 2 away. */
+/** The weight of an element at a distance below 2. */
 function cubicWeight(distance: number, a: number): number {
   const d = Math.abs(distance);
   if (d >= 2) return 0;
@@ -77,12 +77,12 @@ function cubicTaps(x: number, size: number, { cubic, excludeOutside }: Sampling)
   return kept.map((weight, k) => ({ index: clamp(first + k, size), weight: weight / total }));
 }
 
-/** How far from a point the elements lie that count, in units of its own elements. */
+/** How far from a point elements count, in units of the point's own spacing. */
 const reach = (mode: string): number => (mode === "cubic" ? 2 : 1);
 
 /**
- * The elements that count where the distances are those of the outputs, if these are fewer. What lies outside is the
- * outermost element, or does not count.
+ * The elements that count if distances are measured in outputs, when there are fewer of those. Elements outside are the
+ * outermost one, or do not count.
  */
 function antialiasedTaps(x: number, { size, scale }: AxisScale, { mode, cubic, excludeOutside }: Sampling): Tap[] {
   const shrunk = Math.min(scale, 1);
@@ -110,8 +110,8 @@ function linearTaps(x: number, size: number): Tap[] {
 }
 
 /**
- * The taps of the output elements, as many for each. The nearest element jumps, so its place is computed in
- * float32 with the roundings of ONNX Runtime: otherwise the backward pass would take another element.
+ * The taps of the output elements, the same number for each. With "nearest" the element jumps, so its place is computed
+ * in float32 with ONNX Runtime's roundings: otherwise the backward pass would use another element.
  */
 export function tapsOf(along: AxisScale, sampling: Sampling): TapColumn[] {
   const { mode, coordinates, antialias } = sampling;

@@ -1,4 +1,4 @@
-/** What a DFT transforms, and to what. */
+/** What a DFT transforms, and into what. */
 
 import type { Transform } from "../../float64/fourier64.js";
 import { isBatch, showShape } from "../../graph/dim.js";
@@ -24,7 +24,7 @@ export interface Along extends Transform {
   readonly size: number;
 }
 
-/** Whether the signal is real; complex numbers lie along the last axis. */
+/** Whether the signal is real; real and imaginary parts lie along the last axis. */
 export function isReal(call: Call | Node): boolean {
   const { shape, dtype } = requireInput(call, 0);
   const parts = shape.at(-1);

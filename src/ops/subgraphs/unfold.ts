@@ -1,6 +1,6 @@
 /**
- * Unfolding (im2col): the patch of the data under the window at each of its positions, as matrices that a
- * batched MatMul contracts.
+ * Unfolding (im2col): the patches of the data under the window at each of its positions, as matrices for a batched
+ * MatMul.
  */
 
 import { stridesOf } from "../../float64/array64.js";
@@ -18,15 +18,18 @@ import type { Prices } from "../prices.js";
 import { windowAttributes } from "./window.js";
 
 /**
- * n samples, G groups, T positions and patches of P = I * K elements: I channels of a group times K kernel
- * offsets. One of the two is the other's transpose, which the runtime fuses into a MatMul.
+ * n samples, G groups, T positions, and patches of P = I * K elements: I channels of a group times K kernel offsets.
+ * Either matrix is the transpose of the other, which the runtime fuses into a MatMul.
  */
 export interface Unfolded {
   /** `[n, G, T, P]`. */
   readonly byPosition: Value;
   /** `[n, G, P, T]`. */
   readonly byPatch: Value;
-  /** "ik": a patch holds the kernel offsets of its first channel, then those of the second, ...; "ki": offset by offset. */
+  /**
+   * "ik": a patch holds all kernel offsets of its first channel, then those of the second, ...; "ki": all channels of
+   * the first offset, then of the second.
+   */
   readonly order: "ik" | "ki";
 }
 
@@ -44,7 +47,7 @@ export function unfold(
   return unfolders[method](build, data, window, groups);
 }
 
-/** Windows that neither overlap nor skip within themselves: moving axes about is all there is to do. */
+/** Windows that neither overlap nor skip elements: rearranging axes is enough. */
 function isTiled(spatial: readonly number[], window: Window): boolean {
   const positions = positionsOf(spatial, window);
   return window.kernel.every((kernel, axis) => {
@@ -53,10 +56,10 @@ function isTiled(spatial: readonly number[], window: Window): boolean {
   });
 }
 
-/** Slices of more offsets than this would make large graphs. */
+/** More offsets than this would make large graphs of slices. */
 const mostSlices = 32;
 
-/** The method asked for, where it fits; else the one that takes the least time by `unfoldTime`. */
+/** The requested method, if it fits; else the one that takes the least time by `unfoldTime`. */
 export function unfoldMethod(
   shape: Shape,
   window: Window,
@@ -69,7 +72,7 @@ export function unfoldMethod(
   if (tiled) return "tiles";
   const size = kernelSize(window);
   const fitting = general.filter((method) => {
-    // The kernels of the one grow with the square of the kernel, the graph of the other with the kernel.
+    // The kernels of "oneHot" grow with the square of the kernel, the graph of "slices" with the kernel.
     if (method === "oneHot") return window.kernel.every((kernel) => kernel <= 256);
     return method === "gather" || size <= mostSlices;
   });
@@ -77,7 +80,9 @@ export function unfoldMethod(
   return fitting.reduce<UnfoldMethod>((best, method) => (time(method) < time(best) ? method : best), "gather");
 }
 
-/** Nanoseconds for one image `[C, ...spatial]`. Gathers copy rows of a group's channels, slices rows of positions. */
+/**
+ * Nanoseconds for one image `[C, ...spatial]`. Gathers copy rows of a group's channels, slices copy rows of positions.
+ */
 export function unfoldTime(method: UnfoldMethod, shape: Shape, window: Window, groups: number, prices: Prices): number {
   const [channels, ...spatial] = leadingOf(shape.slice(1).map(factorOf), 1);
   const positions = positionsOf(spatial, window);
@@ -94,8 +99,8 @@ export function unfoldTime(method: UnfoldMethod, shape: Shape, window: Window, g
     case "slices": {
       const row = nth(positions, positions.length - 1);
       const unit = window.strides[window.strides.length - 1] === 1;
-      // A kernel per offset, shared out to a batch that is taken to be small.
-      // Slices of strides larger than 1 are copied float by float.
+      // A kernel per offset, whose cost a small batch shares. Slices with strides larger than 1 are copied float by
+      // float.
       const sliced = unit ? (written / row) * gatheredRow + written * slicedFloat : 2 * written * transposed;
       return sliced + 2 * written * float + (size * node) / 64;
     }
@@ -115,7 +120,7 @@ function sizesOf(data: Value, window: Window): ConvolutionSizes {
   return { batch, channels: factorOf(channels), spatial, positions: positionsOf(spatial, window) };
 }
 
-/** Pads the spatial axes, which start at `first`, as the window says. */
+/** Pads the spatial axes, from axis `first` on, as the window says. */
 function padSpatial(build: Build, data: Value, window: Window, first: number): Value {
   const behind = Array<number>(data.shape.length - first - window.kernel.length).fill(0);
   const front = Array<number>(first).fill(0);
@@ -148,8 +153,8 @@ function unfoldTiles(build: Build, data: Value, window: Window, groups: number):
 }
 
 /**
- * Convolutions with kernels that hold a single 1: of all axes at once, or, as the work grows with the square of
- * the kernel, of one axis after the other.
+ * Convolutions with kernels that hold a single 1: for all axes at once or, since the work grows with the square of the
+ * kernel, for one axis after another.
  */
 function unfoldOneHot(build: Build, data: Value, window: Window, groups: number): Unfolded {
   const { batch, channels, spatial, positions } = sizesOf(data, window);
@@ -238,7 +243,7 @@ function offsetsOf(kernel: readonly number[]): number[][] {
   );
 }
 
-/** Channels last, so that a gather with a constant index copies rows of I numbers. */
+/** Puts channels last, so that a gather with a constant index copies rows of I numbers. */
 function unfoldGather(build: Build, data: Value, window: Window, groups: number): Unfolded {
   const { batch, channels, spatial, positions } = sizesOf(data, window);
   const inner = channels / groups;
@@ -253,8 +258,8 @@ function unfoldGather(build: Build, data: Value, window: Window, groups: number)
 }
 
 /**
- * The rows that the windows read, position by position, `[T * K]`: a sum of what each axis adds. The graph adds
- * them up (the runtime does it once, when it loads the graph), so that large images make no large files.
+ * The rows that the windows read, position by position, `[T * K]`: the sum of a contribution from each axis. The graph
+ * adds them up (the runtime does so once, when it loads the graph), so that large images do not make large files.
  */
 function indexOf(build: Build, padded: readonly number[], window: Window, positions: readonly number[]): Value {
   requireIndex(padded, window, positions);
@@ -273,7 +278,7 @@ function indexOf(build: Build, padded: readonly number[], window: Window, positi
   return build.reshape(index, [sizeOf(positions) * kernelSize(window)]);
 }
 
-/** Places are int32. */
+/** Places must fit int32. */
 function requireIndex(padded: readonly number[], window: Window, positions: readonly number[]): void {
   const what = `A convolution over [${padded.join(", ")}]`;
   const longest = Math.max(...positions.map((count, axis) => count * nth(window.kernel, axis)));

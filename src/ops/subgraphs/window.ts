@@ -9,7 +9,7 @@ import { nth } from "../../present.js";
 import type { Call } from "../call.js";
 import { interaction, intsAttribute, part, shapeMismatch, stringAttribute, unsupported } from "../checks.js";
 
-/** Throws unless the value is `[n, channels, ...]` with integers but for n, and at least one spatial axis. */
+/** Throws unless the value is `[n, channels, ...]` with integer sizes (except n) and at least one spatial axis. */
 export function spatialOf(call: Call | Node, value: Value): number[] {
   if (value.shape.length < 3)
     throw shapeMismatch(part(call, "the input"), `has ${value.shape.length} axes, none of them spatial`);
@@ -38,7 +38,7 @@ export function perAxis(
   return values;
 }
 
-/** Shares out a total of padding: the odd one goes to the end with SAME_UPPER, else to the beginning. */
+/** Splits totals of padding; an odd one goes to the end with SAME_UPPER, else to the beginning. */
 export function sharePadding(total: readonly number[], upper: boolean): Pick<Window, "before" | "after"> {
   const half = total.map((amount) => Math.floor(amount / 2));
   const rest = total.map((amount, axis) => amount - nth(half, axis));
