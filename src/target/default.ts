@@ -1,2 +1,2 @@
-/** The target that programs are compiled for where nobody asks for another. */
+/** The target for which programs are compiled unless another is requested. */
 export { onnxruntime as defaultTarget } from "./onnxruntime/index.js";

@@ -1,6 +1,6 @@
 import { PergradError } from "../errors.js";
 
-/** Where a page cannot start Web Workers: old browsers, pages of files, policies that forbid them. */
+/** A page cannot start Web Workers: in old browsers, in pages opened from files, under some security policies. */
 export class NoWorkers extends PergradError {
   constructor(readonly reason: string) {
     super(

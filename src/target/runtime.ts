@@ -1,4 +1,4 @@
-/** What runs an ONNX model: one small interface, so that programs do not depend on where they run. */
+/** Runs an ONNX model: a small interface, so that programs do not depend on where they run. */
 import type { Tensor } from "../tensor/tensor.js";
 
 /** What computes: a processor, or a kind of GPU through one of the runtime's libraries. */
@@ -6,40 +6,49 @@ export const executionProviders = ["cpu", "cuda", "tensorrt", "webgpu", "dml", "
 export type ExecutionProvider = (typeof executionProviders)[number];
 
 export interface RuntimeOptions {
-  /** What computes, the preferred first; a node that one cannot compute goes to the next, and to the CPU at last. Default: the CPU. */
+  /**
+   * What computes, the preferred provider first; a node that it cannot compute goes to the next, and in the end to the
+   * CPU. Default: the CPU.
+   */
   readonly execution?: readonly ExecutionProvider[];
-  /** Threads within an operation; as many as there are cores where not given. */
+  /** The number of threads within an operation. Default: the number of cores. */
   readonly threads?: number;
-  /** Memory is kept for later runs, which makes them faster; else each tensor is allocated and freed for itself. Default true. */
+  /**
+   * Whether memory is kept for later runs, which makes them faster; otherwise each tensor is allocated and freed
+   * separately. Default true.
+   */
   readonly reserve?: boolean;
-  /** Files that the model refers to, by the names that it gives them. The runtime copies them. Default: none. */
+  /** Files that the model refers to, by the names it uses for them. The runtime copies them. Default: none. */
   readonly files?: ReadonlyMap<string, Uint8Array>;
-  /** Convolutions may be computed in blocks of channels, which add up in another order. Default true. */
+  /** Whether convolutions may be computed in blocks of channels, which adds in another order. Default true. */
   readonly blockedConvolutions?: boolean;
-  /** The names of all operators in the model, where they are known: what does not concern them need not be tried. */
+  /** The names of all operators in the model, if they are known: optimizers for others need not be tried. */
   readonly operators?: ReadonlySet<string>;
-  /** `Add>Sqrt` for an operator that alone reads what another computes, where such chains are known beside the operators. */
+  /** Chains in the model, if they are known: `Add>Sqrt` stands for a Sqrt that is the only reader of an Add. */
   readonly chains?: ReadonlySet<string>;
-  /** No two of its nodes are equal. Default false: the runtime looks for such nodes. */
+  /** Whether no two of its nodes are equal. Default false: the runtime looks for equal nodes. */
   readonly distinct?: boolean;
 }
 
 export interface Runtime {
   /** Its name and version: "onnxruntime-node 1.30.0". */
   readonly version: string;
-  /** Whether it runs in the thread that asks: results are there before a run returns its promise. */
+  /** Whether it runs in the calling thread, so that results exist before a run returns its promise. */
   readonly atOnce: boolean;
-  /** Bytes that a run may take without fear that there are no more; undefined where only the machine sets a limit. */
+  /** Bytes that a run may safely take; undefined if only the machine sets a limit. */
   readonly mostMemory?: number | undefined;
-  /** Prepares an ONNX model: its bytes, or a path, beside which external data may lie. Sessions are costly to make: reuse them. */
+  /**
+   * Prepares an ONNX model: its bytes, or a path with any external data beside it. Sessions are costly to make: reuse
+   * them.
+   */
   load(model: string | Uint8Array, options?: RuntimeOptions): Promise<Session>;
 }
 
 export interface Session {
   /**
-   * Runs the model once. The feeds' data is read, or copied, before this returns its promise (save what threads share,
-   * which a worker thread reads when its turn comes); the results are the caller's.
-   * @param seen is called with the results before this returns its promise, where the model runs in this thread
+   * Runs the model once. The data of the feeds is read or copied before this returns its promise (except shared memory,
+   * which a worker thread reads when its turn comes); the results belong to the caller.
+   * @param seen is called with the results before this returns its promise, if the model runs in this thread
    */
   run(
     feeds: Readonly<Record<string, Tensor>>,

@@ -1,7 +1,7 @@
 import type { Value } from "../graph/value.js";
 import type { Tensors } from "./target.js";
 
-/** How many samples a graph is fed, counted along the inputs' own axes; undefined where no input has such an axis. */
+/** The number of samples that a graph is fed, along the inputs' own axes; undefined if no input has such an axis. */
 export function samplesIn(inputs: readonly Value[], feeds: Tensors): number | undefined {
   for (const { name, shape } of inputs) {
     for (const [axis, dim] of shape.entries()) {

@@ -1,4 +1,4 @@
-/** The promise's result; or the signal's reason, as soon as there is one. */
+/** The promise's result; or the signal's reason, as soon as it aborts. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   let stop = () => {};

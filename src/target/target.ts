@@ -1,4 +1,4 @@
-/** What programs are compiled for: one interface to a runtime and to all that is known of it. */
+/** What programs are compiled for: one interface to a runtime and to everything known about it. */
 import type { MemoryUse } from "../graph/bytes.js";
 import type { OnRewrite } from "../graph/rewritten.js";
 import type { Value } from "../graph/value.js";
@@ -10,68 +10,76 @@ import type { ExecutionProvider, Runtime, RuntimeOptions, Session } from "./runt
 export interface Target {
   /** The runtime's name, for which a program may be saved: "onnxruntime". */
   readonly name: string;
-  /** The runtime's name and version: "onnxruntime-node 1.30.0". Programs that are saved say what they were checked with. */
+  /**
+   * The runtime's name and version: "onnxruntime-node 1.30.0". Saved programs record it as the one they were checked
+   * with.
+   */
   readonly version: string;
-  /** See `Runtime`: whether a program that was opened has its results before a run returns its promise. */
+  /** See `Runtime`: whether an opened program has its results before a run returns its promise. */
   readonly atOnce: boolean;
-  /** See `Runtime`: what a run keeps to where no memory budget is given. */
+  /** See `Runtime`: the limit of a run without a memory budget. */
   readonly mostMemory?: number | undefined;
-  /** What its kernels take. */
+  /** The time that its kernels take. */
   readonly prices: Prices;
-  /** Results in the order in which their nodes are best listed in a file. */
+  /** The results in the order in which a file should list their nodes. */
   order(results: readonly Value[]): readonly Value[];
   /**
-   * Loads what programs of the operators that are loaded may need; it comes before `adapt` and `schedule`. In a page alone
-   * there is something to load.
+   * Loads what programs made of the loaded operators may need; call it before `adapt` and `schedule`. Only a page has
+   * anything to load.
    */
   ready(): Promise<void>;
-  /** The same program without what the runtime lacks, refuses or gets wrong. Programs are saved without that. */
+  /**
+   * The same program without anything that the runtime lacks, refuses or gets wrong. Saved programs are not adapted.
+   */
   adapt<T extends Schedulable>(program: T, options?: AdaptOptions): T;
-  /** Adapts and schedules a program: in which order it is computed, how results are handed over, and how much memory it takes. */
+  /**
+   * Adapts and schedules a program: the order in which it is computed, how results are returned, and how much memory it
+   * takes.
+   */
   schedule(program: Schedulable, options: ScheduleOptions): Executable;
-  /** Loads a program from its file as it is: a path, or bytes. Throws RUNTIME. */
+  /** Loads a program from its file, unchanged: a path, or bytes. Throws RUNTIME. */
   open(file: string | Uint8Array, options?: RuntimeOptions): Promise<Session>;
   /** Adapts a graph, and loads it. Throws RUNTIME. */
   load(program: EncodableProgram, options?: RuntimeOptions): Promise<Session>;
-  /** Looks inside the runtime. Absent where it has no profiler. */
+  /** The runtime's profiler, if it has one. */
   readonly profiler?: Profiler | undefined;
-  /** Has worker threads compile, not only run. Absent where they do not. */
+  /** Compiles in worker threads; absent if they only run programs. */
   readonly elsewhere?: Elsewhere | undefined;
-  /** Has a worker thread read a model. Absent where none does. */
+  /** Reads a model in a worker thread; absent if no thread does. */
   readonly readElsewhere?: ReadElsewhere | undefined;
 }
 
 /**
- * Gives the model as data. Null where the threads of a pool only run programs. Throws what reading throws, and the
+ * Returns the model as data; null if the threads of a pool only run programs. Throws what reading throws, and the
  * signal's reason.
- * @param task is sent as it is: plain data
+ * @param task plain data, sent as it is
  */
 export type ReadElsewhere = (task: object, options: ElsewhereOptions) => Promise<object | null>;
 
 /**
- * Has worker threads compile and load a program. Null where they only run programs. Throws what compiling throws, and the
- * signal's reason, which ends threads of the program's own at once.
- * @param task is sent as it is: plain data
+ * Compiles and loads a program in worker threads; null if they only run programs. Throws what compiling throws, and the
+ * signal's reason; an abort ends threads of the program's own at once.
+ * @param task plain data, sent as it is
  */
 export type Elsewhere = (task: object, options: ElsewhereOptions) => Promise<CompiledElsewhere | null>;
 
 export interface ElsewhereOptions {
-  /** A pool, or so many threads of the program's own, which end when it is released. */
+  /** A pool, or the number of threads of the program's own, which end when it is released. */
   readonly workers: WorkerPool | number;
   readonly signal?: AbortSignal | undefined;
-  /** Called with each stage that a compile has come to. */
+  /** Called at each stage of the compile. */
   readonly onStage?: ((stage: string) => void) | undefined;
 }
 
 export interface CompiledElsewhere {
-  /** What the thread says of the program: plain data. */
+  /** What the thread reports about the program: plain data. */
   readonly told: unknown;
   readonly running: Running;
 }
 
-/** A runtime, and what looks inside it where it can be looked into. */
+/** A runtime, with its profiler if it has one. */
 export interface ProfiledRuntime extends Runtime {
-  /** Absent where it has none. */
+  /** Absent if the runtime has none. */
   readonly profiler?: Profiler | undefined;
 }
 
@@ -81,64 +89,70 @@ export interface Profiler {
   profile(program: EncodableProgram, feeds: Tensors, options: ProfileOptions): Promise<RuntimeProfile>;
   /** The graph as the runtime runs it, rewritten by its own optimizer: an ONNX file. Throws RUNTIME. */
   optimised(program: EncodableProgram): Promise<Uint8Array>;
-  /** A remark on nodes that do not run on what was asked for first, found by running one sample of zeros. Throws RUNTIME. */
+  /**
+   * A remark on nodes that do not run on the first requested device, found by running one sample of zeros. Throws
+   * RUNTIME.
+   */
   fallenBack(program: EncodableProgram, execution: readonly ExecutionProvider[]): Promise<string | null>;
 }
 
 export interface ProfileOptions {
-  /** Runs to take the mean of, after one that does not count. */
+  /** The number of runs to average over, after one that does not count. */
   readonly runs: number;
-  /** What computes, the preferred first. Default: the CPU. */
+  /** What computes, the preferred provider first. Default: the CPU. */
   readonly execution?: readonly ExecutionProvider[];
-  /** Threads within an operation. Default: as many as there are cores. */
+  /** The number of threads within an operation. Default: the number of cores. */
   readonly threads?: number;
 }
 
 export interface RuntimeProfile {
-  /** Each node that ran, in the order of the runtime. */
+  /** Each node that ran, in the runtime's order. */
   readonly nodes: readonly TimedNode[];
-  /** What a run took, in milliseconds: the mean. */
+  /** The mean time of a run, in milliseconds. */
   readonly milliseconds: number;
-  /** The most bytes that were in use at once; undefined where the runtime does not tell. */
+  /** The most bytes in use at once; undefined if the runtime does not report it. */
   readonly peak: number | undefined;
 }
 
-/** A node as the runtime ran it, perhaps made of several. */
+/** A node as the runtime ran it; it may combine several nodes of the graph. */
 export interface TimedNode {
-  /** What computed it, in the runtime's own word, where it tells. */
+  /** What computed it, by the runtime's own name, if it reports that. */
   readonly provider?: string | undefined;
   readonly op: string;
-  /** The mean of a run, over all its executions where it lies in a loop. */
+  /** The mean per run, over all executions if it is in a loop. */
   readonly milliseconds: number;
-  /** Bytes of its outputs, at one execution. */
+  /** Bytes of its outputs, in one execution. */
   readonly bytes: number;
-  /** What it computes of the graph that was given; empty where the runtime, or the file's writer, put it in. */
+  /** The values of the given graph that it computes; empty if the runtime or the encoder added the node. */
   readonly outputs: readonly Value[];
-  /** The same, or else the next values of that graph that come of it. */
+  /** The same, or if there are none, the next values of that graph computed from it. */
   readonly toward: readonly Value[];
-  /** The outputs of the loop in whose body it lies, and whose own time holds this; null where it lies in none. */
+  /** The outputs of the loop in whose body it lies, and whose own time includes this; null if it is in none. */
   readonly loop: readonly Value[] | null;
 }
 
-/** A graph that is to be run. */
+/** A graph that is to run. */
 export interface Schedulable {
   /** All leaves that are fed. */
   readonly inputs: readonly Value[];
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
 }
 
-/** Bytes of all weights from which on a model is large: what a run takes beside them is then kept small, at a little time. */
+/**
+ * From this many bytes of weights on, a model is large: the memory of a run beyond the weights is then kept small, at a
+ * little cost in time.
+ */
 export const largeWeights = 2 ** 28;
 
 export interface AdaptOptions {
-  /** Inputs may hold NaN and infinity. Default false. */
+  /** Whether inputs may hold NaN and infinity. Default false. */
   readonly notFiniteInputs?: boolean | undefined;
-  /** Is called with what becomes of each node. */
+  /** Called with each rewrite. */
   readonly onRewrite?: OnRewrite | undefined;
 }
 
 export interface ScheduleOptions extends AdaptOptions {
-  /** It runs in a worker thread, so that nothing that takes long is left to the thread that asks. */
+  /** Whether it runs in a worker thread, so that no lengthy work is left to the calling thread. */
   readonly elsewhere: boolean;
   /** Bytes of the model's weights. */
   readonly weights: number;
@@ -152,21 +166,21 @@ export interface Executable {
   readonly program: EncodableProgram;
   /** Remarks for `explain`. */
   readonly notes: readonly string[];
-  /** Whether a batch of so many samples is computed in several steps: its results come after `run` has returned. */
+  /** Whether a batch of this size is computed in several steps: its results then come after `run` has returned. */
   inSteps(samples: number): boolean;
   load(options: LoadOptions): Promise<Running>;
 }
 
 export interface LoadOptions {
-  /** What computes, the preferred first. Default: the CPU. */
+  /** What computes, the preferred provider first. Default: the CPU. */
   readonly execution?: readonly ExecutionProvider[];
-  /** Threads within an operation. Default: as many as there are cores. */
+  /** The number of threads within an operation. Default: the number of cores. */
   readonly threads?: number;
-  /** Memory is short, so that none is kept from run to run. Default false. */
+  /** Whether memory is short, so that none is kept from run to run. Default false. */
   readonly lowMemory?: boolean;
-  /** Worker threads to run in; `true`: one of the program's own; a number: so many. Default: the thread that asks. */
+  /** Worker threads to run in. `true`: one of the program's own; a number: that many. Default: the calling thread. */
   readonly workers?: WorkerPool | boolean | number;
-  /** Values of inputs, by name, of which the target may take copies that are ready for its kernels. Default: none. */
+  /** Values of inputs, by name, that the target may copy and prepare for its kernels. Default: none. */
   readonly parameters?: Tensors;
 }
 
@@ -177,16 +191,16 @@ export interface WorkerPool extends Runtime {
 
 /** A loaded program. */
 export interface Running {
-  /** The names of those parameters that it took in as it was loaded: runs are fed all others. */
+  /** The names of the parameters that it copied when it was loaded: runs are fed all others. */
   readonly held: ReadonlySet<string>;
-  /** Runs that it computes at the same time, each by a thread of its own. Default 1. */
+  /** The number of runs that it computes at once, each in a thread of its own. Default 1. */
   readonly lanes?: number;
-  /** Whether what they are run by is loaded: then `run` reads its feeds before it returns its promise. */
+  /** Whether everything that these feeds need is loaded: then `run` reads them before it returns its promise. */
   isReady(feeds: Tensors, samples: number): boolean;
   /**
    * All results by name. Throws RUNTIME, INVALID_ARGUMENT.
-   * @param feeds all inputs; or all but those that are held, whose values are then those that it was loaded with
-   * @param seen is called with them before this returns its promise, where the program runs in this thread at once
+   * @param feeds all inputs; held parameters may be left out, and then keep the values they were loaded with
+   * @param seen is called with the results before this returns its promise, if the program runs in this thread at once
    */
   run(feeds: Tensors, samples: number, seen?: (results: Tensors) => void): Promise<Tensors>;
   release(): Promise<void>;

@@ -1,6 +1,7 @@
 /**
- * The float64 interpreter as a target: slow, and exact to float64 but for what a program computes in float32's manner.
- * It shows that nothing outside a target knows which runtime there is, and runs where no runtime is installed.
+ * The float64 interpreter as a target. It is slow, and exact to float64 except where a program computes in float32's
+ * manner. It shows that nothing outside a target knows which runtime there is, and it runs without any runtime
+ * installed.
  */
 
 import { PergradError } from "../../errors.js";
@@ -72,7 +73,7 @@ function evaluated({ inputs, outputs }: Schedulable, feeds: Tensors, samples: nu
   return Object.fromEntries(outputs.map(({ name, value }, k) => [name, rounded(value, found[k]?.data, samples)]));
 }
 
-/** In the dtype that the program gives. */
+/** Rounded to the program's dtype. */
 function rounded({ dtype, shape }: Value, data: Float64Array = new Float64Array(), samples: number): Tensor {
   if (dtype === "float16")
     throw new PergradError("UNSUPPORTED_OP", "The interpreter gives no float16 results; leave `storage` out.");
@@ -82,7 +83,7 @@ function rounded({ dtype, shape }: Value, data: Float64Array = new Float64Array(
   return tensorWith(dtype, dims, elements);
 }
 
-/** All values together: none is freed before the end. */
+/** The memory of all values together: none is freed before the end. */
 function everyValue({ outputs }: Schedulable): MemoryUse {
   const values = outputs.map(({ value }) => value);
   const made = nodesBefore(values).flatMap((node) => node.outputs);

@@ -1,4 +1,4 @@
-/** Programs as ONNX Runtime is given them. */
+/** Adapts programs for ONNX Runtime. */
 import type { Value } from "../../graph/value.js";
 import { sumsInBlocks } from "../../lower/long-sums.js";
 import { asLoops } from "../../optimise/loops.js";
@@ -6,7 +6,7 @@ import { simplifyInFloat32 } from "../../optimise/simplify.js";
 import type { AdaptOptions, Schedulable } from "../target.js";
 import { aroundFaults } from "./workarounds/index.js";
 
-/** The same program, with its values changed; itself where they are the same. */
+/** The same program with changed values; the program itself if none changes. */
 export function adapted<T extends Schedulable>(
   program: T,
   { notFiniteInputs = false, onRewrite }: AdaptOptions = {},
@@ -15,7 +15,7 @@ export function adapted<T extends Schedulable>(
   return withValues(program, before, aroundFaults(before, { notFiniteInputs }, onRewrite));
 }
 
-/** The same for a batch of none, at which recurrent kernels end the process; undefined where there are none. */
+/** The same for an empty batch, on which recurrent kernels end the process; undefined if there are none. */
 export function adaptedForNone<T extends Schedulable>(program: T): T | undefined {
   const before = program.outputs.map(({ value }) => value);
   const loops = asLoops(before);

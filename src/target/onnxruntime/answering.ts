@@ -1,4 +1,4 @@
-/** What a worker thread does: it runs the sessions that it is asked for. */
+/** What a worker thread does: it runs the sessions that it is asked to run. */
 import { defect, PergradError } from "../../errors.js";
 import type { Runtime, Session } from "../runtime.js";
 import type { Answer, Request } from "./messages.js";
@@ -10,11 +10,11 @@ export interface CompiledTask {
   readonly told: unknown;
 }
 
-/** What a thread does beside running programs. */
+/** What a thread does besides running programs. */
 export interface Doing {
-  /** @param onStage is called with each stage that it comes to */
+  /** @param onStage is called at the start of each stage */
   compile(task: object, onStage: (stage: string) => void): Promise<CompiledTask>;
-  /** Reads a model. What it is answered with, and the arrays in it that may be handed over. */
+  /** Reads a model. Returns the model for the answer, and the arrays in it that may be transferred. */
   read(task: object): Promise<{ readonly model: object; readonly arrays: readonly ArrayBufferView[] }>;
 }
 
@@ -22,8 +22,8 @@ export class Answering {
   readonly #sessions = new Map<number, Session>();
 
   /**
-   * @param doing absent where the thread only runs programs
-   * @param tell answers a request in part
+   * @param doing absent if the thread only runs programs
+   * @param tell sends a partial answer to a request
    */
   constructor(
     private readonly runtime: Runtime,
@@ -31,7 +31,7 @@ export class Answering {
     private readonly tell?: (answer: Answer) => void,
   ) {}
 
-  /** The answer, and the memory that may be handed over with it. */
+  /** The answer, and the memory that may be transferred with it. */
   async answer(request: Request): Promise<{ readonly answer: Answer; readonly buffers: ArrayBuffer[] }> {
     try {
       if (request.kind === "read") return await this.#read(request);

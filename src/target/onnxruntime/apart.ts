@@ -1,8 +1,8 @@
 /**
- * Large results, computed apart. ONNX Runtime holds all outputs of a run until JavaScript has copied each, so a sum
- * over samples, which is as large as the weights, is there twice. Where few samples are computed, what such a sum is a
- * product of is much smaller. So the program gives these factors, and each sum comes from a small program of its own:
- * one is there twice at a time, and factors are freed as they are used.
+ * Computes large results separately. ONNX Runtime holds all outputs of a run until JavaScript has copied each, so a sum
+ * over samples, which is as large as the weights, exists twice. If few samples are computed, the factors of such a sum
+ * are much smaller. So the program returns the factors, and a small program of its own computes each sum: only one at a
+ * time exists twice, and factors are freed once they are used.
  */
 
 import { beforeReshape } from "../../graph/behind.js";
@@ -20,63 +20,66 @@ import { stated } from "./faster.js";
 import { memoryOf } from "./memory.js";
 import { lowMemoryOrder, type Ordered } from "./order.js";
 
-/** Bytes from which on it is done. */
+/** Sizes, in bytes, from which results are computed separately. */
 export interface ApartSizes {
-  /** Of all weights: below it a sum that is there twice does not matter. */
+  /** Of all weights: below it, a sum that exists twice does not matter. */
   readonly weights: number;
-  /** Of a result that is computed apart. */
+  /** Of a result that is computed separately. */
   readonly result: number;
-  /** Of a matrix's rows that are computed at a time, about. */
+  /** Of the rows of a matrix that are computed at a time, approximately. */
   readonly block: number;
 }
 
 export const usualApartSizes: ApartSizes = { weights: largeWeights, result: 2 ** 20, block: 2 ** 25 };
 
-/** An output of a program, of the runtime's. */
+/** An output of a program. */
 interface ProgramOutput {
   readonly name: string;
   readonly value: Value;
 }
 
-/** A result, computed from what the program gives. */
+/** The last steps of a result, which compute it from the program's outputs. */
 export interface Tail {
-  /** Of the result, among what the program would give otherwise. */
+  /** The name of the result, among the outputs that the program would have otherwise. */
   readonly name: string;
-  /** Over leaves that are named alike in all tails, so that those of the same shapes are one program. */
+  /**
+   * The result, computed from leaves that have the same names in all tails, so that tails of equal shapes are one
+   * program.
+   */
   readonly value: Value;
   readonly inputs: readonly Value[];
   /** The program's outputs that are fed to the inputs. */
   readonly from: readonly string[];
-  /** Where the rows of a matrix are computed in blocks, of columns of the first input. */
+  /** Set if the rows of a matrix are computed in blocks, from some columns of the first input at a time. */
   readonly rows?: RowBlocks;
 }
 
 export interface RowBlocks {
   readonly count: number;
-  /** In a block; the last may have fewer. */
+  /** The number of rows in a block; the last block may have fewer. */
   readonly size: number;
-  /** The same with so many columns of the first input, and so many rows. */
+  /** The same computation for this many columns of the first input, and so this many rows. */
   of(size: number): { readonly inputs: readonly Value[]; readonly value: Value };
 }
 
-/** A program without the last steps of its large results, and these. */
+/** A program without the last steps of its large results, and those steps. */
 export interface Apart extends Ordered {
   readonly outputs: readonly ProgramOutput[];
-  /** Outputs that are no results: what tails, in their order, are computed from. */
+  /** Outputs that are no results: the tails, in order, are computed from them. */
   readonly factors: readonly string[];
   readonly tails: readonly Tail[];
 }
 
-/** A result that could be computed apart. */
+/** A result that could be computed separately. */
 interface Cut extends ProgramOutput {
-  /** The last steps' values, and what they are computed from. */
+  /** The values of the last steps, and the values that they are computed from. */
   readonly inner: ReadonlySet<Value>;
   readonly frontier: readonly Value[];
 }
 
 /**
- * Undefined where no result can be computed apart: one that is large, has no axis of samples, comes from what is much
- * smaller for one sample, and shares its last steps with nothing else.
+ * Undefined if no result can be computed separately. Such a result is large, has no sample axis, is computed from
+ * values that are much smaller for one sample, and shares its last steps with nothing else.
  * @param allocated bytes that JavaScript allocates beyond copies of the outputs
  */
 export function computedApart(
@@ -116,13 +119,16 @@ export function computedApart(
   };
 }
 
-/** Of what moves or scales elements: repeated for each result, it lets the program give what is there anyway. */
+/**
+ * Whether a node only moves or scales elements: repeating it for each result lets the program return values that it has
+ * anyway.
+ */
 function isLight(node: Node): boolean {
   const { view, light = view !== undefined } = definitionOf(node) ?? {};
   return light;
 }
 
-/** Bytes by which the inputs of a light operator may exceed its result, as factors of samples do. */
+/** Bytes by which the inputs of a light operator may exceed its result, as sample weights do. */
 const some = 2 ** 12;
 
 function isInner(value: Value, least: number): boolean {
@@ -160,7 +166,7 @@ function cutOf({ name, value }: ProgramOutput, least: number): Cut | null {
   return small && given.some(({ shape }) => shape.some(isBatch)) ? { name, value, inner, frontier: given } : null;
 }
 
-/** Whether nothing but this result comes from the large values on the way to it: else they would be computed twice. */
+/** Whether only this result needs the large values on the way to it: otherwise they would be computed twice. */
 function isSeparate({ inner }: Cut, outputs: readonly ProgramOutput[], nodes: readonly Node[]): boolean {
   const large = new Set([...inner].filter(({ shape }) => !shape.some(isBatch)));
   if (outputs.filter((output) => large.has(output.value)).length > 1) return false;
@@ -196,7 +202,10 @@ const statedOne = (value: Value): Value => nth(stated([value]), 0);
 
 const withoutKnown = ({ dtype, shape }: Value) => ({ dtype, shape });
 
-/** Of a product of a matrix `[K, rows]`, turned, with another: what the former is another shape of, with the rows last. */
+/**
+ * If the value is the product of a transposed matrix `[K, rows]` and another one: the input that the matrix is a
+ * reshaped view of, with the rows last.
+ */
 function slicedInput(value: Value, frontier: readonly Value[]): Value | undefined {
   const node = nodeOf(value);
   if (node?.op !== "Gemm" || node.inputs.length !== 2) return undefined;
@@ -207,14 +216,14 @@ function slicedInput(value: Value, frontier: readonly Value[]): Value | undefine
   return frontier.includes(before) && before.shape.at(-1) === value.shape[0] && alone ? before : undefined;
 }
 
-/** Those of the frontier that a value depends on. */
+/** The values of the frontier that a value depends on. */
 function leavesUpTo(value: Value, frontier: readonly Value[]): Set<Value> {
   const stop = new Set(frontier);
   const read = nodesBefore([value], stop).flatMap(presentInputs);
   return new Set([value, ...read].filter((each) => stop.has(each)));
 }
 
-/** The value with leaves in the frontier's place; its nodes have no names, so that equal tails are equal files. */
+/** The value with leaves in place of the frontier. Its nodes have no names, so that equal tails are equal files. */
 function over(value: Value, frontier: readonly Value[], leaves: readonly Value[]): Value {
   const current = new Map(frontier.map((each, k) => [each, nth(leaves, k)]));
   for (const node of nodesBefore([value], current)) {
@@ -225,7 +234,9 @@ function over(value: Value, frontier: readonly Value[], leaves: readonly Value[]
   return present(current.get(value));
 }
 
-/** While the program runs; then, at each tail, with what JavaScript still holds, or already, beside it. */
+/**
+ * The memory while the program runs; then, at each tail, together with what JavaScript still holds, or holds already.
+ */
 function memoryOfAll(
   main: MemoryUse,
   { outputs, factors, tails }: Pick<Apart, "outputs" | "factors" | "tails">,

@@ -1,4 +1,6 @@
-/** Web Workers read models and compile, in a page that asks for it: what speaks to them is loaded then. */
+/**
+ * Lets Web Workers read models and compile, for a page that asks for it: the code that talks to them is loaded then.
+ */
 import type { Elsewhere, ReadElsewhere } from "../target.js";
 
 export const elsewhere: Elsewhere = async (task, options) =>

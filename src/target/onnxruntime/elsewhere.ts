@@ -1,4 +1,4 @@
-/** Whether worker threads read and compile: those of Node only run programs. */
+/** Whether worker threads read and compile: those in Node only run programs. */
 import type { Elsewhere, ReadElsewhere } from "../target.js";
 
 export const elsewhere: Elsewhere | undefined = undefined;

@@ -1,12 +1,12 @@
-/** What all packages of ONNX Runtime have in common: tensors given to it and taken from it, and its failures. */
+/** What all packages of ONNX Runtime share: tensors passed to it and returned by it, and its failures. */
 import type * as ort from "onnxruntime-node";
 import { PergradError } from "../../errors.js";
 import { halfBits } from "../../tensor/float16.js";
 import { isDType, sizeOf, type Tensor, tensorWith } from "../../tensor/tensor.js";
 
 /**
- * A tensor as the runtime's constructors take one, whose overloads tell dtypes apart.
- * @throws PergradError SHAPE_MISMATCH: ONNX Runtime reads as many elements as the dimensions say.
+ * A tensor in the form that the runtime's constructors take; their overloads distinguish dtypes.
+ * @throws PergradError SHAPE_MISMATCH: ONNX Runtime would read as many elements as the dimensions say.
  */
 export function fedTensor(name: string, tensor: Tensor): Tensor<"float32"> {
   const { data, dims } = tensor;
@@ -39,12 +39,12 @@ export function runtimeFailure(what: string, error: unknown): PergradError {
   return new PergradError("RUNTIME", `ONNX Runtime ${what}: ${reason}.`, { cause: error });
 }
 
-/** What a run of a released program throws. */
+/** The error of a run of a released program. */
 export function releasedError(): PergradError {
   return new PergradError("INVALID_ARGUMENT", "The program was released, so it cannot run any more; compile it again.");
 }
 
-/** What a run throws whose threads are gone. */
+/** The error of a run whose threads have ended. */
 export function threadsReleased(): PergradError {
   return new PergradError(
     "RUNTIME",

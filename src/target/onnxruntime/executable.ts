@@ -10,7 +10,7 @@ import { areSmall, Handover, type HandoverMode } from "./results.js";
 import { isApart, type Scheduled } from "./scheduled.js";
 import { Sessions } from "./sessions.js";
 
-/** @param runtime what it runs on, where it is given no worker threads */
+/** @param runtime what it runs on, unless it is given worker threads */
 export function executable(
   program: Schedulable,
   options: ScheduleOptions,
@@ -32,7 +32,7 @@ export function executable(
   };
 }
 
-/** Puts a program in order, and decides how its results are handed over. */
+/** Orders a program, and decides how its results are returned. */
 export function scheduled(
   { inputs, outputs }: Schedulable,
   { elsewhere, weights }: ScheduleOptions,
@@ -46,17 +46,20 @@ export function scheduled(
 }
 
 /**
- * Bytes of all weights up to which the runtime holds them in a copy of its own, packed for its products: above it the
- * memory matters more than the time. It cannot use those that JavaScript holds: what it is given it copies.
+ * The runtime holds weights of up to this many bytes in a copy of its own, packed for its products: above it, memory
+ * matters more than time. It cannot use the arrays that JavaScript holds, since it copies what it is given.
  */
 const heldWeights = 2 ** 26;
 
-/** Bytes below which a program, planned for the usual batch, is small: its outputs take as long as its operators. */
+/**
+ * A program that takes fewer bytes than this, for the batch size it was planned for, is small: its outputs take as long
+ * as its operators.
+ */
 const smallProgram = 2 ** 20;
 
 /**
- * @param elsewhere in a worker thread: then nothing that takes long is left to the thread that asks
- * @param large of a model with large weights, whose results stay single
+ * @param elsewhere whether it runs in a worker thread: then no lengthy work is left to the calling thread
+ * @param large whether the model has large weights: then results stay single outputs
  */
 function handedOver(
   outputs: Schedulable["outputs"],
@@ -89,8 +92,8 @@ function apartNote(apart: Apart | undefined): string[] {
 }
 
 /**
- * Of a model with large weights, as within a budget, the runtime keeps no memory in reserve: the reserve would be as
- * large again as what a run needs, and the time that it saves does not count beside such products.
+ * With large weights, as under a memory budget, the runtime keeps no memory in reserve: the reserve would be as large
+ * again as what a run needs, and the time it saves does not count beside such large products.
  */
 async function load(
   program: Scheduled,
@@ -108,6 +111,6 @@ async function load(
   if (typeof workers === "object") return Sessions.load(program, workers, options, held);
   const { loadInThreads } = await import("./own-threads.js");
   if (workers === true) return loadInThreads(program, options, held, 1);
-  // Several threads share the cores: each has one unless told otherwise.
+  // Several workers share the cores: each has one thread unless told otherwise.
   return loadInThreads(program, { threads: 1, ...options }, held, workers);
 }

@@ -1,9 +1,9 @@
-/** Execution providers: what a runtime can compute on, and what a user lacks for one. */
+/** Execution providers: the devices that a runtime can compute on, and what a user must install for them. */
 import { invalidArgument, kindOf } from "../../arguments.js";
 import { PergradError } from "../../errors.js";
 import type { ExecutionProvider } from "../runtime.js";
 
-/** Where each is to be had. */
+/** Where to get each one. */
 const needs: Readonly<Record<ExecutionProvider, string>> = {
   cpu: "it is in every package",
   cuda: "on Linux and x64, install CUDA 12 and cuDNN 9, and run npm install onnxruntime-node with its install script, which fetches the libraries for CUDA",
@@ -14,19 +14,19 @@ const needs: Readonly<Record<ExecutionProvider, string>> = {
   coreml: "it is in onnxruntime-node on macOS",
 };
 
-/** Whether anything but the CPU is asked for. */
+/** Whether anything other than the CPU is requested. */
 export function onGpu(execution: readonly ExecutionProvider[] = []): boolean {
   return execution.some((each) => each !== "cpu");
 }
 
-/** What to install for all that are not the CPU. */
+/** What to install for all of them except the CPU. */
 export function toInstall(execution: readonly ExecutionProvider[]): string {
   const lacking = execution.filter((each) => each !== "cpu").map((each) => `for ${each}, ${needs[each]}`);
   return `${lacking.join("; ")}; or leave it out`;
 }
 
 /**
- * @param here those that the runtime's library knows
+ * @param here the providers that the runtime's library has
  * @param runtime its name and version
  * @throws PergradError INVALID_ARGUMENT, also for one that is not there, with what to install.
  */
@@ -54,7 +54,7 @@ export function checkExecution(
   }
 }
 
-/** Operators that ran on the CPU though something else was asked for, as a remark; null where none did. */
+/** A remark on operators that ran on the CPU although another device was requested; null if none did. */
 export function fallenBack(
   nodes: readonly { readonly op: string; readonly provider?: string | undefined }[],
   execution: readonly ExecutionProvider[],

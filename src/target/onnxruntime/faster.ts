@@ -1,4 +1,4 @@
-/** What takes ONNX Runtime less time or memory if it is stated otherwise, though it is right either way (1.32). */
+/** Expressions that ONNX Runtime computes correctly, but faster or with less memory in another form (1.32). */
 import { factorOf } from "../../graph/dim.js";
 import { inputOf, inputsOf } from "../../graph/operands.js";
 import { dimsValue, type Node, nodeOf, type Value } from "../../graph/value.js";
@@ -8,22 +8,25 @@ import { build } from "../../ops/registry.js";
 import { merged } from "../../optimise/merger.js";
 import { leadingOf, nth } from "../../present.js";
 
-/** The same values, so stated, and none computed twice. */
+/** The same values in that form, with none computed twice. */
 export function stated(values: readonly Value[]): Value[] {
   return merged(restated({ name: "stated-faster", begin: () => (node) => rules[node.op]?.(node) ?? null }, values));
 }
 
 const rules: Readonly<Record<string, (node: Node) => Value | null>> = { Gemm: turnedBefore, Exp: probabilities };
 
-/** Columns of a result from which on it takes less time to turn an operand before; with 256 it was 0.9 to 1.15 times. */
+/**
+ * From this many columns in the result on, transposing an operand first takes less time; with 256 columns it took 0.9
+ * to 1.15 times as long.
+ */
 const manyColumns = 512;
 
-/** Positions of a sample from which on it does: a perceptron, which has one, gained nothing. */
+/** From this many positions per sample on, it does; a perceptron, which has one, gained nothing. */
 const manyPositions = 64;
 
 /**
- * A product whose left operand is turned. The kernel turns it as it multiplies, a few elements at a time, and anew for
- * every 128 columns of the result; so such a product takes up to 1.5 times as long as others.
+ * A product whose left operand is transposed. The kernel transposes it while it multiplies, a few elements at a time,
+ * and again for every 128 columns of the result, so that such a product takes up to 1.5 times as long as others.
  */
 function turnedBefore(node: Node): Value | null {
   if (node.domain !== "" || intAttribute(node, "transA", 0) !== 1) return null;
@@ -31,22 +34,22 @@ function turnedBefore(node: Node): Value | null {
   const [inner, rows] = leadingOf(left.shape, 2);
   const columns = factorOf(nth(right.shape, intAttribute(node, "transB", 0) ? 0 : 1));
   if (columns < manyColumns || factorOf(inner) < manyPositions || factorOf(rows) === 1) return null;
-  // Then one sample's part of the copy would be larger than the result.
+  // One sample's part of the copy would then be larger than the result.
   if (factorOf(inner) > columns) return null;
-  // An axis of size 1 in between keeps the runtime from fusing the two again.
+  // An axis of size 1 between them keeps the runtime from fusing the two again.
   const turned = build.op("Transpose", [reshaped(left, [1, inner, rows])], { perm: [0, 2, 1] });
   const inputs = [reshaped(turned, [rows, inner]), right, ...others];
   return build.op("Gemm", inputs, { ...node.attributes, transA: 0 });
 }
 
-/** As a node of its own, whatever lies before. */
+/** A separate node, whatever precedes it. */
 const reshaped = (value: Value, shape: Value["shape"]): Value =>
   build.op("Reshape", [value, dimsValue(shape)], { allowzero: 1 });
 
-/** Classes from which on it matters. */
+/** From this many classes on, it matters. */
 const manyClasses = 128;
 
-/** exp(log softmax): Exp takes several times as long as Softmax does, and does not write over what it reads. */
+/** exp(log softmax): Exp takes several times as long as Softmax, and does not overwrite its input. */
 function probabilities(node: Node): Value | null {
   const before = nodeOf(inputOf(node, 0));
   if (before?.op !== "LogSoftmax" || before.domain !== "") return null;

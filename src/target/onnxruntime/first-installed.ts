@@ -3,14 +3,14 @@ import { PergradError } from "../../errors.js";
 import type { RuntimeOptions, Session } from "../runtime.js";
 import type { ProfiledRuntime } from "../target.js";
 
-/** A runtime that is found when it is first needed. Its version is asked for to see whether it is there. */
+/** A runtime that is looked for when it is first needed. Asking for its version shows whether it is installed. */
 export class FirstInstalled implements ProfiledRuntime {
   #found: ProfiledRuntime | undefined;
 
-  /** @param candidates by the names of their packages, the best first */
+  /** @param candidates by package name, the best first */
   constructor(private readonly candidates: readonly (readonly [name: string, runtime: ProfiledRuntime])[]) {}
 
-  /** Throws RUNTIME where none is installed. */
+  /** Throws RUNTIME if none is installed. */
   get runtime(): ProfiledRuntime {
     this.#found ??= firstOf(this.candidates);
     return this.#found;

@@ -1,7 +1,8 @@
 /**
- * ONNX Runtime on other machines, behind a folder that they share with this one. A run is a question in the folder: which
- * program, and which files hold what it is fed. Whoever answers writes its results aside and renames them, so that an
- * answer is whole, and to answer twice changes nothing. `python/pergrad_worker/answering.py` answers.
+ * ONNX Runtime on other machines, reached through a folder that they share with this one. A run is a question in the
+ * folder: which program, and which files hold its feeds. The answerer writes the results under another name and renames
+ * them, so that an answer is always complete, and answering twice changes nothing. `python/pergrad_worker/answering.py`
+ * answers.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -18,36 +19,36 @@ import type { WorkerPool } from "../target.js";
 import { fedTensor, releasedError } from "./exchange.js";
 import { disabledOptimizers } from "./optimizers.js";
 
-/** Who answers. */
+/** The machines that answer. */
 export interface Answering {
-  /** Called now and then while an answer is waited for. Throws where there will be none. */
+  /** Called now and then during the wait for an answer. Throws if there will be none. */
   check(): Promise<void>;
   release(): Promise<void>;
 }
 
-/** What a question's file holds. */
+/** The contents of a question's file. */
 export interface Question {
-  /** Names of files of the folder. */
+  /** Names of files in the folder. */
   readonly program: string;
-  /** ONNX Runtime's optimizers that the session does without, with semicolons between. */
+  /** ONNX Runtime's optimizers that the session leaves out, separated by semicolons. */
   readonly disabled: string;
-  /** By input, the file that holds it as "tensor". */
+  /** For each input, the file that holds it as "tensor". */
   readonly feeds: Readonly<Record<string, string>>;
 }
 
-/** The name under which a file holds its one tensor. */
+/** The name of the single tensor in a file. */
 export const only = "tensor";
 
 /** Milliseconds between two looks for an answer: at first, and at most. */
 const [soon, later] = [5, 100];
 
-/** Milliseconds between two looks whether anybody answers. */
+/** Milliseconds between two checks that somebody still answers. */
 const checked = 2000;
 
 export class FolderRuntime implements WorkerPool {
   readonly atOnce = false;
   readonly version = "onnxruntime behind a folder";
-  /** Files of tensors, with the questions under way that name them. Those that none names are removed. */
+  /** Files of tensors, with the pending questions that name them. A file that none names is removed. */
   readonly #files = new Map<string, { users: number; readonly written: Promise<void> }>();
 
   constructor(
@@ -87,7 +88,7 @@ export class FolderRuntime implements WorkerPool {
     disabled: string,
     feeds: Readonly<Record<string, Tensor>>,
   ): Promise<Record<string, Tensor>> {
-    // Read before the first await: the caller may then overwrite it.
+    // Read before the first await: the caller may overwrite it afterwards.
     const held = Object.entries(feeds).map(([name, tensor]) => [name, this.#held(fedTensor(name, tensor))] as const);
     try {
       await Promise.all(held.map(([, { written }]) => written));
@@ -98,7 +99,7 @@ export class FolderRuntime implements WorkerPool {
     }
   }
 
-  /** Weights are the same for all parts of a step: a file is named by what it holds. */
+  /** Weights are the same for all parts of a step: a file is named by its contents. */
   #held(tensor: Tensor): { readonly file: string; readonly written: Promise<void> } {
     const { dtype, dims, data } = tensor;
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -118,7 +119,7 @@ export class FolderRuntime implements WorkerPool {
     if (!own) return;
     own.users--;
     if (own.users > 0) return;
-    // The next part of the step is asked for at once: its weights should still be there.
+    // The next part of the step is requested at once; its weights should still be there.
     await sleep(0);
     if (own.users > 0) return;
     this.#files.delete(file);

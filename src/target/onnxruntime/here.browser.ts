@@ -1,4 +1,4 @@
-/** The runtime of this place, in a browser: in WebAssembly. */
+/** The runtime in a browser: WebAssembly. */
 import * as ort from "onnxruntime-web/wasm";
 import type { ProfiledRuntime } from "../target.js";
 import { WebRuntime } from "./web.js";

@@ -1,4 +1,4 @@
-/** The runtime of this place, in Node: onnxruntime-node where it is installed, else onnxruntime-web. */
+/** The runtime in Node: onnxruntime-node if it is installed, else onnxruntime-web. */
 import { FirstInstalled } from "./first-installed.js";
 import { native } from "./native.js";
 import { wasm } from "./wasm.js";

@@ -1,4 +1,4 @@
-/** The runtime of `pergrad/webgpu`: on the GPU of a browser. */
+/** The runtime of `pergrad/webgpu`: a browser's GPU. */
 import * as ort from "onnxruntime-web/webgpu";
 import type { ProfiledRuntime } from "../target.js";
 import { WebRuntime } from "./web.js";

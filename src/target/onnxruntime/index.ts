@@ -12,8 +12,8 @@ import { lowMemoryOrder } from "./order.js";
 import { loadSeldom } from "./workarounds/seldom.js";
 
 /**
- * @param sizes from which on large results are computed apart
- * @param runtime default: the one of this place
+ * @param sizes from which large results are computed separately
+ * @param runtime default: the one for this environment
  */
 export function onnxruntimeWith(sizes: ApartSizes, runtime: ProfiledRuntime = here): Target {
   return {
@@ -32,7 +32,7 @@ export function onnxruntimeWith(sizes: ApartSizes, runtime: ProfiledRuntime = he
     ready: loadSeldom,
     adapt: adapted,
     schedule: (program, options) => executable(adapted(program, options), options, sizes, runtime),
-    // With the settings of a compiled program that holds its weights, so that the numbers are the same.
+    // Uses the settings of a compiled program that holds its weights, so that the results are equal.
     open: (file, options) => {
       const { operators } = options ?? {};
       return runtime.load(

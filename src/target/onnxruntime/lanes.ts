@@ -1,17 +1,17 @@
-/** A program that is loaded into several threads, which compute as many batches at the same time. */
+/** A program that is loaded into several threads, which compute as many batches at once. */
 import { nth } from "../../present.js";
 import type { Running, Tensors } from "../target.js";
 
 interface Lane {
   readonly running: Running;
-  /** Runs that it was asked for and has not finished. */
+  /** Runs that have been requested and are not finished. */
   pending: number;
 }
 
 export class Lanes implements Running {
   readonly #all: readonly Lane[];
 
-  /** @param all the same program, at least once */
+  /** @param all the same program in each thread, at least one */
   constructor(all: readonly Running[]) {
     this.#all = all.map((running) => ({ running, pending: 0 }));
   }
@@ -28,7 +28,7 @@ export class Lanes implements Running {
     return this.#all.every(({ running }) => running.isReady(feeds, samples));
   }
 
-  /** By the thread that has the least to do. */
+  /** Runs in the thread that has the least to do. */
   async run(...args: Parameters<Running["run"]>): Promise<Tensors> {
     const lane = this.#all.reduce((least, other) => (other.pending < least.pending ? other : least));
     lane.pending += 1;

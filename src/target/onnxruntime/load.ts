@@ -1,4 +1,4 @@
-/** Graphs that are loaded by themselves, not as programs. */
+/** Loads graphs that are not programs. */
 import { type EncodableProgram, encodeModel } from "../../onnx/write/encode.js";
 import { copiesOf } from "../../tensor/data.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
@@ -6,7 +6,7 @@ import { samplesIn } from "../samples-in.js";
 import { adapted, adaptedForNone } from "./adapt.js";
 import { loadSeldom } from "./workarounds/seldom.js";
 
-/** Adapts a graph and loads it; for a batch of none, when one comes, perhaps another. */
+/** Adapts a graph and loads it; for an empty batch, once one comes, it may load another version. */
 export async function load(runtime: Runtime, program: EncodableProgram, options?: RuntimeOptions): Promise<Session> {
   await loadSeldom();
   const session = await runtime.load(encodeModel(adapted(program)), options);

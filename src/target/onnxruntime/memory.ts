@@ -1,7 +1,7 @@
 /**
- * How much memory a program takes while ONNX Runtime executes it: what is alive at once, from the shapes, as a
- * function of the batch size. The rules of its planner are followed (onnxruntime/core/framework/allocation_planner.cc):
- * views share what they look at, element-wise operators write over an input that nothing else reads, and a tensor
+ * The memory that a program takes while ONNX Runtime executes it: what is alive at once, from the shapes, as a function
+ * of the batch size. It follows the rules of ONNX Runtime's planner (onnxruntime/core/framework/allocation_planner.cc):
+ * views share the memory they look at, element-wise operators overwrite an input that nothing else reads, and a tensor
  * takes the place of a dead one of the same shape.
  */
 
@@ -15,10 +15,10 @@ import { nth } from "../../present.js";
 import { bytesOf } from "../../tensor/tensor.js";
 import { scratch } from "./scratch.js";
 
-/** What is known of a value whatever the order of execution. */
+/** What is known about a value, whatever the order of execution. */
 interface Slot {
   readonly value: Value;
-  /** Its place among all. */
+  /** Its index among all values. */
   readonly index: number;
   readonly bytes: Bytes;
   readonly width: number;
@@ -26,25 +26,25 @@ interface Slot {
   readonly shape: string;
   /** Equal for values that fit into each other's memory. */
   readonly form: string;
-  /** Those that read it, each as often as it does; infinitely many of a result. */
+  /** The number of reads still to come, counting each reader as often as it reads; infinite for a result. */
   reads: number;
   readonly readers: Node[];
   readonly isResult: boolean;
-  /** Whether it lies in the memory of what its node reads first. */
+  /** Whether it shares the memory of its node's first input. */
   isView: boolean;
 }
 
-/** A node, and what is known of it whatever the order of execution. */
+/** A node, and what is known about it whatever the order of execution. */
 interface Step {
-  /** Its place among all. */
+  /** Its index among all nodes. */
   readonly index: number;
   readonly node: Node;
   readonly reads: readonly Slot[];
   readonly makes: readonly Slot[];
-  /** Those that make what it reads. */
+  /** The steps that compute its inputs. */
   readonly before: readonly Step[];
   readonly overwrites: boolean;
-  /** What its kernel allocates beside, at each of its moments. */
+  /** What its kernel allocates besides, at each of its moments. */
   readonly scratch: readonly Bytes[];
 }
 
@@ -52,17 +52,17 @@ interface Step {
 interface Block {
   readonly owner: Slot;
   readonly from: number;
-  /** The last step at which it is needed; of results, the last of all. */
+  /** The last step at which it is needed; for results, the last of all. */
   to: number;
   /** Reads still to come of the values in it; infinite for results. */
   reads: number;
 }
 
-/** The memory of a program, in any order of its results. */
+/** The memory of a program, for any order of its results. */
 export class ProgramMemory {
   readonly #slots = new Map<Value, Slot>();
   readonly #steps = new Map<Node, Step>();
-  /** The steps that make nothing that another reads. */
+  /** The steps whose outputs no other step reads. */
   readonly #last = new Set<Step>();
   readonly #results: ReadonlySet<Value>;
   readonly #made: Bytes;
@@ -119,10 +119,10 @@ export class ProgramMemory {
   }
 
   /**
-   * The memory that one execution takes beyond what is fed to it: intermediate tensors, the kernels' scratch memory
-   * where it is much, and the results, of which the runtime's own and the copies given to JavaScript exist together
-   * at the end; after that what JavaScript makes of them.
-   * @param order the results, of which the last is computed first
+   * The memory that one execution takes beyond its feeds: intermediate tensors; the kernels' scratch memory, if it is
+   * large; the results, which exist twice at the end, as the runtime's own and as copies for JavaScript; and after
+   * that, what JavaScript makes from them.
+   * @param order the results; the last one is computed first
    * @param allocated bytes that JavaScript then allocates
    */
   of(order: readonly Value[], allocated = noBytes): MemoryUse {
@@ -138,8 +138,8 @@ export class ProgramMemory {
   }
 
   /**
-   * The steps in the order in which ONNX Runtime executes them: depth first from the results, those and each node's
-   * inputs taken from the last of the file to the first (Graph::ReverseDFSFrom).
+   * The steps in the order in which ONNX Runtime executes them: depth first from the results; results, and each node's
+   * inputs, are visited from the last in the file to the first (Graph::ReverseDFSFrom).
    */
   #executed(outputs: readonly Value[]): Step[] {
     const listed = nodesBefore(outputs).flatMap((node) => this.#steps.get(node) ?? []);
@@ -178,8 +178,8 @@ function isView(node: Node, slot: Slot): boolean {
 }
 
 /**
- * A matrix transposed for nothing but products, which read it in place (the runtime's MatmulTransposeFusion); or one
- * of rows whose batch axes come first for them.
+ * Whether a node only rearranges a matrix for products that read it in place (the runtime's MatmulTransposeFusion): it
+ * transposes the matrix, or moves its batch axes to the front.
  */
 function isPartOfProducts({ op, attributes }: Node, { value, readers }: Slot): boolean {
   const rank = value.shape.length;
@@ -194,9 +194,11 @@ function isPartOfProducts({ op, attributes }: Node, { value, readers }: Slot): b
 /** One execution. */
 class Simulation {
   readonly #blocks: Block[] = [];
-  /** By the slots' places. */
+  /** Indexed as the slots. */
   readonly #of: (Block | undefined)[];
-  /** Dead blocks whose memory may serve again, by what fits into them; of these the last to die is last. */
+  /**
+   * Dead blocks whose memory may be used again, by the form that fits into them; in each list, the last to die is last.
+   */
   readonly #free = new Map<string, Block[]>();
 
   constructor(
@@ -234,13 +236,13 @@ class Simulation {
     this.#of[slot.index] = block;
   }
 
-  /** The block that a value may use, undefined where it needs one of its own; "outside" for views of what is fed. */
+  /** The block that a value may use, undefined if it needs one of its own; "outside" for views of feeds. */
   #shared({ overwrites, reads }: Step, slot: Slot): Block | "outside" | undefined {
     if (slot.isView) return this.#of[nth(reads, 0).index] ?? "outside";
     if (overwrites) {
       for (const { index, shape } of reads) {
         const block = this.#of[index];
-        // Of what is seen in another shape, that shape counts.
+        // For a reshaped value, the shape it is seen in counts.
         if (!block || block.owner.width !== slot.width || shape !== slot.shape) continue;
         if (block.reads === reads.filter((other) => this.#of[other.index] === block).length) return block;
       }
@@ -267,7 +269,7 @@ class Simulation {
   }
 }
 
-/** Bytes that change. */
+/** Bytes that can be changed. */
 type Change = { -readonly [name in keyof Bytes]: Bytes[name] };
 
 function change(sum: Change, { fixed, perSample, perPair }: Bytes, times: number): void {

@@ -3,7 +3,7 @@ import type { ErrorCode } from "../../errors.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { RuntimeOptions } from "../runtime.js";
 
-/** Every request is answered by one answer with its number; a compile also by the stages that it comes to, before that. */
+/** Every request is answered by one answer with its number; before that, a compile also reports its stages. */
 export type Request = { readonly id: number } & (
   | { readonly kind: "read"; readonly task: object }
   | ({ readonly session: number } & (
@@ -14,12 +14,12 @@ export type Request = { readonly id: number } & (
     ))
 );
 
-/** A request before it is numbered. */
+/** A request without its number. */
 export type Sent = Request extends infer R ? (R extends Request ? Omit<R, "id"> : never) : never;
 
-/** Places in the memory that both sides see, an Int32Array. */
+/** Indices into the memory that both sides share, an Int32Array. */
 export const place = {
-  /** 1 when the thread is to end: what still waits is left. */
+  /** 1 when the thread must end: waiting requests are dropped. */
   ending: 0,
   /** 1 while the thread is inside the runtime. */
   busy: 1,
@@ -27,13 +27,13 @@ export const place = {
 
 export interface Answer {
   readonly id: number;
-  /** Of a run. */
+  /** The answer to a run. */
   readonly results?: Record<string, Tensor>;
-  /** Of a compile: what is to be known of the program, and which of its parameters it holds. */
+  /** The answer to a compile: facts about the program, and the parameters that it holds. */
   readonly compiled?: { readonly told: unknown; readonly held: readonly string[] };
-  /** Of a file that was read: the model, as data. */
+  /** The answer to a request to read a file: the model, as data. */
   readonly read?: object;
-  /** Of a compile that is not done yet. */
+  /** The stage of a compile that is not finished. */
   readonly stage?: string;
   readonly error?: { readonly code: ErrorCode; readonly message: string };
 }

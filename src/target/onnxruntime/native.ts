@@ -1,4 +1,4 @@
-/** onnxruntime-node as a runtime that can be looked into. */
+/** onnxruntime-node as a runtime that can be profiled. */
 import type { ProfiledRuntime } from "../target.js";
 import { nodeRuntime } from "./node.js";
 
@@ -8,7 +8,7 @@ export const native: ProfiledRuntime = {
   },
   atOnce: nodeRuntime.atOnce,
   load: (model, options) => nodeRuntime.load(model, options),
-  // Loaded when it is first used: few programs are profiled.
+  // Loaded when it is first used, because few programs are profiled.
   profiler: {
     profile: async (...given) => (await import("./profiler.js")).profiler.profile(...given),
     optimised: async (...given) => (await import("./profiler.js")).profiler.optimised(...given),

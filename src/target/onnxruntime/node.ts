@@ -15,14 +15,14 @@ import { disabledOptimizers } from "./optimizers.js";
 
 const require = createRequire(import.meta.url);
 
-/** The runtime, which is loaded when it is first used: it takes longer than all that a program without it needs. */
+/** The runtime, loaded when it is first used: loading takes longer than everything that a program without it needs. */
 function runtime(): typeof ort {
   return require("onnxruntime-node");
 }
 
 /**
- * Not the package's own session: it reads its feeds on a later turn of the event loop, when the caller may have filled
- * them anew. Underneath lies this one, which runs when it is called.
+ * Not the package's own session, which reads its feeds in a later turn of the event loop, when the caller may have
+ * overwritten them. This is the session underneath it, which runs when it is called.
  */
 function underneath(): typeof import("onnxruntime-node/dist/binding.js") {
   return require("onnxruntime-node/dist/binding.js");
@@ -37,7 +37,7 @@ export const nodeRuntime: Runtime = {
   load: loadSession,
 };
 
-/** @param more settings of the runtime's own, beside those that all sessions have */
+/** @param more settings besides those that all sessions have */
 export async function loadSession(
   model: string | Uint8Array,
   options: RuntimeOptions = {},
@@ -69,7 +69,7 @@ export async function loadSession(
   }
 }
 
-/** Of this platform's library, in its own names. */
+/** The providers of this platform's library, by its own names. */
 function requireProviders(execution: readonly ExecutionProvider[]): void {
   const here = underneath().binding.listSupportedBackends();
   checkExecution(
@@ -79,7 +79,7 @@ function requireProviders(execution: readonly ExecutionProvider[]): void {
   );
 }
 
-/** A library of a provider that is named here may still lack its own: they come apart from the package. */
+/** A provider that the library names may still lack libraries of its own, which the package does not include. */
 function notUsable(execution: readonly ExecutionProvider[], cause: unknown): PergradError {
   const reason = (cause instanceof Error ? cause.message : String(cause)).split("\n", 1)[0]?.replace(/\.$/, "") ?? "";
   return new PergradError(
@@ -89,17 +89,19 @@ function notUsable(execution: readonly ExecutionProvider[], cause: unknown): Per
   );
 }
 
-/** A loop of runs leaves timers, signals and input their turns. */
+/** Lets timers, signals and input have their turns in a loop of runs. */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
 class NodeSession implements Session {
   #session: Binding.InferenceSession | undefined;
-  /** All outputs, none of which is given its memory. */
+  /** All outputs, each set to null: none is given memory. */
   readonly #fetches: Readonly<Record<string, null>>;
   readonly #inputs: readonly string[];
-  /** What the runtime is fed of a tensor, which takes it longer to make than to read: parameters are fed again and again. */
+  /**
+   * The runtime's form of fed tensors. Making it takes longer than reading it, and parameters are fed again and again.
+   */
   readonly #fed = new WeakMap<Tensor, ort.Tensor>();
   readonly #ort = runtime();
 
@@ -131,7 +133,7 @@ class NodeSession implements Session {
     }
   }
 
-  /** Over the same memory, unless threads share it: then the runtime does not read it. */
+  /** Uses the same memory, unless threads share it: the runtime does not read shared memory. */
   #toOrt(name: string, tensor: Tensor): ort.Tensor {
     const { dtype, data, dims } = fedTensor(name, tensor);
     if (data.buffer instanceof SharedArrayBuffer) return new this.#ort.Tensor(dtype, data.slice(), dims);
@@ -142,7 +144,7 @@ class NodeSession implements Session {
     return made;
   }
 
-  /** Writes what was profiled, where the session was loaded to be. */
+  /** Writes the profile, if the session was loaded to be profiled. */
   endProfiling(): void {
     this.#session?.endProfiling();
   }

@@ -1,6 +1,7 @@
 /**
- * ONNX Runtime's own rewriting. It tries each of its optimizers on the whole graph, several times, which takes most of
- * the time in which a session is made. Those whose operators a program does not hold change nothing: they are left out.
+ * Selects ONNX Runtime's own graph optimizers. The runtime tries each of them on the whole graph, several times, and
+ * this takes most of the time for creating a session. Optimizers whose operators a program does not contain change
+ * nothing, so they are left out.
  */
 import { isBody } from "../../graph/body.js";
 import { nodeOf, type Value } from "../../graph/value.js";
@@ -8,15 +9,15 @@ import { nodesBefore, presentInputs, readersOf } from "../../graph/walk.js";
 import type { RuntimeOptions } from "../runtime.js";
 
 const quantised = [["QuantizeLinear", "DequantizeLinear"]];
-/** A root mean square that nothing but a quotient reads, as the backward pass does. */
+/** A root mean square that only a quotient reads, as in the backward pass. */
 const normalised = [["ReduceMean"], ["Add>Sqrt"], ["Sqrt>Div"]];
 const convolutions = [["Conv", "ConvTranspose", "FusedConv", "NhwcFusedConv", "QLinearConv", "ConvInteger"]];
 const activations = ["Relu", "Sigmoid", "Tanh", "LeakyRelu", "Softplus", "Softsign", "Elu", "HardSigmoid", "Clip"];
 
 /**
- * Optimizers by name, with what they look for: of each list at least one. `Add>Sqrt` is a chain, a Sqrt that alone reads
- * what an Add computes: most optimizers join such nodes to one. What another optimizer makes is stood for by what it makes
- * that of.
+ * For each optimizer, the operators or chains it looks for: at least one from each list. `Add>Sqrt` is a chain, a Sqrt
+ * that is the only reader of an Add; most optimizers merge such nodes. An operator that another optimizer makes is
+ * represented by what that one makes it from.
  */
 const searched: Readonly<Record<string, readonly (readonly string[])[]>> = {
   EnsureUniqueDQForNodeUnit: quantised,
@@ -27,7 +28,7 @@ const searched: Readonly<Record<string, readonly (readonly string[])[]>> = {
   QDQS8ToU8Transformer: quantised,
   QDQSelectorActionTransformer: quantised,
   QDQFinalCleanupTransformer: quantised,
-  // Of convolutions only those of integers and of float16.
+  // For convolutions, only those of integers and of float16.
   NhwcTransformer: [["QLinearConv", "ConvInteger", "QuantizeLinear", "DequantizeLinear"]],
   MatMulIntegerToFloatFusion: [["MatMulInteger"]],
   DynamicQuantizeMatMulFusion: [["MatMulInteger"]],
@@ -52,7 +53,7 @@ const searched: Readonly<Record<string, readonly (readonly string[])[]>> = {
   GatherToSliceFusion: [["Gather"], ["Range"]],
   SliceConcatToSpaceToDepthFusion: [["Slice>Concat"]],
   TransposeOptimizer: [["Transpose"]],
-  // The same once more, with what only the processor's kernels can do.
+  // The same again, with what only the processor's kernels can do.
   TransposeOptimizer_CPUExecutionProvider: [["Transpose"], ["Resize", "MaxPool"]],
   MatmulTransposeFusion: [["Transpose"]],
   MatMulAddFusion: [["MatMul>Add"]],
@@ -63,41 +64,45 @@ const searched: Readonly<Record<string, readonly (readonly string[])[]>> = {
   NchwcTransformer: convolutions,
 };
 
-/** What changes nothing in any program: no dimension is overridden, one is for DirectML, and the encoder stores equal constants once. */
+/**
+ * Optimizers that change nothing in any program: no dimension is overridden, one is for DirectML, and the encoder
+ * stores equal constants once.
+ */
 const idle = ["FreeDimensionOverrideTransformer", "MatMulActivationFusion", "ConstantSharing"];
 
-/** The optimizers that a session does without, as the runtime's configuration names them. */
+/** The optimizers that a session leaves out, in the form of the runtime's configuration. */
 export function disabledOptimizers(options: RuntimeOptions): string {
   const { blockedConvolutions = true, operators, chains, distinct = false } = options;
   const isHeld = (sought: string) => (isChain(sought) ? (chains?.has(sought) ?? true) : operators?.has(sought));
   const unneeded = operators
     ? Object.keys(searched).filter((name) => !searched[name]?.every((alternatives) => alternatives.some(isHeld)))
     : [];
-  // SkipLayerNormalization, a residual sum fused with what follows, takes its mean with a fraction of the digits.
+  // SkipLayerNormalization, a residual sum fused with the next operator, computes its mean with only a part of the
+  // digits.
   const names = ["SkipLayerNormFusion", ...idle, ...unneeded];
   if (distinct) names.push("CommonSubexpressionElimination");
   if (!blockedConvolutions) names.push("NchwcTransformer");
   return [...new Set(names)].join(";");
 }
 
-/** Operators that choose one of their elements: where two are nearly equal, the order of sums before may decide. */
+/** Operators that select one of their elements: if two are nearly equal, the order of earlier sums may decide. */
 const choosing = ["MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "TopK"];
 
 /**
- * Whether convolutions may be computed in blocks of channels, as the runtime does where it holds their weights. Their sums
- * are added up in another order, and rounded otherwise: before an operator that chooses, not.
+ * Whether convolutions may be computed in blocks of channels, as the runtime does if it holds their weights. That adds
+ * in another order and rounds differently, so it is not allowed before an operator that selects.
  */
 export function mayBlockConvolutions(operators: ReadonlySet<string>): boolean {
   return !choosing.some((op) => operators.has(op));
 }
 
-/** What a session is told of what it is given. */
+/** What a session is told about its graph. */
 export interface Contents {
   readonly operators: ReadonlySet<string>;
   readonly chains: ReadonlySet<string>;
 }
 
-/** The operators and chains that `outputs` are computed by, those in bodies included. */
+/** The operators and chains that compute `outputs`, including those in bodies. */
 export function contentsOf(outputs: readonly Value[]): Contents {
   const operators = new Set<string>();
   const chains = new Set<string>();

@@ -1,4 +1,4 @@
-/** The order in which a program's results are computed, of which ONNX Runtime takes the last first. */
+/** The order in which a program's results are computed. ONNX Runtime starts with the last one. */
 
 import type { Bytes, MemoryUse } from "../../graph/bytes.js";
 import { type Node, nodeOf, type Value } from "../../graph/value.js";
@@ -6,15 +6,15 @@ import { nodesBefore, presentInputs } from "../../graph/walk.js";
 import { ProgramMemory } from "./memory.js";
 
 export interface Ordered {
-  /** The results, computed from the last to the first. */
+  /** The results; the last is computed first. */
   readonly order: readonly Value[];
   readonly memory: MemoryUse;
 }
 
-/** A batch for which orders are compared. */
+/** The batch size for which orders are compared. */
 export const typicalSamples = 64;
 
-/** The results with the most operators on the longest way to them first. */
+/** The results, sorted by the number of operators on the longest path to them, largest first. */
 function deepestFirst(outputs: readonly Value[]): Value[] {
   const depths = new Map<Node | undefined, number>();
   const depthOf = (value: Value) => depths.get(nodeOf(value)) ?? 0;
@@ -25,10 +25,10 @@ function deepestFirst(outputs: readonly Value[]): Value[] {
 }
 
 /**
- * The results in the order of those that takes the least memory: as they are listed, the other way round, or the
- * deepest first, so that what the backward pass comes to first is computed first and frees what only it reads.
- * (Gradients' sums of eight linear layers take 19 MB in the one order and 36 MB in the other.)
- * @param allocated bytes that JavaScript allocates for results beside copies of these
+ * The results in whichever of these orders takes the least memory: as listed, reversed, or deepest first, so that what
+ * the backward pass reaches first is computed first and frees what only it reads. (Sums of the gradients of eight
+ * linear layers take 19 MB in one order and 36 MB in another.)
+ * @param allocated bytes that JavaScript allocates for results besides copies of them
  */
 export function lowMemoryOrder(outputs: readonly Value[], allocated?: Bytes): Ordered {
   const memory = new ProgramMemory(outputs);
@@ -39,7 +39,7 @@ export function lowMemoryOrder(outputs: readonly Value[], allocated?: Bytes): Or
   return orders.reduce((best, order) => (used(order) < used(best) ? order : best));
 }
 
-/** Each of the lists once. */
+/** The lists without repetitions. */
 function different(lists: readonly (readonly Value[])[]): (readonly Value[])[] {
   const same = (a: readonly Value[], b: readonly Value[]) => a.every((value, k) => value === b[k]);
   return lists.filter((list, k) => !lists.slice(0, k).some((other) => same(list, other)));

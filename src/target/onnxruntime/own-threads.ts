@@ -6,7 +6,7 @@ import type { Scheduled } from "./scheduled.js";
 import { Sessions } from "./sessions.js";
 import { Workers } from "./workers.js";
 
-/** Loads a program into so many threads of its own, which end with it. */
+/** Loads a program into `count` threads of its own, which end with it. */
 export async function loadInThreads(
   program: Scheduled,
   options: RuntimeOptions,
@@ -15,7 +15,7 @@ export async function loadInThreads(
 ): Promise<Running> {
   const own = new Workers({ count });
   try {
-    // The pool loads each into the thread that holds the fewest.
+    // The pool loads each copy into the thread that holds the fewest.
     const loading = Array.from({ length: count }, () => Sessions.load(program, own, options, held));
     const lanes = new Lanes(await Promise.all(loading));
     return {

@@ -1,22 +1,25 @@
-/** Which parameters the runtime is given when a program is loaded, rather than in each run. */
+/** Selects the parameters that the runtime is given once, when a program is loaded, rather than in each run. */
 
 import type { Value } from "../../graph/value.js";
 import { nodesBefore, presentInputs } from "../../graph/walk.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Tensors } from "../target.js";
 
-/** Operators whose kernels bring weights that they know beforehand into an order of their own. */
+/** Operators whose kernels rearrange weights that they know in advance. */
 const packing = new Set(["MatMul", "Gemm", "Conv", "ConvTranspose", "LSTM", "GRU", "RNN"]);
 
-/** Bytes up to which a parameter is held whatever reads it: biases are fused into the operators that read them. */
+/**
+ * A parameter of up to this many bytes is held whatever reads it: biases are fused into the operators that read them.
+ */
 const small = 2 ** 16;
 
 /**
- * Of `parameters` those that the runtime gains by holding: the small ones, and those that reach an operator that packs
- * them, as they are or by way of operators that read nothing else. Tables, of which a run reads a few rows, are not.
+ * The parameters that the runtime gains by holding: small ones, and those that reach an operator that packs them,
+ * either directly or through operators that read nothing else. Tables, from which a run reads a few rows, are not among
+ * them.
  */
 export function packedParameters(outputs: readonly Value[], parameters: Tensors): Tensors {
-  /** The parameters that a value is made of alone. */
+  /** The parameters that a value is made from, if it is made from nothing else. */
   const origins = new Map<Value, readonly string[]>();
   const originsOf = (value: Value): readonly string[] | undefined => {
     const { kind } = value.source;

@@ -1,6 +1,6 @@
 /**
- * ONNX Runtime's profiler. It identifies nodes by the names that they have once its optimizer has been at the graph; which
- * of the graph's values these compute is read off the optimised graph, which it writes too.
+ * ONNX Runtime's profiler. It identifies nodes by their names after the optimizer has changed the graph. Which of the
+ * program's values they compute is read from the optimised graph, which the profiler writes too.
  */
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -70,7 +70,7 @@ async function profile(
   if (file === undefined) throw new PergradError("RUNTIME", "ONNX Runtime wrote no profile.");
   const events = eventsIn(await readFile(join(folder, file), "utf8"));
   const { graph } = modelProto.decode(await readFile(optimisedIn(folder)));
-  // What a body captures has the name of the value around it, which came first.
+  // A captured value has the same name inside a body as outside; the outer value, which came first, counts.
   const values = new Map([...names].reverse().map(([value, name]) => [name, value]));
   return summed(events, nodesOf(graph, values), runs);
 }
@@ -95,16 +95,16 @@ function isEvent(entry: unknown): entry is Event {
 
 type Known = Pick<TimedNode, "outputs" | "toward" | "loop">;
 
-/** The nodes of the optimised graph and of the bodies in it, by their names. */
+/** The nodes of the optimised graph and of its bodies, by name. */
 function nodesOf(
   graph: GraphProto | undefined,
   values: ReadonlyMap<string, Value>,
   loop: TimedNode["loop"] = null,
   found = new Map<string, Known>(),
 ): Map<string, Known> {
-  /** What comes of values, by their names. */
+  /** The values that each value leads to, by name. */
   const toward = new Map<string, readonly Value[]>();
-  // Nodes come after those that they read: from the last to the first, all readers are known.
+  // Nodes come after their inputs, so going from the last to the first, all readers are known.
   for (const { name, input, output, attribute } of [...(graph?.node ?? [])].reverse()) {
     const outputs = output.flatMap((each) => values.get(each) ?? []);
     const next = outputs.length > 0 ? outputs : (output.map((each) => toward.get(each)).find((each) => each) ?? []);
@@ -117,7 +117,7 @@ function nodesOf(
 
 const suffix = "_kernel_time";
 
-/** The mean over all runs but the first. */
+/** The mean over all runs except the first. */
 function summed(events: readonly Event[], nodes: ReadonlyMap<string, Known>, runs: number): RuntimeProfile {
   const wholes = events.filter(({ cat, name }) => cat === "Session" && name === "model_run").slice(1);
   const start = wholes[0]?.ts ?? 0;

@@ -1,4 +1,4 @@
-/** What a thread was asked and has not answered, whatever kind of thread it is. */
+/** The pending requests to a thread, whatever kind of thread it is. */
 import { PergradError } from "../../errors.js";
 import type { Answer, Sent } from "./messages.js";
 
@@ -13,12 +13,12 @@ export class Requests {
   #sent = 0;
   #ended: PergradError | undefined;
 
-  /** Whether everything is answered. */
+  /** Whether all requests are answered. */
   get idle(): boolean {
     return this.#waiting.size === 0;
   }
 
-  /** The answer to what `post` sends, which fails at once after `end`. */
+  /** The answer to the request that `post` sends; fails at once after `end`. */
   ask(
     request: Sent,
     post: (numbered: Sent & { readonly id: number }) => void,
@@ -44,7 +44,7 @@ export class Requests {
     else waiting?.resolve(answer);
   }
 
-  /** What waits fails for this reason, and so does what is asked later; the first reason counts. */
+  /** Makes pending and later requests fail for this reason; the first reason counts. */
   end(reason: PergradError): void {
     this.#ended ??= reason;
     for (const { reject } of this.#waiting.values()) reject(this.#ended);

@@ -1,7 +1,7 @@
 /**
- * What is left to JavaScript at the end of a program. For every output the runtime takes some two microseconds, and
- * it copies each; it adds rows to a table several times as slowly as JavaScript does. So small outputs are handed over
- * as one, those in another shape as they are, and a table of an embedding's rows as the rows.
+ * The last steps of a program, left to JavaScript. For every output, the runtime takes some two microseconds and makes
+ * a copy; and it adds rows to a table several times more slowly than JavaScript does. So small outputs are returned
+ * together as one, reshaped results share one output, and an embedding's table is returned as the rows to add.
  */
 
 import { defect, PergradError } from "../../errors.js";
@@ -18,19 +18,19 @@ import { rowsScattered } from "./rows.js";
 
 type Output = Schedulable["outputs"][number];
 
-/** A runtime's output. */
+/** An output of the runtime. */
 interface Handed {
   readonly name: string;
   readonly value: Value;
 }
 
-/** What a result is made of. */
+/** A value that results are made from. */
 interface Piece extends Handed {
-  /** How many results hold its elements, of which each is to have its own. */
+  /** The number of results that hold its elements; each is to have its own copy. */
   holders: number;
 }
 
-/** Where a piece's elements are: all of a runtime's output, or `length` from `offset` on. */
+/** Where the elements of a piece are: a whole output of the runtime, or `length` elements from `offset`. */
 interface Place {
   readonly from: string;
   readonly part?: { readonly offset: Dim; readonly length: Dim };
@@ -57,14 +57,14 @@ type Last =
  */
 export type HandoverMode = "whole" | "rows" | "together";
 
-/** Elements, of a result without samples, up to which it counts as small; and of one sample's part. */
+/** The most elements of a small result: without samples, and per sample. */
 const smallFixed = 4096;
 const smallPerSample = 64;
 
 export class Handover {
-  /** What the runtime is to give. */
+  /** What the runtime must return. */
   readonly outputs: readonly Handed[];
-  /** Bytes that JavaScript allocates beyond a copy of each. */
+  /** Bytes that JavaScript allocates beyond a copy of each output. */
   readonly allocated: Bytes;
   readonly #results: readonly { readonly output: Output; readonly last: Last }[];
   readonly #places: ReadonlyMap<Piece, Place>;
@@ -83,7 +83,7 @@ export class Handover {
     ]);
   }
 
-  /** The program's results, by name, of what the runtime returned. Throws RUNTIME. */
+  /** The program's results, by name, from what the runtime returned. Throws RUNTIME. */
   finish(returned: Tensors, samples: number): Tensors {
     const left = new Map<Piece, number>();
     const elements: Elements = {
@@ -106,13 +106,13 @@ export class Handover {
   }
 }
 
-/** Rows that are not handed over are added by the runtime. */
+/** The runtime adds rows that are not returned. */
 function withRowsScattered(handed: readonly Handed[]): Handed[] {
   const values = rowsScattered(handed.map(({ value }) => value));
   return handed.map(({ name }, k) => ({ name, value: nth(values, k) }));
 }
 
-/** The elements of pieces: to read, or for a result that no other shares them with. */
+/** Access to the elements of pieces: for reading, or for a result that shares them with no other. */
 interface Elements {
   read(piece: Piece): Tensor["data"];
   hold(piece: Piece): Tensor["data"];
@@ -125,7 +125,7 @@ class Pieces {
     return [...this.#byValue.values()];
   }
 
-  /** @param name where it is new: results' names differ from those of inputs and parameters */
+  /** @param name the name of a new piece; names of results differ from those of inputs and parameters */
   read(value: Value, name: string): Piece {
     const before = beforeReshape(value);
     const piece = this.#byValue.get(before) ?? { name, value: before, holders: 0 };
@@ -167,7 +167,7 @@ function lastOf({ name, value }: Output, pieces: Pieces, mode: HandoverMode): La
   }
   const node = nodeOf(beforeReshape(value));
   const [square] = node?.op === "Sqrt" ? node.inputs : [];
-  // Of a float32 number, the square root in float64, rounded, is that in float32.
+  // The float64 square root of a float32 number, rounded, equals its float32 square root.
   if (mode === "together" && square && nodeOf(square)) return { kind: "squareRoot", piece: pieces.held(square, name) };
   return { kind: "same", piece: pieces.held(value, name) };
 }
@@ -185,9 +185,9 @@ function rooted(data: Float32Array): Float32Array {
 }
 
 /**
- * The table, to whose row places[p] the row p / repeats was added. Rows that receive something more than once are added
- * up in float64 and rounded at the end, so that what they sum up to does not depend on the order.
- * @throws PergradError RUNTIME for a place outside, as the runtime does.
+ * The table: row p / repeats was added to row places[p]. Rows that receive several are added up in float64 and rounded
+ * at the end, so that the result does not depend on the order.
+ * @throws PergradError RUNTIME for a place outside the table, as the runtime does.
  */
 function withRows(
   table: Float32Array,
@@ -222,7 +222,7 @@ function addRow(sum: Float32Array | Float64Array, to: number, rows: Float32Array
   for (let k = 0; k < size; k++) sum[to + k] = (sum[to + k] as number) + (rows[from + k] as number);
 }
 
-/** Rows that several of the places are, numbered from 1; of the others 0 or -1. Throws RUNTIME. */
+/** Numbers, from 1, for rows that occur several times among the places; 0 or -1 for others. Throws RUNTIME. */
 function severalTimes(places: Int32Array, rows: number): { readonly slots: Int32Array; readonly count: number } {
   const slots = new Int32Array(rows);
   let count = 0;
@@ -236,12 +236,12 @@ function severalTimes(places: Int32Array, rows: number): { readonly slots: Int32
   return { slots, count };
 }
 
-/** Whether outputs are all small enough to be handed over together. */
+/** Whether all outputs are small enough to be returned together. */
 export function areSmall(outputs: readonly Output[]): boolean {
   return outputs.every(({ value }) => isSmall(value));
 }
 
-/** Few floats: a fixed number, or a number for each sample. What is added to a table's rows is handed over as rows. */
+/** Whether a value has few floats, in all or per sample. A table to which rows are added is returned as rows. */
 function isSmall(value: Value): boolean {
   const { dtype, shape } = value;
   const elements = elementsOf(shape);
@@ -250,14 +250,17 @@ function isSmall(value: Value): boolean {
   return isBatch(elements) ? elements.perSample <= smallPerSample : elements <= smallFixed;
 }
 
-/** Those that hold samples, and those that do not. */
+/** The pieces with samples, and those without. */
 function byKind(pieces: readonly Piece[]): Piece[][] {
   const perSample = (piece: Piece) => isBatch(elementsOf(piece.value.shape));
   const kinds = [pieces.filter(perSample), pieces.filter((piece) => !perSample(piece))];
   return kinds.filter(({ length }) => length > 0);
 }
 
-/** Pieces behind one another; those without samples as rows, which the sums over samples of vectors are already. */
+/**
+ * Joins pieces into one output; pieces without samples become rows, a form that sums of vectors over samples already
+ * have.
+ */
 function pack(pieces: readonly Piece[]): { readonly handed: Handed; readonly places: [Piece, Place][] } {
   const [first] = leadingOf(pieces, 1);
   const { name } = first;

@@ -1,4 +1,4 @@
-/** Rows added to tables, for ONNX Runtime: it has no operator for them. */
+/** Rows added to tables, for ONNX Runtime, which has no operator for that. */
 import type { Value } from "../../graph/value.js";
 import { build, definitionOf } from "../../ops/registry.js";
 import { type Lowering, simplifyFor } from "../../optimise/simplify.js";
@@ -8,7 +8,10 @@ const scatter: Lowering = (node) => {
   return results ? { rule: "rows-scattered", results } : null;
 };
 
-/** The same values, in which the runtime itself adds rows to tables: so their memory is known. (A file has it so anyway.) */
+/**
+ * The same values, with nodes of the runtime that add rows to tables, so that their memory is known. (A file has these
+ * nodes anyway.)
+ */
 export function rowsScattered(values: readonly Value[]): Value[] {
   return simplifyFor(scatter, values);
 }

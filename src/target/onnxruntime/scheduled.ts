@@ -4,18 +4,18 @@ import type { Apart } from "./apart.js";
 import type { Ordered } from "./order.js";
 import type { Handover } from "./results.js";
 
-/** A program in the order in which it is run, with how its results are handed over. */
+/** A program in its order of execution, with how its results are returned. */
 export interface Scheduled extends Ordered {
   readonly inputs: Schedulable["inputs"];
-  /** What the runtime is to give, whose order and memory these are: that of the handover, as it takes the runtime the least time. */
+  /** The outputs of the runtime, to which order and memory refer: those of the handover that takes the least time. */
   readonly outputs: Handover["outputs"];
-  /** How the results are made of it. */
+  /** How the results are made from them. */
   readonly handover: Handover;
-  /** The same with large results computed apart, where that may take less memory. */
+  /** The same program with large results computed separately, if that may take less memory. */
   readonly apart: Apart | undefined;
 }
 
-/** Whether a batch takes less memory where large results are computed apart. */
+/** Whether a batch takes less memory if large results are computed separately. */
 export function isApart({ apart, memory }: Scheduled, samples: number): boolean {
   return apart !== undefined && apart.memory.at(samples) < memory.at(samples);
 }

@@ -1,4 +1,4 @@
-/** Makes a Web Worker answer what workers.ts asks it, one request after another. */
+/** Makes a Web Worker answer the requests of workers.ts, one after another. */
 import { Answering, type Doing } from "./answering.js";
 import { here } from "./here.js";
 import type { Request } from "./messages.js";
@@ -11,7 +11,7 @@ declare const self: {
 
 export function serve(doing: Doing): void {
   const answering = new Answering(here, doing, (answer) => self.postMessage(answer, []));
-  /** The last request's end. */
+  /** The end of the last request. */
   let before = Promise.resolve();
   self.onmessage = ({ data }) => {
     before = before.then(async () => {

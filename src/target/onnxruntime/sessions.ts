@@ -15,7 +15,9 @@ import { releasedError } from "./exchange.js";
 import { contentsOf, mayBlockConvolutions } from "./optimizers.js";
 import { isApart, type Scheduled } from "./scheduled.js";
 
-/** What a batch is run by: the program as it is, with what is held inside, or with large results apart. */
+/**
+ * How a batch is run: by the program as it is, by one that holds parameters, or with large results computed separately.
+ */
 type Way = "fed" | "held" | "apart";
 
 export class Sessions implements Running {
@@ -30,7 +32,7 @@ export class Sessions implements Running {
     readonly held: ReadonlySet<string>,
   ) {}
 
-  /** Loads what one sample is run by; what others need is loaded when they come. Throws RUNTIME. */
+  /** Loads the sessions that one sample needs; others are loaded when they are needed. Throws RUNTIME. */
   static async load(program: Scheduled, runtime: Runtime, options: RuntimeOptions, held: Tensors): Promise<Sessions> {
     const sessions = new Sessions(program, runtime, options, new Set(Object.keys(held)));
     const way = sessions.#way({}, 1);
@@ -39,12 +41,12 @@ export class Sessions implements Running {
     return sessions;
   }
 
-  /** Whether what they are run by is loaded: then `run` reads its feeds before it returns its promise. */
+  /** Whether the sessions for these feeds are loaded: then `run` reads the feeds before it returns its promise. */
   isReady(feeds: Tensors, samples: number): boolean {
     return this.#loaded.has(this.#way(feeds, samples));
   }
 
-  /** What is fed in place of something held is fed to the program as it is. */
+  /** A feed that replaces a held parameter goes to the program as it is. */
   #way(feeds: Tensors, samples: number): Way {
     if (isApart(this.program, samples)) return "apart";
     return this.held.size > 0 && !Object.keys(feeds).some((name) => this.held.has(name)) ? "held" : "fed";
@@ -75,7 +77,7 @@ export class Sessions implements Running {
     return session;
   }
 
-  /** What is still being loaded is released as soon as it is there. */
+  /** A session that is still loading is released as soon as it is loaded. */
   async release(): Promise<void> {
     this.#released = true;
     await Promise.allSettled(this.#loading.values());
@@ -107,19 +109,19 @@ export class Sessions implements Running {
   }
 }
 
-/** A large result's last steps, loaded. */
+/** The last steps of a large result, loaded. */
 interface Step {
   readonly name: string;
   readonly from: readonly string[];
   run(tensors: readonly Tensor[]): Promise<Tensor>;
 }
 
-/** A program, and afterwards one large result after the other from what it gives. */
+/** Runs a program, and then computes one large result after another from its outputs. */
 class ApartSession implements Session {
   private constructor(
     private readonly main: Session,
     private readonly steps: readonly Step[],
-    /** Outputs that nothing but steps reads, by the last of them. */
+    /** Outputs that only steps read, by the last step that reads them. */
     private readonly freed: ReadonlyMap<Step, readonly string[]>,
     private readonly sessions: readonly Session[],
   ) {}
@@ -152,7 +154,7 @@ class ApartSession implements Session {
 
 type Load = (model: Uint8Array) => Promise<Session>;
 
-/** Last steps of the same shapes are one program: by its bytes. */
+/** Last steps of equal shapes are one program: they are shared by their bytes. */
 class SharedSessions {
   readonly #byBytes = new Map<string, Session>();
 
@@ -202,7 +204,7 @@ function lengthOf([start, end]: readonly [number, number] = [0, 0]): number {
   return end - start;
 }
 
-/** Of the last axis, from `start` (included) to `end` (not included). */
+/** Columns of the last axis, from `start` (included) to `end` (not included). */
 function columnsOf({ dims, data }: Tensor<"float32">, start: number, end: number): Tensor<"float32"> {
   const width = dims.at(-1) ?? 1;
   const size = end - start;

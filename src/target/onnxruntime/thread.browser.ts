@@ -1,4 +1,4 @@
-/** A Web Worker that runs programs, as the page sees it. Its end gives back all memory of its runtime. */
+/** A Web Worker that runs programs, as the page sees it. Ending it returns all memory of its runtime. */
 import { PergradError } from "../../errors.js";
 import { NoWorkers } from "../no-workers.js";
 import { threadsReleased } from "./exchange.js";
@@ -26,7 +26,7 @@ function started(start: () => WebWorker): WebWorker {
 export class Thread {
   readonly #worker = started(() => new Worker(new URL("./worker-thread.js", import.meta.url), { type: "module" }));
   readonly #requests = new Requests();
-  /** Sessions that it holds. */
+  /** The number of sessions that it holds. */
   load = 0;
 
   constructor() {
@@ -39,7 +39,7 @@ export class Thread {
     return this.#requests.ask(request, (numbered) => this.#worker.postMessage(numbered, transferred), onStage);
   }
 
-  /** Ends the worker at once; what is asked of it then fails. */
+  /** Ends the worker at once; pending requests then fail. */
   async end(): Promise<void> {
     this.#end(threadsReleased());
   }

@@ -1,4 +1,4 @@
-/** A worker thread of Node's that runs programs, as the thread that asks it sees it. */
+/** A worker thread in Node that runs programs, as the calling thread sees it. */
 import { Worker } from "node:worker_threads";
 import { PergradError } from "../../errors.js";
 import { threadsReleased } from "./exchange.js";
@@ -16,12 +16,12 @@ function failure(error: Error): PergradError {
 
 const running = new Set<Thread>();
 
-/** A thread that is stopped inside the runtime takes the process down with it: an exit waits until it is outside. */
+/** Stopping a thread inside the runtime ends the whole process, so an exit waits until the thread is outside it. */
 function waitForAll(): void {
   for (const thread of running) thread.stop();
 }
 
-/** One thread. It keeps the process alive while it has something to answer. */
+/** One thread. It keeps the process alive while it has requests to answer. */
 export class Thread {
   readonly #state = new Int32Array(new SharedArrayBuffer(8));
   readonly #worker = new Worker(new URL("./worker-thread.js", import.meta.url), {
@@ -30,7 +30,7 @@ export class Thread {
   });
   readonly #exited: Promise<void>;
   readonly #requests = new Requests();
-  /** Sessions that it holds. */
+  /** The number of sessions that it holds. */
   load = 0;
 
   constructor() {
@@ -55,7 +55,7 @@ export class Thread {
     return this.#requests.ask(request, post, onStage);
   }
 
-  /** Ends the thread, once it is done with what it computes; what is asked of it then fails at once. */
+  /** Ends the thread once it has finished computing; pending requests fail at once. */
   async end(): Promise<void> {
     this.#requests.end(threadsReleased());
     this.#worker.ref();
@@ -64,7 +64,7 @@ export class Thread {
     await this.#exited;
   }
 
-  /** Blocks until the thread is outside the runtime, and lets it begin nothing more. */
+  /** Blocks until the thread is outside the runtime, and keeps it from entering again. */
   stop(): void {
     Atomics.store(this.#state, place.ending, 1);
     Atomics.wait(this.#state, place.busy, 1);

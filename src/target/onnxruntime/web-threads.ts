@@ -1,4 +1,7 @@
-/** Web Workers read models and compile, so that the page stays free, and with them all memory of a compile is given back. */
+/**
+ * Web Workers read models and compile, so that the page stays free and all memory of a compile is returned when they
+ * end.
+ */
 import { nth } from "../../present.js";
 import { unlessAborted } from "../signals.js";
 import type { CompiledElsewhere, Elsewhere, ReadElsewhere } from "../target.js";
@@ -20,7 +23,7 @@ export const readInThread: ReadElsewhere = async (task, { workers, signal }) => 
   }
 };
 
-/** In so many threads of the program's own, each of which compiles it. */
+/** In `count` threads of the program's own, each of which compiles it. */
 async function inOwn(
   task: object,
   count: number,
@@ -29,7 +32,7 @@ async function inOwn(
 ): Promise<CompiledElsewhere> {
   const own = new Workers({ count });
   try {
-    // All compile the same: the first tells how far they are.
+    // All of them compile the same program: the first one reports progress.
     const compiling = Array.from({ length: count }, (_, k) =>
       own.compile(task, undefined, k === 0 ? onStage : undefined),
     );
@@ -42,7 +45,7 @@ async function inOwn(
         lanes: lanes.lanes,
         isReady: () => true,
         run: (feeds, samples, seen) => lanes.run(feeds, samples, seen),
-        // Ends the threads at once, and with them all that they hold.
+        // Ends the threads at once, and frees all that they hold.
         release: async () => {
           await Promise.all([lanes.release(), own.release()]);
         },

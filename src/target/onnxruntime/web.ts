@@ -1,4 +1,4 @@
-/** ONNX Runtime in WebAssembly: in browsers, and in Node where there is no other. */
+/** ONNX Runtime in WebAssembly: in browsers, and in Node if no other is installed. */
 import type * as Ort from "onnxruntime-web";
 import { bytesOfArray } from "../../io/bytes.js";
 import type { Tensor, TypedArray } from "../../tensor/tensor.js";
@@ -12,20 +12,23 @@ export type WebPackage = Pick<typeof Ort, "InferenceSession" | "Tensor" | "env">
 
 type Provider = "wasm" | "webgpu";
 
-/** On the GPU in the layout of the graph: for the other one it adds transpositions, some of which it leaves to the CPU. */
+/**
+ * On the GPU, uses the layout of the graph: for the other layout the runtime adds transpositions, some of them on the
+ * CPU.
+ */
 const providers: Readonly<Record<Provider, Ort.InferenceSession.ExecutionProviderConfig>> = {
   wasm: "wasm",
   webgpu: { name: "webgpu", preferredLayout: "NCHW" },
 };
 
 /**
- * One thing after another: the runtime holds one instance of WebAssembly, in which a session that is made, runs or is
- * released must not meet another.
+ * One task after another: the runtime has a single WebAssembly instance, in which making, running and releasing
+ * sessions must not overlap.
  */
 class Queue {
   #last: Promise<unknown> = Promise.resolve();
 
-  /** Begins `task` once all that was added before has ended. */
+  /** Starts `task` once all tasks added before have ended. */
   add<T>(task: () => Promise<T>): Promise<T> {
     const result = this.#last.then(task);
     this.#last = result.catch(() => undefined);
@@ -35,13 +38,13 @@ class Queue {
 
 export class WebRuntime implements Runtime {
   readonly atOnce = false;
-  /** A quarter of what WebAssembly can address: weights, kept memory and what lies between pieces take the rest. */
+  /** A quarter of what WebAssembly can address: the rest goes to weights, kept memory and gaps between pieces. */
   readonly mostMemory = 2 ** 30;
   readonly #queue = new Queue();
   #threads: number | undefined;
 
   /**
-   * @param ort gives the package, when it is first needed
+   * @param ort returns the package, when it is first needed
    * @param provider what computes
    */
   constructor(
@@ -69,13 +72,13 @@ export class WebRuntime implements Runtime {
       executionProviders: [providers[this.provider]],
       graphOptimizationLevel: "all",
       extra: { optimization: { disable_specified_optimizers: disabledOptimizers(options) } },
-      // Copies: the runtime may take the bytes over.
+      // Copies, because the runtime may take the bytes over.
       externalData: [...files].map(([path, data]) => ({ path, data: data.slice() })),
       logSeverityLevel: 4, // errors are thrown; the log would repeat them on the console
       ...(reserve ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
       ...more,
     };
-    // The runtime may take the bytes over: the caller keeps its own.
+    // The runtime may take the bytes over, so the caller keeps its own.
     const given = typeof model === "string" ? model : model.slice();
     const create = () =>
       typeof given === "string" ? InferenceSession.create(given, settings) : InferenceSession.create(given, settings);
@@ -86,7 +89,10 @@ export class WebRuntime implements Runtime {
     }
   }
 
-  /** Threads are those of the instance, which begins with the first session. Threads share memory, or there is one. */
+  /**
+   * Threads belong to the instance, which starts with the first session. If threads cannot share memory, there is only
+   * one.
+   */
   #setThreads({ wasm }: Ort.Env, threads: number | undefined): void {
     if (this.#threads !== undefined) return;
     const isolated = Reflect.get(globalThis, "crossOriginIsolated") === true;
@@ -95,12 +101,15 @@ export class WebRuntime implements Runtime {
   }
 }
 
-/** Bytes of an input up to which a session keeps its last copy: the next run writes into it, since new memory takes longer. */
+/**
+ * For an input of up to this many bytes, a session keeps its last copy: the next run writes into it, since new memory
+ * takes longer.
+ */
 const mostSpare = 2 ** 24;
 
 class WebSession implements Session {
   #session: Ort.InferenceSession | undefined;
-  /** Copies of inputs that no run reads any more, by the inputs' names. */
+  /** Copies of inputs that no run reads any more, by input name. */
   readonly #spare = new Map<string, TypedArray>();
 
   constructor(
@@ -134,7 +143,7 @@ class WebSession implements Session {
     }
   }
 
-  /** A copy: the runtime reads it when its turn comes. */
+  /** A copy, because the runtime reads it when its turn comes. */
   #copyOf(name: string, data: TypedArray): TypedArray {
     const spare = this.#spare.get(name);
     this.#spare.delete(name);

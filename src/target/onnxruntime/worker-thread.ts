@@ -1,4 +1,4 @@
-/** A worker thread of Node's: answers what workers.ts asks it. */
+/** A worker thread in Node: answers the requests of workers.ts. */
 import { parentPort, workerData } from "node:worker_threads";
 import { Answering } from "./answering.js";
 import { here } from "./here.js";
@@ -12,10 +12,10 @@ async function reply(request: Request): Promise<void> {
   parentPort?.postMessage(answer, buffers);
 }
 
-/** One request after another: the last one's end. */
+/** The end of the last request: they are answered one after another. */
 let before = Promise.resolve();
 
-/** Deno's port to the parent has no `close`. */
+/** Deno's port to the parent thread has no `close`. */
 function end(): void {
   if (typeof parentPort?.close === "function") parentPort.close();
   else process.exit();

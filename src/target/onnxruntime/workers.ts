@@ -1,4 +1,4 @@
-/** Worker threads that run programs, so that the event loop of the thread that asks stays free. */
+/** Worker threads that run programs, so that the calling thread's event loop stays free. */
 import { defect, PergradError } from "../../errors.js";
 import type { Tensor, TypedArray } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
@@ -12,8 +12,8 @@ import { Thread } from "./thread.js";
 /** Options of `workers`. */
 export interface WorkersOptions {
   /**
-   * Worker threads, from 1 up. Programs are spread over them; those of one thread run one after another, each with
-   * its own `threads` within an operation. Default 1.
+   * The number of worker threads, from 1 up. Programs are spread over them; those in one thread run one after another,
+   * each with its own `threads` within an operation. Default 1.
    */
   readonly count?: number;
 }
@@ -51,7 +51,7 @@ function isShared(data: TypedArray): boolean {
   return typeof SharedArrayBuffer !== "undefined" && data.buffer instanceof SharedArrayBuffer;
 }
 
-/** The caller keeps its arrays: a copy of them is transferred. Shared memory needs none. */
+/** The caller keeps its arrays, so a copy of them is transferred. Shared memory needs no copy. */
 function handedOver(tensor: Tensor): Tensor {
   return isShared(tensor.data) ? tensor : ({ ...tensor, data: tensor.data.slice() } as Tensor);
 }
@@ -102,7 +102,8 @@ export class Workers implements Runtime {
 
   /**
    * Compiles a program in the thread that holds the fewest, and loads it there. Throws what compiling throws, and the
-   * signal's reason: at once, and where the thread holds nothing else, it ends too, and another takes its place.
+   * signal's reason. An abort takes effect at once; if the thread holds nothing else, it ends, and another takes its
+   * place.
    * @internal
    */
   async compile(task: object, signal?: AbortSignal, onStage?: (stage: string) => void): Promise<CompiledElsewhere> {
@@ -123,7 +124,7 @@ export class Workers implements Runtime {
       };
     } catch (error) {
       if (signal?.aborted && thread.load === 1) await this.#replace(thread);
-      // A thread that holds other programs releases this one when it has compiled it.
+      // A thread that also holds other programs releases this one once it has compiled it.
       else void session.release();
       throw error;
     }
@@ -153,16 +154,16 @@ export class Workers implements Runtime {
     await thread.end();
   }
 
-  /** Ends the threads. Runs under way, and later ones of programs in this pool, throw RUNTIME. */
+  /** Ends the threads. Pending and later runs of programs in this pool throw RUNTIME. */
   async release(): Promise<void> {
     await Promise.all(this.#threads.map((thread) => thread.end()));
   }
 }
 
 /**
- * Worker threads for programs (`workers` among a program's options): `run` and `stream` then leave the event loop
- * free. What is fed is copied, unless it lies in a SharedArrayBuffer; results are handed over without a copy. Idle
- * threads do not keep the process alive.
+ * Worker threads for programs (the option `workers`): `run` and `stream` then leave the event loop free. Feeds are
+ * copied, unless they are in a SharedArrayBuffer; results are transferred without a copy. Idle threads do not keep the
+ * process alive.
  * @throws PergradError INVALID_ARGUMENT.
  */
 export function workers(options: WorkersOptions = {}): Workers {

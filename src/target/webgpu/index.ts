@@ -18,7 +18,9 @@ import { notesOn } from "./placement.js";
 import { onGpu } from "./rules.js";
 import { type Feed, inInt32 } from "./whole-numbers.js";
 
-/** Below it lies the target whose runtime this is. No result is computed apart: that saves memory of the CPU alone. */
+/**
+ * The target underneath, with this runtime. No result is computed separately: that would only save memory of the CPU.
+ */
 const base = onnxruntimeWith({ ...usualApartSizes, weights: Number.POSITIVE_INFINITY }, here);
 
 function adapted<T extends Schedulable>(program: T, options: AdaptOptions = {}): T {
@@ -40,7 +42,7 @@ export const webgpu: Target = {
   atOnce: false,
   elsewhere: base.elsewhere,
   readElsewhere: base.readElsewhere,
-  // Its MaxPool does not tell where the maxima are.
+  // Its MaxPool does not return where the maxima are.
   prices: { ...base.prices, notedMaximum: Number.POSITIVE_INFINITY },
   order: base.order,
   ready: base.ready,
@@ -91,7 +93,7 @@ function fedSession(session: Session, { inputs }: EncodableProgram, made: Readon
   };
 }
 
-/** What is used of a browser's WebGPU. */
+/** The part of a browser's WebGPU that is used. */
 interface Adapter {
   readonly features: { has(feature: string): boolean };
 }
@@ -99,10 +101,10 @@ interface Adapter {
 interface Gpu {
   requestAdapter(): Promise<Adapter | null>;
 }
-/** Older Nodes have none. */
+/** Older versions of Node have none. */
 declare const navigator: { readonly gpu?: Gpu } | undefined;
 
-/** Throws RUNTIME where there is no GPU, or none that computes a graph. */
+/** Throws RUNTIME if there is no GPU, or none that can compute a graph. */
 async function requireGpu(outputs: Schedulable["outputs"]): Promise<void> {
   const gpu = typeof navigator === "undefined" ? undefined : navigator.gpu;
   const adapter = await gpu?.requestAdapter();
@@ -127,7 +129,7 @@ async function requireGpu(outputs: Schedulable["outputs"]): Promise<void> {
     );
 }
 
-/** A float16 value, for a message; undefined where there is none. */
+/** A float16 value, for a message; undefined if there is none. */
 function halfIn(values: readonly Value[]): string | undefined {
   for (const { outputs, attributes, op } of nodesBefore(values)) {
     if (outputs.some(({ dtype }) => dtype === "float16")) return `a result of ${op}`;

@@ -1,6 +1,6 @@
 /**
- * Which operators have kernels on the GPU, and for which types: those of onnxruntime-web 1.30.0, asked by loading each
- * operator alone. `npm run test:browser` holds it to where the runtime puts the nodes of whole programs.
+ * Which operators have kernels on the GPU, and for which types: those of onnxruntime-web 1.30.0, found by loading each
+ * operator alone. `npm run test:browser` compares this with where the runtime puts the nodes of whole programs.
  */
 import type { Node } from "../../graph/value.js";
 import type { DType } from "../../tensor/tensor.js";
@@ -10,7 +10,7 @@ const numbers: readonly DType[] = [...floats, "int32"];
 const moved: readonly DType[] = [...numbers, "bool"];
 const bytes: readonly DType[] = [...moved, "uint8"];
 
-/** By the dtype of what a node reads first (of Where, of what it chooses between). */
+/** By the dtype of a node's first input (for Where, of the values that it selects from). */
 const kernels = new Map<string, readonly DType[]>([
   ...of(
     floats,
@@ -46,7 +46,7 @@ const kernels = new Map<string, readonly DType[]>([
   ...of(["bool"], ["And", "Not"]),
 ]);
 
-/** Operators without a kernel of their own that the runtime computes by others that have one. */
+/** Operators without a kernel of their own that the runtime computes through others that have one. */
 const composed = new Set(["GroupNormalization", "HardSwish", "LpNormalization", "Mish", "PRelu"]);
 
 function contributed(op: string): string {
@@ -57,7 +57,7 @@ function of(dtypes: readonly DType[], ...lists: readonly (readonly string[])[]):
   return lists.flat().map((op) => [op, dtypes]);
 }
 
-/** What Cast and CastLike give. */
+/** The types that Cast and CastLike produce. */
 const given: readonly DType[] = [...bytes, "int64"];
 
 /** Whether a node is computed on the GPU. */

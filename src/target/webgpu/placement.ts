@@ -1,4 +1,4 @@
-/** What of a program is left to the CPU, for `explain`. */
+/** The parts of a program that are left to the CPU, for `explain`. */
 import { describeNode, type Node, type Value } from "../../graph/value.js";
 import { nodesBefore } from "../../graph/walk.js";
 import { grouped } from "../../grouped.js";
@@ -6,12 +6,12 @@ import { listed } from "../../meant.js";
 import { neededNodes } from "../../onnx/write/dimensions.js";
 import { hasKernel } from "./kernels.js";
 
-/** The nodes that the runtime computes on the CPU, with a copy of what they read and give. */
+/** The nodes that the runtime computes on the CPU, copying their inputs and outputs. */
 export function nodesOnCpu(outputs: readonly Value[]): Node[] {
   return neededNodes(nodesBefore(outputs), outputs).filter((node) => !hasKernel(node));
 }
 
-/** The most nodes of an operator that are named. */
+/** The most nodes that are named for an operator. */
 const mostNamed = 3;
 
 export function notesOn(outputs: readonly Value[]): string[] {

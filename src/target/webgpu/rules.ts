@@ -1,4 +1,4 @@
-/** Operators that the runtime's GPU kernels lack, in those that they have. */
+/** Operators that the runtime lacks on the GPU, expressed in operators that it has there. */
 import { inputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
 import { nodesBefore } from "../../graph/walk.js";
@@ -19,19 +19,19 @@ const logSoftmaxInParts: Rewrite = (node, build) => {
   return [build.sub(below, build.log(build.reduce("ReduceSum", build.exp(below), axes, true)))];
 };
 
-/** In the order in which the operator adds its terms. */
+/** Adds the terms in the operator's own order. */
 const sumInPairs: Rewrite = (node, build) => {
   const [first, ...others] = node.inputs.filter((input) => input !== null);
   return first ? [others.reduce((sum, term) => build.add(sum, term), first)] : null;
 };
 
-/** In the order in which the operator adds its terms. */
+/** Adds the terms in the operator's own order. */
 const meanInPairs: Rewrite = (node, build) => {
   const [sum] = sumInPairs(node, build) ?? [];
   return sum ? [build.scale(sum, 1 / node.inputs.length)] : null;
 };
 
-/** 1 where x is above 0, less 1 where it is below. */
+/** 1 where x is above 0, minus 1 where it is below. */
 const signByComparing: Rewrite = (node, build) => {
   const x = inputOf(node, 0);
   if (!isFloat(x.dtype)) return null;
@@ -56,7 +56,7 @@ const byOperator: ReadonlyMap<string, Rule> = new Map([
   ["Sum", { name: "sum-on-gpu", rewrite: sumInPairs }],
 ]);
 
-/** What stands for a node that has no kernel on the GPU; null where it has one, or nothing stands for it. */
+/** The replacement for a node that has no kernel on the GPU; null if it has one, or if there is no replacement. */
 export function onGpu(node: Node): Replacement | null {
   if (hasKernel(node)) return null;
   const { name, rewrite } = (node.domain === "" && byOperator.get(node.op)) || {

@@ -1,6 +1,6 @@
 /**
- * Whole numbers on the GPU. Its shaders know those of 32 bits: what a graph computes in int64 from its inputs (labels and
- * words by their numbers) is computed in int32, and shapes that depend on N are fed, since JavaScript knows them.
+ * Whole numbers on the GPU. Its shaders only know 32-bit ones. What a graph computes in int64 from its inputs (labels,
+ * or words by their numbers) is computed in int32, and shapes that depend on N are fed, since JavaScript knows them.
  */
 import { PergradError } from "../../errors.js";
 import { bindShape, type Dim, factorOf, isBatch } from "../../graph/dim.js";
@@ -13,23 +13,23 @@ import { rowsAddedBy } from "../../ops/subgraphs/table.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Schedulable, Tensors } from "../target.js";
 
-/** Makes what an input of the graph is fed from what the program is fed. */
+/** Makes an input of the graph from the program's feeds. */
 export type Feed = (feeds: Tensors, samples: number) => Tensor;
 
 export interface InInt32 {
   readonly inputs: readonly Value[];
   readonly outputs: Schedulable["outputs"];
-  /** By the names of inputs that are not fed as the program is. */
+  /** By name, the inputs that are not fed as the program is. */
   readonly feeds: ReadonlyMap<string, Feed>;
 }
 
-/** The elements of a value are at most `times` those of the inputs, and `plus`, in size. */
+/** Bounds a value's elements, by absolute value: at most `times` those of the inputs, plus `plus`. */
 interface Bound {
   readonly times: number;
   readonly plus: number;
 }
 
-/** What an int64 value is in int32, and how large its elements get. */
+/** The int32 form of an int64 value, and how large its elements get. */
 interface Narrow {
   readonly value: Value;
   readonly bound: Bound;
@@ -37,10 +37,10 @@ interface Narrow {
 
 const largest = 2 ** 31 - 1;
 
-/** What is computed of whole numbers is computed in int32 only if inputs up to this size do not overflow. */
+/** Whole numbers are computed in int32 only if inputs up to this size cannot overflow. */
 const usual = 2 ** 17;
 
-/** Of the operators that take int32 wherever they take int64: which inputs are of that type, and how large results get. */
+/** For operators that take int32 wherever they take int64: which inputs have that type, and how large results get. */
 interface Generic {
   readonly typed: "all" | readonly number[];
   readonly bound: (bounds: readonly Bound[]) => Bound | null;
@@ -77,7 +77,7 @@ function takesIndices(node: Node): boolean {
   return (node.domain === "" && indexed.has(node.op)) || rowsAddedBy(node) !== null;
 }
 
-/** The same graph in int32, as far as it is known that nothing overflows. */
+/** The same graph in int32, as far as it is certain that nothing overflows. */
 export function inInt32({ inputs, outputs }: Schedulable): InInt32 {
   const narrowing = new Narrowing(inputs);
   for (const node of nodesBefore(outputs.map(({ value }) => value))) narrowing.node(node);
@@ -91,7 +91,7 @@ class Narrowing {
   readonly #wide = new Map<Value, Value>();
   readonly #narrow = new Map<Value, Narrow | null>();
   readonly #shapes = new Map<string, Value>();
-  /** What the inputs' elements may be at most: nothing that is computed of them overflows. */
+  /** The largest allowed element of the inputs: nothing that is computed from them then overflows. */
   #limit = largest;
 
   constructor(inputs: readonly Value[]) {
@@ -110,7 +110,7 @@ class Narrowing {
     return value;
   }
 
-  /** Puts the node's like over what its inputs have become. */
+  /** Rebuilds a node over its changed inputs. */
   node(node: Node): void {
     if (node.outputs.every((output) => operandSource(output).kind === "dims")) return;
     if (this.#inNarrow(node)) return;
@@ -124,13 +124,13 @@ class Narrowing {
     for (const [k, output] of node.outputs.entries()) this.#wide.set(output, outputOf(made, k));
   }
 
-  /** What a node reads, but for a Reshape's target that stands in the file as a constant. */
+  /** A node's input, except for a Reshape's target that is a constant in the file. */
   #operand(node: Node, k: number): Value | null {
     const input = node.inputs[k] ?? null;
     return input && !(k === 1 && reshapeTarget(node)) ? this.wide(input) : input;
   }
 
-  /** The value itself, over what its inputs have become. */
+  /** The value in its own type, over changed inputs. */
   wide(value: Value): Value {
     const source = operandSource(value);
     if (source.kind === "dims") return source.dims.some(isBatch) ? this.#shape(source.dims, source.scalar) : value;
@@ -143,7 +143,7 @@ class Narrowing {
     return cast;
   }
 
-  /** An int64 value in int32; null where it may be too large, or is computed in int64. */
+  /** An int64 value in int32; null if it may be too large, or is computed in int64. */
   narrow(value: Value): Narrow | null {
     const before = this.#narrow.get(value);
     if (before !== undefined || value.dtype !== "int64") return before ?? null;
@@ -183,7 +183,7 @@ class Narrowing {
     return true;
   }
 
-  /** Whether no usual input overflows; then none that is fed will. */
+  /** Whether no usual input overflows; then no accepted input will. */
   #fits({ times, plus }: Bound): boolean {
     const limit = times === 0 ? largest : Math.floor((largest - plus) / times);
     if (plus > largest || limit < usual) return false;

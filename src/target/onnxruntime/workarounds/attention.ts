@@ -1,4 +1,4 @@
-/** Work-arounds for attention, and for the embedding of positions. */
+/** Work-arounds for attention, and for position embeddings. */
 
 import { sameShape } from "../../../graph/dim.js";
 import type { Node, Value } from "../../../graph/value.js";
@@ -6,7 +6,7 @@ import { headsOfContributed } from "../../../ops/rules/rotary.js";
 import { nth } from "../../../present.js";
 import { contributed, decomposedWhere, restated, type Workaround } from "./workaround.js";
 
-/** Positions `[1, S]` beside more than one sample, or `[B, 1]` beside more than one position. */
+/** Positions `[1, S]` for more than one sample, or `[B, 1]` for more than one position. */
 function sharesPositions(node: Node): boolean {
   const { positions, shape, lengthAxis } = headsOfContributed(node);
   return positions?.shape.length === 2 && !sameShape(positions.shape, [nth(shape, 0), nth(shape, lengthAxis)]);

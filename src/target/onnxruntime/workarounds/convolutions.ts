@@ -15,7 +15,9 @@ const explicitPadding: Rewrite = (node, build) => {
   return restated(node, build, { attributes: { ...windowAttributes(window), group: groupsOf(node) } });
 };
 
-/** No element of the kernel reaches what output padding of a stride or more adds: it holds the bias alone. */
+/**
+ * No element of the kernel reaches the elements that output padding of a stride or more adds: they hold the bias only.
+ */
 const reachedTransposed: Rewrite = (node, build) => {
   const [x, w, bias] = inputsOf(node, 2);
   const { window, output } = transposedOf(node);

@@ -1,6 +1,7 @@
 /**
- * All that ONNX Runtime lacks, refuses or gets wrong of what ONNX defines, and how to do without. What makes numbers right
- * in float32 anywhere (sums in blocks, derivatives that keep their digits) is no work-around and stands in lower/ and ops/.
+ * Everything that ONNX Runtime lacks, refuses or gets wrong although ONNX defines it, and the replacements. Changes
+ * that make float32 accurate on any runtime (sums in blocks, derivatives that keep their digits) are no work-arounds:
+ * they are in lower/ and ops/.
  */
 import type { RangeOptions } from "../../../analysis/ranges.js";
 import type { OnRewrite } from "../../../graph/rewritten.js";
@@ -13,10 +14,10 @@ import { seldom } from "./seldom.js";
 import { shapes } from "./shapes.js";
 import { keyOf, type Workaround } from "./workaround.js";
 
-/** Those for operators that many models use, in the order in which they are tried at a node. */
+/** The work-arounds for operators that many models use, in the order in which they are tried at a node. */
 const usual: readonly Workaround[] = [...products, ...shapes, ...integers];
 
-/** The names under which a log has them. */
+/** Their names in a log of rewrites. */
 export function workaroundNames(): readonly string[] {
   const { workarounds, names } = seldom();
   return [...names, ...[...usual, ...workarounds].map(({ name }) => name)];
@@ -35,9 +36,9 @@ function byOperator(workarounds: readonly Workaround[]): (node: Node) => Replace
 }
 
 /**
- * The same outputs, in what ONNX Runtime computes as ONNX defines it.
+ * The same outputs, in a form that ONNX Runtime computes as ONNX defines it.
  * @param data what the inputs may hold
- * @param seen is called with what becomes of each node
+ * @param seen is called with each rewrite
  */
 export function aroundFaults(outputs: readonly Value[], data: RangeOptions = {}, seen?: OnRewrite): Value[] {
   const { workarounds, poolsOfInfinities } = seldom();

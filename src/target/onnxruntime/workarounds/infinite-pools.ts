@@ -1,8 +1,8 @@
 /**
- * Pools of minus infinity, which masks put where a maximum must not look. ONNX Runtime's MaxPool (unless it is asked for
- * indices) and GlobalMaxPool begin with the lowest float, and of nothing but minus infinity give that (1.32): what tests
- * for an infinity behind them does not find it. Where the pooled values may be minus infinity, which ordinary models'
- * ranges rule out, a second pool finds the windows that hold nothing else.
+ * Pools of minus infinity, which masks put where a maximum must not look. ONNX Runtime's MaxPool (unless its indices
+ * are requested) and GlobalMaxPool start from the lowest float, and return that for a window of only minus infinity
+ * (1.32), so a later test for infinity does not find it. If the pooled values may be minus infinity, which the ranges
+ * of ordinary models rule out, a second pool finds the windows that hold nothing else.
  */
 
 import { type RangeOptions, Ranges } from "../../../analysis/ranges.js";
@@ -14,15 +14,15 @@ import { nodesBefore } from "../../../graph/walk.js";
 import { build } from "../../../ops/registry.js";
 import { leadingOf, nth } from "../../../present.js";
 
-/** What a log of rewrites calls it. */
+/** Its name in a log of rewrites. */
 export const emptyPools = "pool-of-infinities";
 
 const pools = new Set(["MaxPool", "GlobalMaxPool"]);
 
 /**
- * The same outputs, in which a maximum of minus infinities is minus infinity.
+ * The same outputs, in which the maximum of minus infinities is minus infinity.
  * @param data what the inputs may hold
- * @param seen is called with what becomes of each node
+ * @param seen is called with each rewrite
  */
 export function poolsOfInfinities(
   outputs: readonly Value[],

@@ -1,4 +1,7 @@
-/** Work-arounds for operators that the runtime has for fewer types of integers than ONNX: computed in a type that holds them. */
+/**
+ * Work-arounds for operators that the runtime has for fewer integer types than ONNX defines: they are computed in a
+ * type that holds their numbers.
+ */
 import { inputOf } from "../../../graph/operands.js";
 import type { Node, Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
@@ -10,8 +13,8 @@ import { decomposedWhere, restated, type Workaround } from "./workaround.js";
 const versions = "1.30 to 1.32";
 
 /**
- * The types that hold every number of a type, narrow ones first. Unsigned numbers of 64 bits are held by their bits:
- * sums, products and moves of those are the same for signed ones, comparisons are not.
+ * The types that hold every number of a type, narrow ones first. Unsigned 64-bit numbers are held by their bits: sums,
+ * products and moves of bits are the same for signed and unsigned numbers, comparisons are not.
  */
 const holding: Readonly<Partial<Record<DType, readonly DType[]>>> = {
   bool: ["uint8", "int32", "int64"],
@@ -26,13 +29,13 @@ const holding: Readonly<Partial<Record<DType, readonly DType[]>>> = {
 
 interface Kernels {
   readonly ops: readonly string[];
-  /** The inputs of the type that `types` is about; those left out keep theirs. */
+  /** The inputs of the type that `types` lists; the others keep theirs. */
   readonly inputs: readonly number[] | "all";
-  /** Whether the first output is of that type. */
+  /** Whether the first output has that type. */
   readonly result: boolean;
-  /** Of what is no float: the types for which there is a kernel. */
+  /** The types, apart from floats, for which there is a kernel. */
   readonly types: readonly DType[];
-  /** Whether it compares its elements, which bits of unsigned numbers do not stand for. */
+  /** Whether it compares its elements, which is wrong for the bits of unsigned numbers. */
   readonly compares?: boolean;
 }
 
@@ -82,7 +85,7 @@ const reluOfInt64 = (node: Node, build: Build): Value[] | null => {
   return x.dtype === "int64" ? [build.op("Max", [x, build.scalar(0, x)])] : null;
 };
 
-/** Indices and depth in int64, values in one of the two types that there is a kernel for beside those. */
+/** Indices and depth in int64, and values in one of the two types that there is a kernel for besides. */
 function oneHotInInt64(node: Node, build: Build): Value[] | null {
   const [indices, depth, values] = [inputOf(node, 0), inputOf(node, 1), inputOf(node, 2)];
   const results: DType = isFloat(values.dtype) ? "float32" : "int64";
@@ -91,7 +94,7 @@ function oneHotInInt64(node: Node, build: Build): Value[] | null {
   return restated(node, build, { inputs }).map((y) => build.cast(y, values.dtype));
 }
 
-/** alpha * a b + beta * c, where these are whole numbers too. */
+/** alpha * a b + beta * c, if alpha and beta are whole numbers too. */
 function productOfIntegers(node: Node, build: Build): Value[] | null {
   const [a, b, c] = [inputOf(node, 0), inputOf(node, 1), node.inputs[2]];
   const [alpha, beta] = [floatAttribute(node, "alpha", 1), floatAttribute(node, "beta", 1)];

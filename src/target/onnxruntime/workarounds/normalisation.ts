@@ -18,7 +18,7 @@ const centredGroups: Rewrite = (node, build) => {
   return [scaleAndShift(build, build.reshape(y, x.shape), scale, shift)];
 };
 
-/** The second output, which nobody asked for, is there too. */
+/** Requests the second output too, although nobody reads it. */
 const withSecondOutput: Rewrite = ({ op, name, domain, inputs, attributes, outputs }, build) =>
   outputs.length === 1 ? build.node(op, inputs, attributes, 2, { name, domain }).outputs.slice(0, 1) : null;
 

@@ -1,4 +1,7 @@
-/** Work-arounds for pooling, node by node. Pools of minus infinity, which take a look at the graph, are in infinite-pools.ts. */
+/**
+ * Work-arounds for pooling that look at single nodes. infinite-pools.ts looks at the graph, for pools of minus
+ * infinity.
+ */
 
 import type { Node, Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";

@@ -10,8 +10,9 @@ import { decomposed, decomposedWhere, type Workaround } from "./workaround.js";
 const hasKernel = (dtype: DType) => isFloat(dtype) || ["int8", "uint8", "int32"].includes(dtype);
 
 /**
- * It interpolates along the last axes of `[n, channels, ...]`, and in matrices. Beside a transposition it moves that
- * behind the Resize, where its cubic kernel finds the channels last, which it does not know. It repeats numbers of few types.
+ * Resize interpolates along the last axes of `[n, channels, ...]`, and in matrices. If a transposition precedes it, the
+ * runtime moves that after the Resize; channels are then last, a layout that its cubic kernel does not support. It
+ * repeats numbers of only a few types.
  */
 function isResized(node: Node): boolean {
   const mode = stretchMode(node);

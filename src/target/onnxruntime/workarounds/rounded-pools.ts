@@ -8,10 +8,9 @@ import { autoPadOf, readWindow } from "../../../ops/subgraphs/window.js";
 import { nth, present } from "../../../present.js";
 
 /**
- * A pool that rounds its number of windows up (ceil_mode). ONNX's shape inference counts a last window even
- * where it would begin outside the padded input, which the kernel does not have, and the runtime then
- * trips over its own shapes. Such pools are stated so that along no axis the two differ. Null where there is
- * nothing to do.
+ * A pool that rounds its number of windows up (ceil_mode). ONNX's shape inference counts a last window even if it would
+ * begin outside the padded input; the kernel has no such window, and the runtime then fails on its own shapes. Such
+ * pools are restated so that the two agree along each axis. Null if there is nothing to do.
  */
 export function exactPool(node: Node, build: Build): Value[] | null {
   if (autoPadOf(node).startsWith("SAME")) return explicitPool(node, build);
@@ -21,8 +20,8 @@ export function exactPool(node: Node, build: Build): Value[] | null {
 }
 
 /**
- * Where it is to find the padding itself, the runtime refuses dilation, rounds up by ceil_mode after all,
- * and counts other windows where they are smaller than their stride.
+ * If the runtime is to find the padding itself (auto_pad), it refuses dilation, rounds up by ceil_mode all the same,
+ * and counts other windows if they are smaller than their stride.
  */
 function explicitPool(node: Node, build: Build): Value[] | null {
   const spatial = inputOf(node, 0).shape.slice(2).map(factorOf);
@@ -41,9 +40,9 @@ interface Axis {
   readonly before: number;
   readonly after: number;
   readonly kernel: number;
-  /** What the windows there are reach beyond the input, negative where they leave some of it out. */
+  /** How far the windows reach beyond the input; negative if they leave a part of it out. */
   readonly overhang: number;
-  /** There is a window more than rounding down would give. */
+  /** Whether there is one window more than rounding down would give. */
   readonly up: boolean;
 }
 
@@ -62,8 +61,8 @@ function axesOf(node: Node): Axis[] {
 }
 
 /**
- * Rounds down, with padding as far as the last window reaches. Null where that changes what is computed, as an
- * average may count padding, and where the runtime refuses it: it pads by less than a kernel.
+ * Rounds down, with padding as far as the last window reaches. Null if that would change the result, since an average
+ * may count padding, and if the runtime refuses it because it must be less than a kernel.
  */
 function paddedPool(node: Node, axes: readonly Axis[], build: Build): Value[] | null {
   const after = axes.map((axis) => (axis.up ? axis.overhang : axis.after));
@@ -74,8 +73,8 @@ function paddedPool(node: Node, axes: readonly Axis[], build: Build): Value[] | 
 }
 
 /**
- * Rounds up where there is a window more. Along the other axes nothing is left to round: there is less padding, or
- * elements that no window reaches are left out.
+ * Rounds up where there is one window more. Along the other axes nothing is left to round: padding is reduced, or
+ * elements that no window reaches are cropped.
  */
 function croppedPool(node: Node, axes: readonly Axis[], build: Build): Value[] | null {
   const after = axes.map((axis) => (axis.up ? axis.after : Math.max(0, axis.overhang)));
@@ -94,7 +93,10 @@ function padsOf(axes: readonly Axis[], after: readonly number[]): number[] {
   return [...axes.map(({ before }) => before), ...after];
 }
 
-/** Flat indices into the cropped input become indices into the whole: each row before them was shorter. Axes that are counted fast come first. */
+/**
+ * Flat indices into the cropped input become indices into the whole one, whose rows are longer. Axes that change
+ * fastest come first.
+ */
 function uncroppedIndices(indices: Value, axes: readonly Axis[], build: Build): Value {
   let [value, behind] = [indices, 1];
   for (const { size, overhang } of axes) {
@@ -108,8 +110,8 @@ function uncroppedIndices(indices: Value, axes: readonly Axis[], build: Build): 
 }
 
 /**
- * The runtime makes a Pad the padding of the average that reads it, even of more than it takes there, and then
- * refuses its own graph. It does not do so with a Pad that names its axes. Null where there is no such Pad.
+ * The runtime fuses a Pad into the average that reads it, even with more padding than it accepts there, and then
+ * refuses its own graph. It does not fuse a Pad that names its axes. Null if there is no such Pad.
  */
 export function apartFromPad(node: Node, build: Build): Node | null {
   const [padded] = inputsOf(node, 1);

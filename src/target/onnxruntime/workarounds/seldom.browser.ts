@@ -1,10 +1,10 @@
-/** Work-arounds for operators that few models use, as a page has them: loaded where one of these operators is loaded. */
+/** Work-arounds for operators that few models use, for a page: they are loaded with these operators. */
 import { loadedOperators } from "../../../ops/registry.js";
 import type { Seldom, Workaround } from "./workaround.js";
 
 const none: Seldom = { workarounds: [], poolsOfInfinities: (outputs) => outputs, names: [] };
 
-/** What was loaded: it stays for the next program. */
+/** What has been loaded: it stays for the next program. */
 const loaded: { convolutions?: readonly Workaround[]; pools?: Seldom; others?: readonly Workaround[] } = {};
 
 const convolving: ReadonlySet<string> = new Set(["Conv", "ConvTranspose", "DeformConv"]);
@@ -19,7 +19,7 @@ const pools: ReadonlySet<string> = new Set([
   "GlobalLpPool",
 ]);
 
-/** Operators that need nothing of the rest. */
+/** Operators that need none of the rest. */
 export const withoutAny: ReadonlySet<string> = new Set([
   "Conv",
   "ConvTranspose",
@@ -40,7 +40,7 @@ export function seldom(): Seldom {
   return { ...ofPools, workarounds: [...convolutions, ...ofPools.workarounds, ...others] };
 }
 
-/** Loads what programs of the operators that are loaded may need. */
+/** Loads what programs made of the loaded operators may need. */
 export async function loadSeldom(): Promise<void> {
   const ops = loadedOperators();
   if (ops.some((op) => convolving.has(op))) loaded.convolutions ??= (await import("./convolutions.js")).convolutions;

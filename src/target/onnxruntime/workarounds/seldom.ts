@@ -13,5 +13,5 @@ export function seldom(): Seldom {
   return all;
 }
 
-/** Loads what programs of the operators that are loaded may need. It is here at once; a page waits for it. */
+/** Loads what programs made of the loaded operators may need. In Node all of it is there at once; a page must wait. */
 export async function loadSeldom(): Promise<void> {}

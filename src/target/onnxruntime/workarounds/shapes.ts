@@ -8,7 +8,7 @@ import { decomposedWhere, type Workaround } from "./workaround.js";
 const plainEnds: Rewrite = (node, build) =>
   withEnds(node, build, (end, step) => (step < 0 && isBeyondAll(end) ? -beyondAll : end));
 
-/** Axes of size 1 that are to become empty are cut off. */
+/** Axes of size 1 that must become empty are cut off. */
 const expandToNothing: Rewrite = ({ inputs: [x], outputs: [y] }, build) => {
   const [from, shape] = [x?.shape ?? [], y?.shape ?? []];
   const emptied = shape.flatMap((dim, axis) =>
@@ -22,7 +22,7 @@ const expandToNothing: Rewrite = ({ inputs: [x], outputs: [y] }, build) => {
   return [emptied.reduce((value, axis) => build.slice(value, axis, 0, 0), wide)];
 };
 
-/** Of all axes, in their order; that a Pad names all of them keeps it apart from an average (pools.ts). */
+/** Names all axes, in order: the runtime does not fuse such a Pad into an average (rounded-pools.ts). */
 const padOfAllAxes: Rewrite = (node, build) => {
   const [x, , value, axes] = node.inputs;
   if (!axes || !x || knownInts(node, 3)?.join() === [...x.shape.keys()].join()) return null;

@@ -1,7 +1,8 @@
 /**
- * Work-arounds for Fourier transforms, as products with matrices and by lengths that are powers of two. Its kernel (1.30 to 1.32) is right for lengths that are powers of
- * two. Others it is off by 7e-5 of the largest result for 400 elements, by 1e-3 for 4,000, and slower than a matrix
- * product; one-sided inverses are wrong where the spectrum holds other than length / 2 + 1 elements.
+ * Work-arounds for Fourier transforms: products with matrices, and transforms whose lengths are powers of two. The
+ * runtime's kernel (1.30 to 1.32) is right for lengths that are powers of two. For other lengths it is off by 7e-5 of
+ * the largest result for 400 elements and by 1e-3 for 4,000, and slower than a matrix product; one-sided inverses are
+ * wrong unless the spectrum holds length / 2 + 1 elements.
  */
 
 import { type Transform, transform64, transformMatrix } from "../../../float64/fourier64.js";
@@ -14,13 +15,15 @@ import { transformOf } from "../../../ops/subgraphs/transform-axis.js";
 import { present } from "../../../present.js";
 import { decomposed, type Workaround } from "./workaround.js";
 
-/** Up to here a product with a matrix is at least as fast, on one thread. */
+/** Up to this length a product with a matrix is at least as fast, on one thread. */
 const longestProduct = 1024;
 const longestProductOfPower = 256;
 
 const isPowerOfTwo = (length: number) => (length & (length - 1)) === 0;
 
-/** The transform along an axis of `x`, whose last axis holds real and imaginary parts. Null: the operator itself. */
+/**
+ * The transform along an axis of `x`, whose last axis holds real and imaginary parts. Null keeps the operator itself.
+ */
 function emitTransform(build: Build, x: Value, axis: number, transform: Transform): Value[] | null {
   const { length, inverse, onesided } = transform;
   const power = isPowerOfTwo(length);
@@ -56,11 +59,11 @@ function powered(build: Build, x: Value, length: number, inverse: boolean): Valu
   return build.op("DFT", [x, ...places], { inverse: inverse ? 1 : 0, onesided: 0 });
 }
 
-/** The whole spectrum of a real signal, from what there is of its first half. */
+/** The whole spectrum of a real signal, from its first half. */
 function mirrored(build: Build, x: Value, length: number): Value {
   const axis = x.shape.length - 2;
   const reads = fixedSize(x.shape, axis);
-  // The first element stands for those that are not there, times 0.
+  // The first element, times 0, stands for those that are not there.
   const source = Array.from({ length }, (_, k) => (2 * k <= length ? k : length - k));
   const signs = source.flatMap((from, k) => (from >= reads ? [0, 0] : [1, from === k ? 1 : -1]));
   const places = source.map((from) => (from >= reads ? 0 : from));
@@ -79,13 +82,15 @@ function timesComplex(build: Build, x: Value, numbers: Float64Array): Value {
   return build.add(build.mul(x, build.floats(real, shape, x)), build.mul(swapped, build.floats(imaginary, shape, x)));
 }
 
-/** Bluestein's way: n k = (n^2 + k^2 - (k - n)^2) / 2 makes of a transform a convolution, of any length that is enough. */
+/**
+ * Bluestein's method: n k = (n^2 + k^2 - (k - n)^2) / 2 turns a transform into a convolution, of any sufficient length.
+ */
 function chirped(build: Build, x: Value, length: number, inverse: boolean): Value {
   const axis = x.shape.length - 2;
   const reads = fixedSize(x.shape, axis);
   const size = 2 ** Math.ceil(Math.log2(2 * length - 1));
   const sign = inverse ? 1 : -1;
-  // n^2 is counted modulo 2 * length, so that angles stay small.
+  // n^2 is taken modulo 2 * length, so that angles stay small.
   const angle = (n: number) => (sign * Math.PI * Number((BigInt(n) * BigInt(n)) % BigInt(2 * length))) / length;
   const chirp = (count: number, scale: number) =>
     Float64Array.from({ length: 2 * count }, (_, at) => {

@@ -7,35 +7,35 @@ import { definitionOf } from "../../../ops/registry.js";
 import { microsoft } from "../../../ops/subgraphs/contrib.js";
 import type { Rewrite, Rule } from "../../../optimise/rule.js";
 
-/** A rewriting rule for what ONNX Runtime lacks, refuses or gets wrong, though ONNX defines it. */
+/** A rewriting rule for something that ONNX Runtime lacks, refuses or gets wrong although ONNX defines it. */
 export interface Workaround extends Rule {
-  /** The operators at whose nodes it is tried; those of another domain with that before them, `com.microsoft.Gelu`. */
+  /** The operators at whose nodes it is tried; those of another domain with its name: `com.microsoft.Gelu`. */
   readonly ops: readonly string[];
-  /** What the runtime does otherwise. */
+  /** What the runtime does instead. */
   readonly why: string;
-  /** The versions that were seen to do so. */
+  /** The versions in which this was seen. */
   readonly versions: string;
 }
 
-/** Those for operators that few models use. */
+/** The work-arounds for operators that few models use. */
 export interface Seldom {
   readonly workarounds: readonly Workaround[];
   /** See `infinite-pools.ts`. */
   readonly poolsOfInfinities: (outputs: readonly Value[], data?: RangeOptions, seen?: OnRewrite) => readonly Value[];
-  /** Names under which a log has what is no work-around at a node. */
+  /** Names, in a log of rewrites, of those that look at more than a node. */
   readonly names: readonly string[];
 }
 
-/** Of an operator of ONNX Runtime's own domain, as `ops` has it. */
+/** An operator of ONNX Runtime's own domain, in the form of `ops`. */
 export const contributed = (op: string): string => `${microsoft}.${op}`;
 
-/** How a node's operator is written in `ops`. */
+/** A node's operator, in the form of `ops`. */
 export const keyOf = ({ domain, op }: Node): string => (domain === "" ? op : `${domain}.${op}`);
 
 /** The decomposition that defines the node's operator. */
 export const decomposed: Rewrite = (node, build) => definitionOf(node)?.decompose?.(node, build) ?? null;
 
-/** The same for nodes for which `applies` is true. */
+/** The same, for nodes for which `applies` is true. */
 export function decomposedWhere(applies: (node: Node) => boolean): Rewrite {
   return (node, build) => (applies(node) ? decomposed(node, build) : null);
 }
