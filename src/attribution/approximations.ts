@@ -1,4 +1,4 @@
-/** By which approximations parameters take part in curvature and in projections: what the compiler would do with each. */
+/** How parameters are approximated in curvatures and projections: what the compiler would do with each. */
 import { planFor } from "../compile/planning.js";
 import { differentiableOf } from "../compile/results.js";
 import { blocksFor, usualSizes } from "../curvature/kronecker.js";
@@ -9,7 +9,7 @@ import { methodOfProjection, type ProjectOptions, project } from "../wants/proje
 import type { Checkpoint } from "./checkpoint.js";
 import type { Approximated } from "./method.js";
 
-/** Layer by layer, as KFAC and EK-FAC take the curvature. */
+/** Layer by layer, as in KFAC and EK-FAC. */
 export function byLayers(
   { objective }: Checkpoint,
   kind: "empirical" | "type2",
@@ -27,7 +27,7 @@ export function byLayers(
   });
 }
 
-/** Projected at random, as TRAK and LoGra take gradients. */
+/** Projected at random, as in TRAK and LoGra. */
 export function projected({ objective }: Checkpoint, options: Required<ProjectOptions>): readonly Approximated[] {
   const plan = planFor(objective, { projected: project(options) }, {});
   return plan.parameters.map((name) => {

@@ -19,11 +19,14 @@ import { crossByParameter } from "../wants/cross.js";
 import { type ByParameter, type Results, type Want, type Wants, want } from "../wants/want.js";
 import { Table } from "./table.js";
 
-/** What scores are of, and how they are computed. */
+/** Options of every function that computes scores of samples. */
 export interface SampleOptions extends ObjectiveOptions, MemoryOptions {
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
-  /** Ends all work before the next batch, with the signal's reason as the error; an index on disk goes on afterwards. Default: no signal. */
+  /**
+   * Ends all work before the next batch, with the signal's reason as the error; an index on disk can be continued
+   * afterwards. Default: no signal.
+   */
   readonly signal?: AbortSignal;
 }
 
@@ -39,13 +42,13 @@ export const sampleOptions: OptionNames<SampleOptions> = {
 export interface GradientRows {
   readonly from: number;
   readonly to: number;
-  /** `[to - from, P]`, the parameters one after another in the objective's order, each in row-major order. */
+  /** `[to - from, P]`: the parameters one after another, in the objective's order, each in row-major order. */
   readonly rows: Float32Array;
 }
 
-/** Numbers of materialised gradients at a time. */
+/** The most numbers of materialised gradients at a time. */
 const rowNumbers = 2 ** 23;
-/** Samples whose factors are kept as those that all samples are multiplied with. */
+/** The number of samples whose factors are kept while all samples are multiplied with them. */
 const othersAtOnce = 128;
 
 /** The compiler, which is loaded when it is first used. */
@@ -70,7 +73,7 @@ export class Checkpoint {
     return new Checkpoint(model, objectiveOf(model, options), options);
   }
 
-  /** The same model with another loss, and parameters where these are given. */
+  /** The same model with another loss, and with other parameters if any are given. */
   with(options: Pick<ObjectiveOptions, "loss" | "target" | "parameters">): Checkpoint {
     return Checkpoint.of(this.model, { ...this.options, ...options });
   }
@@ -80,7 +83,7 @@ export class Checkpoint {
     return [...this.objective.parameters.keys()];
   }
 
-  /** Parameters that make up a module: their names share all before the last dot; a name without one is alone. */
+  /** The parameters that make up a module: their names agree up to the last dot; a name without a dot stands alone. */
   get modules(): ReadonlyMap<string, readonly string[]> {
     const moduleOf = (name: string) => {
       const dot = name.lastIndexOf(".");
@@ -98,7 +101,7 @@ export class Checkpoint {
     }
   }
 
-  /** What is wanted of all samples, a few at a time. */
+  /** The wants for all samples, a few at a time. */
   async *stream<W extends Wants>(wants: W, data: Dataset, options: RunOptions & StreamOptions = {}) {
     const program = await this.program(wants);
     try {
@@ -108,7 +111,7 @@ export class Checkpoint {
     }
   }
 
-  /** What is wanted of all samples together. */
+  /** The wants for all samples together. */
   async all<W extends Wants>(wants: W, data: Dataset): Promise<Results<W>> {
     const program = await this.program(wants);
     try {
@@ -118,7 +121,7 @@ export class Checkpoint {
     }
   }
 
-  /** How many samples there are. */
+  /** The number of samples. */
   async count(data: Dataset): Promise<number> {
     let found = 0;
     for await (const { samples } of this.blocks(data)) found += samples;
@@ -131,14 +134,14 @@ export class Checkpoint {
     return Float64Array.from(norms.total.data, (norm) => norm * norm);
   }
 
-  /** The curvature of the mean loss. It is released with this. */
+  /** The curvature of the mean loss. Releasing this releases it too. */
   async curvature(data: Dataset, of: CurvatureKind): Promise<Curvature> {
     const made = await Curvature.of(this.objective, data, { ...this.#running, of });
     this.#released.push(() => made.release());
     return made;
   }
 
-  /** Kronecker factors of the curvature. They are released with this. */
+  /** Kronecker factors of the curvature. Releasing this releases them too. */
   async kronecker(data: Dataset, kind: "empirical" | "type2", corrected: boolean): Promise<KroneckerCurvature> {
     const made = await KroneckerCurvature.of(this.objective, data, { ...this.#running, kind, corrected });
     this.#released.push(() => made.release());
@@ -155,8 +158,8 @@ export class Checkpoint {
   }
 
   /**
-   * The inner products of each sample's gradient with that of each of the others, by groups of parameters: for each group
-   * `[M, N]`, N samples and M others. Nothing is materialised where factors are fewer numbers.
+   * The inner products of each sample's gradient with that of each of the others, by groups of parameters: for each
+   * group `[M, N]`, for N samples and M others. Nothing is materialised if factors are fewer numbers.
    */
   async cross(data: Dataset, others: Dataset, groups: readonly (readonly string[])[] = [this.parameters]) {
     const strips: Table[][] = groups.map(() => []);
@@ -164,7 +167,7 @@ export class Checkpoint {
     try {
       for await (const { feeds, samples } of this.blocks(others)) {
         if (samples === 0) continue;
-        // A larger block than those before it takes a program of its own.
+        // A block larger than those before it needs a program of its own.
         if (begun && samples > begun.size) {
           await begun.program.release();
           begun = undefined;
@@ -180,7 +183,7 @@ export class Checkpoint {
     return strips.map((parts) => Table.stacked(parts));
   }
 
-  /** The samples of a data set, some at a time, as runs are fed them. */
+  /** The samples of a data set, in blocks, as runs are fed them. */
   async *blocks(data: Dataset, size = othersAtOnce) {
     const { expected, loss, output } = this.objective;
     const { piecesOf } = await import("../program/dataset.js");
@@ -195,7 +198,7 @@ export class Checkpoint {
     });
   }
 
-  /** As many samples as a program was compiled for: the last one again and again. */
+  /** Filled up to the number of samples that a program was compiled for, by repeating the last one. */
   #filled(feeds: Readonly<Record<string, Tensor>>, samples: number, size: number): Record<string, Tensor> {
     if (samples === size) return { ...feeds };
     return this.picked(
@@ -204,12 +207,12 @@ export class Checkpoint {
     );
   }
 
-  /** The samples of these numbers, in this order. */
+  /** The samples with these numbers, in this order. */
   picked(feeds: Readonly<Record<string, Tensor>>, places: Uint32Array): Record<string, Tensor> {
     return samplesAt(feeds, this.objective.expected, places);
   }
 
-  /** A program of what is wanted. It is the caller's to release. */
+  /** A program for these wants. The caller must release it. */
   async program<W extends Wants>(wants: W): Promise<Program<W>> {
     return (await compiler()).of(this.objective, { ...this.#running, want: wants });
   }

@@ -1,9 +1,9 @@
 /**
- * The damping where none is given, measured on held-out training samples. Two disjoint parts of the training samples make two
- * curvatures; a third part is held out and scored against itself by both. The first is damped by each of a grid of numbers, the
- * second by a small reference, so that it is nearly unbiased, though noisy. The number at which the first agrees best with the
- * second (the mean over queries of the rank correlation) is taken: less damping lets the noise of few samples in, more makes of
- * influence a product of gradients.
+ * Measures the damping, if none is given, on held-out training samples. Two disjoint parts of the training samples give
+ * two curvatures; a third part is held out and scored against itself by both. The first curvature is damped by each
+ * number of a grid; the second by a small reference, so that it is nearly unbiased, though noisy. The number at which
+ * the first agrees best with the second (by the mean over queries of the rank correlation) is used. With less damping
+ * the noise of the few samples dominates; with more, influence becomes a plain product of gradients.
  */
 import { PergradError } from "../errors.js";
 import { nth } from "../present.js";
@@ -18,23 +18,26 @@ import { RowProducts } from "./products.js";
 import { PulledBack } from "./pseudo.js";
 import { Table } from "./table.js";
 
-/** How samples are scored that are held out. */
+/** Scores held-out samples with the curvatures of two halves. */
 interface Halves {
   /** The mean trace of the curvature. */
   readonly trace: number;
-  /** The held-out samples against themselves, by the curvature of one half. */
+  /** The held-out samples scored against themselves, by the curvature of one half. */
   scores(half: 0 | 1, damping: number): Promise<Table>;
 }
 
-/** Of the trace, half a decade apart. */
+/** Multiples of the trace, half a decade apart. */
 const grid = [-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1].map((power) => 10 ** power);
-/** The reference, over the trace: of a matrix of all parameters, and of one that is inverted layer by layer, whose noise is less. */
+/**
+ * The reference, as a multiple of the trace: for a matrix of all parameters, and for one that is inverted layer by
+ * layer, which is less noisy.
+ */
 const references = { whole: 3e-4, layers: 2e-5 } as const;
-/** Samples that are looked at; of every five, two are in either half and one is held out. */
+/** The most samples used; of every five, two are in each half and one is held out. */
 const maxSamples = 1500;
-/** Fewer tell nothing. */
+/** Fewer samples than this say nothing. */
 const leastSamples = 20;
-/** Held-out samples that are scored by layers: their gradients are materialised. */
+/** The most held-out samples scored layer by layer: their gradients are materialised. */
 const mostScored = 60;
 
 interface DataHalves {
@@ -43,7 +46,7 @@ interface DataHalves {
   readonly held: Batch[];
 }
 
-/** Of the empirical Fisher matrix or the generalised Gauss-Newton matrix of all parameters. */
+/** For the empirical Fisher matrix or the generalised Gauss-Newton matrix of all parameters. */
 export async function wholeDamping(checkpoint: Checkpoint, train: Dataset, of: "fisher" | "ggn"): Promise<number> {
   const parts = await partsOf(checkpoint, train, maxSamples);
   const pulled = of === "ggn" ? new PulledBack(checkpoint) : undefined;
@@ -76,7 +79,10 @@ export async function wholeDamping(checkpoint: Checkpoint, train: Dataset, of: "
   );
 }
 
-/** (direct - along' (K + s I)^-1 along): influence times the damping, which ranks leave out. Throws INVALID_ARGUMENT. */
+/**
+ * (direct - along' (K + s I)^-1 along): influence times the damping, a factor that does not affect ranks. Throws
+ * INVALID_ARGUMENT.
+ */
 async function kernelScores(
   kernel: Table,
   along: Table,
@@ -94,7 +100,7 @@ async function kernelScores(
   }
 }
 
-/** Of KFAC and EK-FAC. */
+/** For KFAC and EK-FAC. */
 export async function layersDamping(
   checkpoint: Checkpoint,
   train: Dataset,
@@ -116,7 +122,7 @@ export async function layersDamping(
       {
         trace,
         scores: async (half, damping) => {
-          // Of one half at a time, and of each once.
+          // One half at a time, and each only once.
           if (moved?.half !== half) {
             moved = undefined;
             const gradients = await InEigenvectors.of(checkpoint, half === 0 ? parts : others, scored, products);
@@ -132,7 +138,7 @@ export async function layersDamping(
   }
 }
 
-/** The first samples, so many at most. */
+/** The first samples, at most `most`. */
 async function firstOf(batches: readonly Batch[], most: number, checkpoint: Checkpoint): Promise<Batch[]> {
   const found: Batch[] = [];
   let left = most;
@@ -150,7 +156,7 @@ async function firstOf(batches: readonly Batch[], most: number, checkpoint: Chec
   return found;
 }
 
-/** Of features `[N, dims]`, over the matrix Phi' Phi of all N. */
+/** For features `[N, dims]`, with the matrix Phi' Phi over all N. */
 export async function featuresDamping(phi: Table, threads: number | undefined): Promise<number> {
   const stride = Math.max(1, Math.ceil(phi.rows / maxSamples));
   const pick = (...places: readonly number[]) =>
@@ -158,7 +164,7 @@ export async function featuresDamping(phi: Table, threads: number | undefined): 
   const rowsOf = (numbers: readonly number[]) => numbers.map((n) => phi.row(n));
   const [first, second, held] = [rowsOf(pick(0, 2)), rowsOf(pick(1, 3)), rowsOf(pick(4))];
   requireEnough(held.length * 5);
-  // Through the products of the rows: there are seldom more of them than numbers in each.
+  // Through the products of the rows: there are seldom more rows than numbers in a row.
   const direct = productsOf(held, held);
   const halves = [first, second].map((rows) => ({ kernel: productsOf(rows, rows), along: productsOf(rows, held) }));
   let trace = 0;
@@ -181,7 +187,7 @@ function productsOf(rows: readonly Float64Array[], others: readonly Float64Array
   return new Table(others.length, rows.length).map((_, m, n) => dot(nth(others, m), nth(rows, n)));
 }
 
-/** The same for the matrix of so many samples, of which these are some. */
+/** The same for the matrix over `samples` samples; the features are those of some of them. */
 export async function featuresDampingFor(phi: Table, samples: number, threads?: number): Promise<number> {
   return ((await featuresDamping(phi, threads)) * samples) / Math.max(1, phi.rows);
 }
@@ -215,7 +221,7 @@ async function chosen({ trace, scores }: Halves, reference: number): Promise<num
   return trace * 10 ** peakOf(grid.map(Math.log10), agreements);
 }
 
-/** Where a parabola through the largest value and its neighbours is largest. */
+/** The place at which a parabola through the largest value and its neighbours is largest. */
 function peakOf(places: readonly number[], values: readonly number[]): number {
   const most = values.indexOf(Math.max(...values));
   const [at = 0, left, right] = [places[most], values[most - 1], values[most + 1]];
@@ -225,7 +231,7 @@ function peakOf(places: readonly number[], values: readonly number[]): number {
   return bend < 0 ? at + (step * (left - right)) / (2 * bend) : at;
 }
 
-/** Each query's scores without its own, by rank. */
+/** Each query's scores, without its score with itself, as ranks. */
 function ranked(table: Table): Float64Array[] {
   return Array.from({ length: table.rows }, (_, m) => ranks(table.row(m).filter((_, n) => n !== m)));
 }

@@ -1,4 +1,4 @@
-/** What a method would do, parameter by parameter. */
+/** Shows how a method treats each parameter. */
 import { checkOptions } from "../arguments.js";
 import { bindShape } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
@@ -8,21 +8,21 @@ import type { Module } from "../nn/module.js";
 import { present } from "../present.js";
 import { asCheckpoints, asMethod, type ScoreOptions, scoreOptions } from "./scores.js";
 
-/** How one parameter takes part. */
+/** How one parameter takes part in a method. */
 export interface ExplainedAttribution {
   /** Its name. */
   readonly parameter: string;
-  /** Its own. */
+  /** The parameter's shape. */
   readonly shape: readonly number[];
   /** In a few words: "exact", "Kronecker (expand)", "exact block", "diagonal", "projection of factors", "left out", ... */
   readonly approximation: string;
-  /** The same as the end of a sentence that begins with what is approximated. */
+  /** The same as the end of a sentence that begins with the parameter. */
   readonly how: string;
-  /** Parameters that are taken as one block with it, a layer's bias with its weight. */
+  /** Parameters in the same block: a layer's bias is in that of its weight. */
   readonly with: readonly string[];
 }
 
-/** By which approximation each parameter takes part in a method. `rows` is the data; as text it is a table. */
+/** How each parameter is approximated in a method: `rows` as data, and a table as text. */
 export class AttributionExplanation {
   constructor(
     /** The method's name and settings. */
@@ -44,8 +44,7 @@ export class AttributionExplanation {
 }
 
 /**
- * Says by which approximation each parameter takes part in a method: sequences, tables, gains and recurrent weights too.
- * Nothing is computed of data.
+ * Says how a method approximates each parameter. Needs no data.
  * @param options as `attribution.scores` takes them
  * @throws PergradError INVALID_ARGUMENT, and what `perSample` throws.
  */

@@ -22,20 +22,21 @@ export interface AdamMoments {
 
 /** Options of `attribution.tracIn`. */
 export interface TracInOptions {
-  /** Of each checkpoint, the learning rate with which training went on from there. Default: 1 each. */
+  /** For each checkpoint, the learning rate with which training continued from there. Default: 1 each. */
   readonly learningRates?: readonly number[];
   /** Whether gradients are divided by their norms. Default false. */
   readonly cosine?: boolean;
   /**
-   * Of each checkpoint, Adam's state: then training samples count with the step that Adam would have taken with their
-   * gradient alone, and the cosine of that with the query's gradient is taken (LESS, Xia et al. 2024). Default: none.
+   * Adam's state at each checkpoint. If it is given, a training sample counts with the step that Adam would take with
+   * its gradient alone, and the score is the cosine of that step with the query's gradient (LESS, Xia et al. 2024).
+   * Default: none.
    */
   readonly adam?: readonly AdamMoments[];
-  /** Of Adam. Default 0.9. */
+  /** Adam's beta1. Default 0.9. */
   readonly beta1?: number;
-  /** Of Adam. Default 0.999. */
+  /** Adam's beta2. Default 0.999. */
   readonly beta2?: number;
-  /** Of Adam. Default 1e-8. */
+  /** Adam's epsilon. Default 1e-8. */
   readonly epsilon?: number;
 }
 
@@ -44,7 +45,7 @@ export function gradDot(): Method {
   return summed("gradDot", {}, (checkpoints) => checkpoints.map(() => 1 / checkpoints.length), false);
 }
 
-/** The cosine of the angle between the gradients; the mean over checkpoints. 0 where a gradient is 0. */
+/** The cosine of the angle between the gradients, 0 if a gradient is 0; the mean over checkpoints. */
 export function gradCos(): Method {
   return summed("gradCos", {}, (checkpoints) => checkpoints.map(() => 1 / checkpoints.length), true);
 }
@@ -61,7 +62,7 @@ const tracInOptions: OptionNames<TracInOptions> = {
 /**
  * The sum over checkpoints of their learning rate times g_m . g_n there (Pruthi et al. 2020, "Estimating training data
  * influence by tracing gradient descent").
- * @throws PergradError INVALID_ARGUMENT, here or when there are other numbers of checkpoints.
+ * @throws PergradError INVALID_ARGUMENT, here or if the number of checkpoints differs.
  */
 export function tracIn(options: TracInOptions = {}): Method {
   checkOptions("attribution.tracIn(options)", options, tracInOptions);
@@ -84,7 +85,7 @@ export function ratesOf(checkpoints: readonly Checkpoint[], given: readonly numb
   return given ?? checkpoints.map(() => 1);
 }
 
-/** Each checkpoint's products times its weight. */
+/** Adds each checkpoint's products times its weight. */
 function summed(
   name: string,
   settings: Method["settings"],
@@ -141,7 +142,7 @@ interface AdamConstants {
   readonly epsilon: number;
 }
 
-/** Products of queries' gradients with the steps that training samples alone would lead to. */
+/** Products of queries' gradients with the steps that single training samples would cause. */
 function steps(
   settings: Method["settings"],
   ratesOf: (checkpoints: readonly Checkpoint[]) => readonly number[],
@@ -193,7 +194,7 @@ function steps(
   };
 }
 
-/** The direction of Adam's next step, were this the gradient. Throws MISSING_TENSOR, SHAPE_MISMATCH. */
+/** The direction of Adam's next step, if this were the gradient. Throws MISSING_TENSOR, SHAPE_MISMATCH. */
 function stepOf(checkpoint: Checkpoint, moments: AdamMoments, { beta1, beta2, epsilon }: AdamConstants) {
   const [first, second] = [checkpoint.space.join(moments.first), checkpoint.space.join(moments.second)];
   const [unbias1, unbias2] = [1 - beta1 ** (moments.steps + 1), 1 - beta2 ** (moments.steps + 1)];
@@ -233,7 +234,7 @@ async function stepCosines(
   return Table.stacked(strips);
 }
 
-/** Replaces each row by what f makes of it, divided by its norm. */
+/** Replaces each row by f of it, divided by its norm. */
 function unit(rows: Float32Array, size: number, f: (row: Float64Array) => Float64Array): void {
   for (let at = 0; at < rows.length; at += size) {
     const made = f(Float64Array.from(rows.subarray(at, at + size)));

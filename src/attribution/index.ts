@@ -1,4 +1,4 @@
-/** Which training samples made the model say that: scores of training samples for queries. */
+/** Attribution: scores of training samples for a model's answers to queries. */
 export type { SampleOptions } from "./checkpoint.js";
 export { AttributionExplanation, type ExplainedAttribution, explain } from "./explanation.js";
 export { type AdamMoments, gradCos, gradDot, type TracInOptions, tracIn } from "./gradients.js";

@@ -1,4 +1,7 @@
-/** Influence functions: what training on a sample more does to the loss of another, to first order (Koh and Liang 2017). */
+/**
+ * Influence functions: the change, to first order, in the loss of one sample if another one gets more weight in
+ * training (Koh and Liang 2017).
+ */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { meant } from "../meant.js";
 import { nth } from "../present.js";
@@ -26,7 +29,7 @@ import { ByKronecker } from "./inverses/kronecker.js";
 import { type Approximated, alike, type Method, type Setting } from "./method.js";
 import type { Table } from "./table.js";
 
-/** Which matrices each inverse takes, the default first. */
+/** The matrices that each inverse can use, the default first. */
 const kinds = {
   exact: ["ggn", "hessian", "fisher"],
   gram: ["fisher", "ggn"],
@@ -45,14 +48,15 @@ export type InverseName = keyof typeof kinds;
 /** Options of `attribution.influence`. */
 export interface InfluenceOptions extends CgOptions, LissaOptions, ArnoldiOptions {
   /**
-   * How: by the whole matrix ("exact", of at most 4,096 parameters), exactly through the samples' inner products ("gram"),
-   * layer by layer in the eigenvectors of two factors ("ekfac", "kfac"), by conjugate gradients ("cg"), a Neumann series ("lissa"), the largest eigenvalues alone ("arnoldi"), the diagonal alone
-   * ("diagonal"), or the mean of each sample's own inverse ("dataInf"). Default "gram".
+   * The way of inverting. "exact": the whole matrix, of at most 4,096 parameters. "gram": exactly, through the samples'
+   * inner products. "ekfac", "kfac": layer by layer, in the eigenvectors of two factors. "cg": conjugate gradients.
+   * "lissa": a Neumann series. "arnoldi": the largest eigenvalues only. "diagonal": the diagonal only. "dataInf": the
+   * mean of each sample's own inverse. Default "gram".
    */
   readonly inverse?: InverseName;
   /** The matrix, a mean over the training samples. Default: "fisher" for gram, dataInf and diagonal, else "ggn". */
   readonly of?: CurvatureKind;
-  /** What is added to the diagonal, as it is. Default: measured on held-out training samples (docs/attribution.md). */
+  /** The number added to the diagonal. Default: measured on held-out training samples (docs/attribution.md). */
   readonly damping?: number;
 }
 
@@ -92,8 +96,9 @@ function chosen(call: string, options: InfluenceOptions): Chosen {
 }
 
 /**
- * g_m' (C + d I)^-1 g_n, with C the mean curvature over the training samples; the mean over checkpoints. No factor 1/N, no
- * minus sign: the loss of m changes by about this times 1/N when n is left out and training is run to its end again.
+ * g_m' (C + d I)^-1 g_n, where C is the mean curvature over the training samples; the mean over checkpoints. There is
+ * no factor 1/N and no minus sign: if n is left out and training is repeated to its end, the loss of m changes by about
+ * this times 1/N.
  * @throws PergradError INVALID_ARGUMENT.
  */
 export function influence(options: InfluenceOptions = {}): Method {
@@ -111,13 +116,17 @@ export function influence(options: InfluenceOptions = {}): Method {
 
 /** Options of `attribution.relatIF`. */
 export interface RelatIFOptions extends InfluenceOptions {
-  /** Divided by the root of the sample's own influence ("loss"), or by the norm of (C + d I)^-1 g_n ("parameters"). Default "loss". */
+  /**
+   * "loss" divides by the root of the sample's own influence, "parameters" by the norm of (C + d I)^-1 g_n. Default
+   * "loss".
+   */
   readonly by?: "loss" | "parameters";
 }
 
 /**
- * Influence relative to how much a training sample changes the model at all, so that outliers do not explain everything (Barshan
- * et al. 2020, "RelatIF"): `influence` divided by the root of g_n' (C + d I)^-1 g_n, or by the norm of (C + d I)^-1 g_n.
+ * Influence relative to how much a training sample changes the model at all, so that outliers do not explain everything
+ * (Barshan et al. 2020, "RelatIF"): `influence` divided by the root of g_n' (C + d I)^-1 g_n, or by the norm of (C + d
+ * I)^-1 g_n.
  * @throws PergradError INVALID_ARGUMENT.
  */
 export function relatIF({ by = "loss", ...options }: RelatIFOptions = {}): Method {
@@ -166,7 +175,10 @@ async function meanOverCheckpoints(
   return nth(parts, 0).map((_, n) => parts.reduce((sum, part) => sum + (part[n] ?? 0), 0) / parts.length);
 }
 
-/** What f makes of the inverse at each checkpoint. A damping is measured at the first: the others are of the same kind. */
+/**
+ * The results of f for the inverse at each checkpoint. A damping is measured only at the first, since the others are
+ * similar.
+ */
 async function collected<R>(setting: Setting, options: Chosen, f: (inverse: Inverse) => Promise<R>) {
   const dampings: number[] = [];
   const parts: R[] = [];
@@ -184,7 +196,7 @@ async function inverseOf(checkpoint: Checkpoint, train: Dataset, options: Chosen
   return { damping, inverse: await made(checkpoint, train, options, damping) };
 }
 
-/** Of iterations and of parts of a matrix, that of the matrix. */
+/** Iterative inverses, and those of parts of a matrix, use the damping of the whole matrix. */
 function dampingFor(checkpoint: Checkpoint, train: Dataset, { inverse, of }: Chosen): Promise<number> {
   if (inverse === "ekfac" || inverse === "kfac")
     return layersDamping(checkpoint, train, of === "ggn" ? "type2" : "empirical", inverse === "ekfac");
@@ -207,7 +219,7 @@ async function made(checkpoint: Checkpoint, train: Dataset, options: Chosen, dam
   return byRows(await arnoldiInverse(curvature, damping, options));
 }
 
-/** By which approximation each parameter's curvature is taken. */
+/** How each parameter's curvature is approximated. */
 async function approximated(checkpoint: Checkpoint, { inverse, of, rank }: Chosen): Promise<readonly Approximated[]> {
   switch (inverse) {
     case "ekfac":

@@ -1,4 +1,4 @@
-/** How well scores foretell what training on other samples leads to (Park et al. 2023, "TRAK"). */
+/** Measures how well scores predict the result of training on other samples (Park et al. 2023, "TRAK"). */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { meanOf } from "../solvers/vectors.js";
@@ -7,22 +7,22 @@ import type { Tensor } from "../tensor/tensor.js";
 
 /** Options of `attribution.subsets`. */
 export interface SubsetOptions {
-  /** Training samples, N. */
+  /** The number of training samples, N. */
   readonly samples: number;
-  /** How many subsets, S. Default 40. */
+  /** The number of subsets, S. Default 40. */
   readonly count?: number;
-  /** The part of the samples in each. Default 0.5. */
+  /** The share of the samples in each subset. Default 0.5. */
   readonly fraction?: number;
-  /** Default 0. */
+  /** The seed of the subsets. Default 0. */
   readonly seed?: number;
 }
 
 const subsetOptions: OptionNames<SubsetOptions> = { samples: true, count: true, fraction: true, seed: true };
 
 /**
- * Random subsets of the training samples, all of one size, `[S, N]`: 1 where a sample is in. Train a model anew on each
- * (several, from other first weights, and take the mean of their losses, where that noise is large), and give the queries'
- * losses to `linearDatamodelingScore`.
+ * Random subsets of the training samples, all of one size, `[S, N]`: 1 if a sample is in the subset. Train a new model
+ * on each (or several, from different initial weights, and average their losses, if those are noisy), and pass the
+ * queries' losses to `linearDatamodelingScore`.
  * @throws PergradError INVALID_ARGUMENT.
  */
 export function subsets(options: SubsetOptions): Tensor<"uint8"> {
@@ -48,22 +48,23 @@ export function subsets(options: SubsetOptions): Tensor<"uint8"> {
   return { dtype: "uint8", dims: [count, samples], data };
 }
 
-/** How well scores foretell losses. */
+/** How well scores predict losses. */
 export interface LinearDatamodelingScore {
   /** The mean over queries of the rank correlation over subsets. */
   readonly score: number;
-  /** Its standard error, from how it differs among queries. */
+  /** Its standard error, from its variation among queries. */
   readonly error: number;
-  /** Of each query, `[Q]`; NaN where its losses, or its sums, are all equal. */
+  /** The correlation of each query, `[Q]`; NaN if its losses, or its sums, are all equal. */
   readonly queries: Float64Array;
 }
 
 /**
- * For each query the rank correlation (Spearman's), over subsets of the training samples, of the sum of its scores over the
- * subset with minus its loss after training on that subset; then the mean over queries. Of equal numbers the ranks are shared.
- * @param scores `[Q, N]`, as `attribution.scores` gives them
- * @param subsets `[S, N]`: 1 where a sample is in
- * @param losses `[S, Q]`, or `[S, R, Q]` where each subset was trained R times: the mean over these is taken
+ * For each query: the rank correlation (Spearman's), over subsets of the training samples, between the sum of its
+ * scores over the subset and minus its loss after training on that subset. Then the mean over queries. Equal numbers
+ * share their ranks.
+ * @param scores `[Q, N]`, as `attribution.scores` returns them
+ * @param subsets `[S, N]`: 1 if a sample is in the subset
+ * @param losses `[S, Q]`, or `[S, R, Q]` if each subset was trained R times: their mean is used
  * @throws PergradError SHAPE_MISMATCH.
  */
 export function linearDatamodelingScore(scores: Tensor, subsets: Tensor, losses: Tensor): LinearDatamodelingScore {
@@ -100,7 +101,7 @@ function wrongShape(what: string, { dims }: Tensor, wanted: string): PergradErro
   return new PergradError("SHAPE_MISMATCH", `${what} are [${dims.join(", ")}]; give ${wanted}.`);
 }
 
-/** From 0 up; of equal numbers the mean of theirs. */
+/** Ranks from 0; equal numbers get their mean rank. */
 export function ranks(numbers: Float64Array): Float64Array {
   const order = [...numbers.keys()].sort((a, b) => (numbers[a] ?? 0) - (numbers[b] ?? 0));
   const found = new Float64Array(numbers.length);

@@ -1,7 +1,7 @@
 /**
- * What training without a sample, or without a group of samples, does to the loss of a query, with an error bar. To first order
- * in the group's weight (Koh and Liang 2017; Koh et al. 2019, "On the accuracy of influence functions for measuring group
- * effects").
+ * Predicts, with an error bar, how the loss of a query would change if training were repeated without a sample or a
+ * group of samples. The prediction is of first order in the group's weight (Koh and Liang 2017; Koh et al. 2019, "On
+ * the accuracy of influence functions for measuring group effects").
  */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
@@ -14,40 +14,42 @@ import { Table } from "./table.js";
 
 /** Options of `attribution.leaveOut`. */
 export interface LeaveOutOptions extends ScoreOptions {
-  /** Numbers of the training samples that are left out together. Default: each sample alone. */
+  /** Groups of training samples that are left out together, by number. Default: each sample alone. */
   readonly groups?: readonly (readonly number[])[];
-  /** Trainings without some samples, to calibrate with. Without them several models are needed. Default: none. */
+  /** Trainings without some samples, for calibration. Without them, several models are needed. Default: none. */
   readonly retrained?: Retrained;
 }
 
 const leaveOutOptions: OptionNames<LeaveOutOptions> = { ...scoreOptions, groups: true, retrained: true };
 
-/** What is foretold. */
+/** The prediction. */
 export interface LeaveOut {
-  /** By how much a query's loss grows when a group is left out, `[Q, G]`. */
+  /** By how much each query's loss grows if a group is left out, `[Q, G]`. */
   readonly change: Tensor<"float64">;
   /** The standard error of `change`, `[Q, G]`. */
   readonly error: Tensor<"float64">;
   /** Where the error comes from. */
   readonly errorOf: "models" | "retrained";
-  /** What predictions were multiplied with to fit the retrainings; 1 where there were none. */
+  /** The factor by which predictions were multiplied to fit the retrainings; 1 if there were none. */
   readonly slope: number;
 }
 
 /**
- * By how much the loss of each query grows when training samples are left out, alone or in groups. With k of N samples left out
- * of a mean loss the change is the sum over them of s - mean(s), over N - k, s being the influence on the query.
+ * By how much the loss of each query grows if training samples are left out, alone or in groups. If k of N samples are
+ * left out of a mean loss, the change is the sum over them of s - mean(s), divided by N - k, where s is the influence
+ * on the query.
  *
- * The error has one of two origins. With `retrained` a line is fitted to the losses after trainings without some samples
- * (one slope for all queries), and the error is the root mean square, for each query, of what the line foretells wrongly of each
- * training when fitted without it (jackknife residuals: Barber et al. 2021, "Predictive inference with the jackknife+"). It tells how far
- * the loss after one such training lies from the prediction, so leave out about as many samples there as in the groups.
- * Without it, with K models (trainings from other first weights, or checkpoints), the error is that of their mean by the
- * jackknife (Tukey 1958): what the choice of the model does, not what first order leaves out.
+ * The error has one of two sources. With `retrained`, a line is fitted to the losses after trainings without some
+ * samples (one slope for all queries). The error is, for each query, the root mean square of the line's error on each
+ * training when it is fitted without that training (jackknife residuals: Barber et al. 2021, "Predictive inference with
+ * the jackknife+"). It says how far the loss after one such training is from the prediction, so leave out about as many
+ * samples there as in the groups. Without `retrained`, with K models (trained from different initial weights, or
+ * checkpoints), it is the jackknife's standard error of their mean (Tukey 1958): it covers the choice of the model, not
+ * what first order leaves out.
  * @param model a model, or several of the same graph
- * @param options of which the method is `influence`, or with `retrained` any
- * @throws PergradError INVALID_ARGUMENT (neither several models nor retrainings; another method without retrainings; groups that are no numbers of
- * samples), SHAPE_MISMATCH, and what `attribution.scores` throws.
+ * @param options the method must be `influence`; with `retrained` it may be any
+ * @throws PergradError INVALID_ARGUMENT (neither several models nor retrainings; another method without retrainings;
+ *   groups that are not numbers of samples), SHAPE_MISMATCH, and what `attribution.scores` throws.
  */
 export async function leaveOut(
   model: Checkpoints,
@@ -76,7 +78,7 @@ function byFit(mean: Table, { slope, errors }: Fit): LeaveOut {
   };
 }
 
-/** Each model's scores, or with retrainings the scores of all. Throws INVALID_ARGUMENT. */
+/** Each model's scores, or, with retrainings, the scores of all models. Throws INVALID_ARGUMENT. */
 async function tablesOf(
   model: Checkpoints,
   train: Dataset,
@@ -102,7 +104,7 @@ async function tablesOf(
   }
 }
 
-/** Of groups, `[Q, G]`. */
+/** The predicted changes for groups, `[Q, G]`. */
 function predicted(scores: Table, groups: readonly (readonly number[])[]): Table {
   const samples = scores.columns;
   const means = Array.from({ length: scores.rows }, (_, m) => scores.row(m).reduce((sum, s) => sum + s, 0) / samples);

@@ -1,7 +1,7 @@
 /**
- * LoGra (Choe et al. 2024, "What is your data worth to GPT?"): influence by the empirical Fisher matrix of projected gradients.
- * Its authors project each layer's gradient from both sides; here it is projected by random signs and shifts (`want.project`),
- * which keep inner products of whole gradients.
+ * LoGra (Choe et al. 2024, "What is your data worth to GPT?"): influence by the empirical Fisher matrix of projected
+ * gradients. Its authors project each layer's gradient from both sides; here random signs and shifts (`want.project`)
+ * project the whole gradient and preserve its inner products.
  */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import type { Method } from "./method.js";
@@ -9,18 +9,18 @@ import { trak, usualDims } from "./trak.js";
 
 /** Options of `attribution.loGra`. */
 export interface LoGraOptions {
-  /** Numbers of a projected gradient. Default 2048; fewer where there are fewer parameters. */
+  /** The number of dimensions of a projected gradient. Default 2048, or the number of parameters if that is less. */
   readonly dims?: number;
-  /** Of the projection of the first checkpoint; the others' are the next ones. Default 0. */
+  /** The seed of the first checkpoint's projection; the other checkpoints use the seeds that follow. Default 0. */
   readonly seed?: number;
-  /** Added to the diagonal of the mean of h_n h_n', as it is. Default: measured on held-out training samples. */
+  /** The number added to the diagonal of the mean of h_n h_n'. Default: measured on held-out training samples. */
   readonly damping?: number;
 }
 
 const loGraOptions: OptionNames<LoGraOptions> = { dims: true, seed: true, damping: true };
 
 /**
- * h_m' (F + d I)^-1 h_n, with h projected gradients and F the mean of h_n h_n'; the mean over checkpoints.
+ * h_m' (F + d I)^-1 h_n, where h are projected gradients and F is the mean of h_n h_n'; the mean over checkpoints.
  * @throws PergradError INVALID_ARGUMENT.
  */
 export function loGra(options: LoGraOptions = {}): Method {

@@ -1,15 +1,15 @@
-/** What TRAK looks at of a classifier. */
+/** The scalar that TRAK differentiates for a classifier. */
 import { PergradError } from "../errors.js";
 import { classAxisOf } from "../nn/labels.js";
 import { type Loss, meanPerSample, requireTarget } from "../nn/loss.js";
 import { crossEntropy } from "../nn/losses.js";
 import { constant, where } from "../trace/functions.js";
 
-/** In the place of the label's own logit, among those of other classes. */
+/** Replaces the label's own logit among those of the other classes. */
 const none = -1e30;
 
 /**
- * The logarithm of the odds of the label, log p - log(1 - p), the mean over a sample's labels (Park et al. 2023, "TRAK:
+ * The logarithm of the odds of the label, log p - log(1 - p), averaged over a sample's labels (Park et al. 2023, "TRAK:
  * attributing model behavior at scale"): its logit minus the logarithm of the sum of the others' exponentials.
  */
 export function margin(loss: Loss): Loss {

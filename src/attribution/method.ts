@@ -1,51 +1,51 @@
-/** What a method of attribution is. */
+/** The interface of a method of attribution. */
 import type { Dataset } from "../program/given-data.js";
 import type { Checkpoint } from "./checkpoint.js";
 import type { Table } from "./table.js";
 
 /** What scores are computed from. */
 export interface Setting {
-  /** At least one. */
+  /** The model at one or more checkpoints. */
   readonly checkpoints: readonly Checkpoint[];
   readonly train: Dataset;
 }
 
-/** Scores, and what was chosen on the way. */
+/** Scores, and the choices made on the way. */
 export interface Scored {
   /** `[Q, N]`: queries by training samples. */
   readonly table: Table;
-  /** Of each checkpoint, where the method has a damping. */
+  /** The damping at each checkpoint, if the method has one. */
   readonly dampings?: readonly number[];
 }
 
-/** What a method takes of some parameters. */
+/** How a method treats some parameters. */
 export interface Approximated {
-  /** Their names: those that are taken as one block. */
+  /** The names of parameters that form one block. */
   readonly parameters: readonly string[];
   /** In a few words: "exact", "Kronecker (expand)", "exact block", "diagonal", "projection of factors", ... */
   readonly approximation: string;
-  /** The same as the end of a sentence that begins with what is approximated. */
+  /** The same as the end of a sentence that begins with the parameters. */
   readonly how: string;
 }
 
-/** All parameters alike. */
+/** All parameters, treated alike. */
 export function alike(checkpoint: Checkpoint, approximation: string, how: string): Approximated[] {
   return checkpoint.parameters.map((name) => ({ parameters: [name], approximation, how }));
 }
 
 /** A method of attribution; `attribution.gradDot()`, `attribution.influence(...)`, ... make them. */
 export interface Method {
-  /** What it is called: "tracIn". */
+  /** Its name: "tracIn". */
   readonly name: string;
-  /** How it is set, as far as that is data: what an index's manifest holds. */
+  /** Its settings, as far as they are plain data: an index's manifest holds them. */
   readonly settings: Readonly<Record<string, string | number | boolean | readonly number[]>>;
-  /** Settings that follow from a model where they are not given, for explanations. */
+  /** Settings that follow from a model unless given, for explanations. */
   shown?(checkpoint: Checkpoint): Method["settings"];
-  /** What each training sample does to each query. */
+  /** The score of each training sample for each query. */
   scores(setting: Setting, queries: Dataset): Promise<Scored>;
-  /** Each checkpoint's scores alone; of methods whose scores are N times changes of the query's loss. */
+  /** The scores of each checkpoint alone, for methods whose scores are N times changes of the query's loss. */
   each?(setting: Setting, queries: Dataset): Promise<readonly Table[]>;
-  /** By which approximation each parameter takes part; each parameter once. Nothing is computed of data. */
+  /** How each parameter is approximated; each parameter occurs once. Needs no data. */
   explain(checkpoint: Checkpoint): Promise<readonly Approximated[]>;
   /** Each training sample's score with itself, `[N]`. */
   self(setting: Setting): Promise<Float64Array>;

@@ -6,7 +6,7 @@ import { Table } from "./table.js";
 
 type Product = Compiled<{ readonly products: Traced }>;
 
-/** Compiled for as many vectors, and of such length, as it meets. */
+/** Compiled for the number and the length of the vectors it is given. */
 export class RowProducts {
   readonly #compiled = new Map<string, Promise<Product>>();
 
@@ -43,7 +43,7 @@ async function compiled(others: number, length: number, threads: number | undefi
   return compiler.compiled({ products }, threads === undefined ? {} : { threads });
 }
 
-/** Rows one after another. */
+/** Joins rows, one after another. */
 export function joined(parts: readonly Float32Array[]): Float32Array {
   const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
@@ -54,7 +54,7 @@ export function joined(parts: readonly Float32Array[]): Float32Array {
   return all;
 }
 
-/** Products `[n, queries]` of parts of the samples, as `[queries, samples]`. */
+/** Joins products `[n, queries]` for parts of the samples to `[queries, samples]`. */
 export function besides(
   parts: readonly { readonly from: number; readonly numbers: Float32Array }[],
   queries: number,

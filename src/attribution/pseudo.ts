@@ -1,7 +1,7 @@
 /**
- * The generalised Gauss-Newton matrix as a sum over pseudo-gradients: with S_n = R R' the Hessian of sample n's loss in its
- * output, J_n' S_n J_n is the sum over the columns r of R of (J_n' r)(J_n' r)'. Each is the gradient of the scalar o_n . r, so
- * a data set with a sample for each column, whose target is r, has them as its gradients.
+ * The generalised Gauss-Newton matrix as a sum over pseudo-gradients. If S_n = R R' is the Hessian of sample n's loss
+ * in its output, J_n' S_n J_n is the sum over the columns r of R of (J_n' r)(J_n' r)'. Each J_n' r is the gradient of
+ * the scalar o_n . r. So a data set that has a sample for each column, with r as its target, has them as its gradients.
  */
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { PergradError } from "../errors.js";
@@ -12,13 +12,16 @@ import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { outputGradient, outputHessian } from "../wants/curvature.js";
 import type { Checkpoint } from "./checkpoint.js";
 
-/** Elements of a sample's output. */
+/** The most elements of a sample's output. */
 const mostElements = 1024;
-/** Of more, those are left out whose eigenvalues add up to `spared` of all. */
+/**
+ * If there are more columns than this, those with the smallest eigenvalues, which add up to `spared` of all, are left
+ * out.
+ */
 const mostWhole = 4096;
 const spared = 1e-2;
 
-/** Samples whose losses are scalars o . r: any vectors in the space of outputs, pulled back to the parameters. */
+/** Samples whose losses are scalars o . r: this pulls any vectors in the space of outputs back to the parameters. */
 export class PulledBack {
   /** The same model with these losses. */
   readonly scalars: Checkpoint;
@@ -36,7 +39,7 @@ export class PulledBack {
     this.scalars = checkpoint.with({ loss: along, target: { shape: ["N", ...this.#own] } });
   }
 
-  /** Samples whose scalars have the gradients that the samples' losses have. */
+  /** Samples whose scalars have the same gradients as the samples' losses. */
   async losses(data: Dataset): Promise<Batch[]> {
     const size = sizeOf(this.#own);
     const roots: Root[] = [];
@@ -48,13 +51,13 @@ export class PulledBack {
     return this.#samples(data, roots);
   }
 
-  /** Samples whose scalars' gradients, times themselves, add up to N times the mean Gauss-Newton matrix. */
+  /** Samples whose scalars' gradients have outer products that add up to N times the mean Gauss-Newton matrix. */
   async pseudo(data: Dataset): Promise<Batch[]> {
     const roots = await rootsOf(this.checkpoint, data, sizeOf(this.#own));
     return this.#samples(data, withoutNegligible(roots));
   }
 
-  /** Samples of the data, with these vectors as their targets. */
+  /** Samples of the data, with these vectors as targets. */
   async #samples(data: Dataset, roots: readonly Root[]): Promise<Batch[]> {
     const size = sizeOf(this.#own);
     const found: Batch[] = [];
@@ -73,7 +76,7 @@ export class PulledBack {
   }
 }
 
-/** The scalar o . r of each sample, r being its target. */
+/** The scalar o . r of each sample, where r is its target. */
 const along: Loss = {
   name: "along",
   target: ({ shape }) => ({ dtype: "float32", shape }),
@@ -88,7 +91,7 @@ interface Root {
   readonly sample: number;
   /** The eigenvalue of S_n. */
   readonly value: number;
-  /** Its eigenvector times the eigenvalue's root. */
+  /** Its eigenvector times the root of the eigenvalue. */
   readonly root: Float32Array;
 }
 

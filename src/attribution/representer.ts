@@ -1,6 +1,6 @@
 /**
- * Representer points (Yeh et al. 2018, "Representer point selection for explaining deep neural networks"): what the logits of a
- * last linear layer, trained with an l2 penalty, owe to each training sample.
+ * Representer points (Yeh et al. 2018, "Representer point selection for explaining deep neural networks"): the
+ * contribution of each training sample to the logits of a last linear layer that was trained with an l2 penalty.
  */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
@@ -17,27 +17,31 @@ import { Table } from "./table.js";
 
 /** Options of `attribution.representerPoints`. */
 export interface RepresenterOptions {
-  /** The penalty's factor: the loss was the mean over samples plus l2 |W|^2. */
+  /** The factor of the penalty: the loss was the mean over samples plus l2 |W|^2. */
   readonly l2: number;
-  /** The weight of the last linear layer. Default: the last parameter with two axes, of which one is of the classes. */
+  /**
+   * The weight of the last linear layer. Default: the last parameter with two axes, one of which is that of the
+   * classes.
+   */
   readonly layer?: string;
 }
 
 const representerOptions: OptionNames<RepresenterOptions> = { l2: true, layer: true };
 
-/** All that representer points are of one model. */
+/** The representer values of one model. */
 export interface RepresenterValues {
   /** (onehot(y_n) - p_n)/(2 l2 N), `[N, C]` */
   readonly alpha: Table;
-  /** x_n . x_m, `[M, N]`, x being the layer's inputs without the bias. */
+  /** x_n . x_m, `[M, N]`, where x are the layer's inputs without the bias. */
   readonly products: Table;
   /** Labels of the queries. */
   readonly labels: Int32Array;
 }
 
 /**
- * alpha[n, y] (x_n . x_m) for the query's label y: what the training sample adds to that label's logit. alpha is minus the
- * loss's gradient in the logits over 2 l2 N; stationarity is not assumed: the formula as it stands. The mean over checkpoints.
+ * alpha[n, y] (x_n . x_m) for the query's label y: what the training sample adds to that label's logit. alpha is minus
+ * the loss's gradient in the logits, divided by 2 l2 N; the formula is applied as it stands, whether or not training
+ * has converged. The mean over checkpoints.
  * @throws PergradError INVALID_ARGUMENT.
  */
 export function representerPoints(options: RepresenterOptions): Method {
@@ -103,7 +107,7 @@ async function representerValues(
   }
 }
 
-/** Of a sample with one label the gradient in the logits, p - onehot, is negative for that label alone. */
+/** For a sample with one label, the gradient in the logits, p - onehot, is negative for that label only. */
 function labelsOf(gradient: Table): Int32Array {
   return Int32Array.from({ length: gradient.rows }, (_, n) => {
     const row = gradient.row(n);
@@ -138,14 +142,14 @@ function lastLayer({ objective }: Checkpoint, classes: number): string {
 }
 
 /**
- * A linear layer's inputs: the gradient of the first logit in the layer's weight, which is the input in the first row (or
- * column) and 0 elsewhere.
+ * A linear layer's inputs: the gradient of the first logit in the layer's weight is the input in the first row (or
+ * column), and 0 elsewhere.
  */
 class Inputs {
   private constructor(
     private readonly checkpoint: Checkpoint,
     private readonly layer: string,
-    /** Whether classes are the weight's rows. */
+    /** Whether the weight's rows are the classes. */
     private readonly byRow: boolean,
     private readonly classes: number,
     readonly width: number,

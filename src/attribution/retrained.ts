@@ -1,24 +1,26 @@
-/** Predictions of losses held against trainings without some samples. */
+/** Compares predictions of losses with trainings without some samples. */
 import { PergradError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Table } from "./table.js";
 
 /** Trainings without some samples, as `linearDatamodelingScore` takes them. */
 export interface Retrained {
-  /** `[S, N]`: 1 where a sample was in, 0 where it was left out. */
+  /** `[S, N]`: 1 if a sample was in the training, 0 if it was left out. */
   readonly subsets: Tensor;
-  /** The queries' losses afterwards, `[S, Q]`, or `[S, R, Q]` where each subset was trained R times: the mean over these is taken. */
+  /**
+   * The queries' losses afterwards, `[S, Q]`, or `[S, R, Q]` if each subset was trained R times: their mean is used.
+   */
   readonly losses: Tensor;
 }
 
-/** A line through what was foretold and what came of it. */
+/** A line through predictions and the actual changes. */
 export interface Fit {
   readonly slope: number;
-  /** Of each query, the root mean square of jackknife residuals, `[Q]`. */
+  /** For each query, the root mean square of jackknife residuals, `[Q]`. */
   readonly errors: Float64Array;
 }
 
-/** Fewer leave no error to be told. */
+/** With fewer trainings no error can be estimated. */
 const fewest = 3;
 
 /** The samples that each subset leaves out. Throws SHAPE_MISMATCH, INVALID_ARGUMENT. */
@@ -45,7 +47,7 @@ export function removedIn({ subsets }: Retrained, samples: number): readonly (re
 }
 
 /**
- * One slope for all queries, a height for each.
+ * One slope for all queries, and an intercept for each.
  * @param foretold `[Q, S]`
  * @throws PergradError SHAPE_MISMATCH; INVALID_ARGUMENT: all predictions are equal.
  */
@@ -71,7 +73,7 @@ export function fitted(foretold: Table, { losses }: Retrained): Fit {
   return { slope: whole.xy / whole.xx, errors: squares.map(Math.sqrt) };
 }
 
-/** Less each row's mean. */
+/** Minus each row's mean. */
 function centred(table: Table): Table {
   const means = Array.from(
     { length: table.rows },
@@ -80,7 +82,7 @@ function centred(table: Table): Table {
   return table.map((value, m) => value - (means[m] ?? 0));
 }
 
-/** Sums of products, of all columns or of one. */
+/** Sums of products, over all columns or over one. */
 function momentsOf(x: Table, y: Table, column?: number): { readonly xx: number; readonly xy: number } {
   let [xx, xy] = [0, 0];
   const [from, to] = column === undefined ? [0, x.columns] : [column, column + 1];

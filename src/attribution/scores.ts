@@ -1,4 +1,4 @@
-/** Scores of training samples for queries: where callers enter. */
+/** Scores of training samples for queries: the public entry points. */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import type { Model } from "../graph/model.js";
 import { meant } from "../meant.js";
@@ -17,7 +17,7 @@ const named = { gradDot, gradCos, tracIn, influence, relatIF, trak } as const sa
   Record<string, () => Method>
 >;
 
-/** A method, or the name of one with its usual options. */
+/** A method, or the name of one with its default options. */
 export type GivenMethod = Method | keyof typeof named;
 
 /** One model, or the same model with the weights of several checkpoints or trainings. */
@@ -25,17 +25,20 @@ export type Checkpoints = Model | Module | readonly Model[];
 
 /** Options of `attribution.scores`. */
 export interface ScoreOptions extends SampleOptions {
-  /** How: `attribution.gradDot()`, `attribution.influence({ ... })`, ...; or the name of one with its usual options. */
+  /**
+   * The method: `attribution.gradDot()`, `attribution.influence({ ... })`, ...; or the name of one with its default
+   * options.
+   */
   readonly method: GivenMethod;
 }
 
 export const scoreOptions: OptionNames<ScoreOptions> = { ...sampleOptions, method: true };
 
-/** What training samples do to the losses of queries. */
+/** The effect of training samples on the losses of queries. */
 export interface Scores {
-  /** `[Q, N]`: queries by training samples; larger: the training sample lowers the query's loss more. */
+  /** `[Q, N]`, queries by training samples. The larger, the more the training sample lowers the query's loss. */
   readonly scores: Tensor<"float64">;
-  /** The damping at each checkpoint, where the method has one. */
+  /** The damping at each checkpoint, if the method has one. */
   readonly dampings?: readonly number[];
 }
 
@@ -64,10 +67,12 @@ function isList(given: Checkpoints): given is readonly Model[] {
 }
 
 /**
- * What each training sample does to the loss of each query, to first order.
- * @param model a model, or several of the same graph: checkpoints of one training, or trainings from other first weights
- * @param train the training samples. They are read several times: a batch, a file's path, or batches that can be iterated again.
- * @param queries the samples that are explained
+ * The effect of each training sample on the loss of each query, to first order.
+ * @param model a model, or several of the same graph: checkpoints of one training, or trainings from different initial
+ *   weights
+ * @param train the training samples. They are read several times: a batch, a file's path, or batches that can be
+ *   iterated again.
+ * @param queries the samples to explain
  * @throws PergradError INVALID_ARGUMENT, NOT_FINITE, and what `perSample` and `run` throw.
  */
 export async function scores(
@@ -88,8 +93,8 @@ export async function scores(
 }
 
 /**
- * Each training sample's score with itself, `[N]`: large for samples that the model could not know from others (memorised
- * ones, outliers, wrong labels). Throws what `attribution.scores` throws.
+ * Each training sample's score with itself, `[N]`: large for samples that the model could not learn from others
+ * (memorised ones, outliers, wrong labels). Throws what `attribution.scores` throws.
  */
 export async function selfInfluence(
   model: Checkpoints,

@@ -5,7 +5,7 @@ export class Table {
   constructor(
     readonly rows: number,
     readonly columns: number,
-    /** Row by row. */
+    /** In row-major order. */
     readonly data = new Float64Array(rows * columns),
   ) {}
 
@@ -22,7 +22,7 @@ export class Table {
     this.data.set(values, k * this.columns + from);
   }
 
-  /** One above another; all have as many columns. */
+  /** Stacks tables with the same number of columns on top of each other. */
   static stacked(parts: readonly Table[]): Table {
     const columns = parts[0]?.columns ?? 0;
     const rows = parts.reduce((sum, part) => sum + part.rows, 0);
@@ -41,7 +41,7 @@ export class Table {
     return this;
   }
 
-  /** Each number by its row and column. */
+  /** Maps each number, given its row and column. */
   map(f: (value: number, row: number, column: number) => number): Table {
     const { rows, columns } = this;
     const found = new Table(rows, columns);

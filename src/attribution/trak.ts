@@ -1,6 +1,6 @@
 /**
- * TRAK (Park et al. 2023, "TRAK: attributing model behavior at scale"): features phi are projected gradients of the odds of the
- * label, log p - log(1 - p).
+ * TRAK (Park et al. 2023, "TRAK: attributing model behavior at scale"): the features phi are projected gradients of the
+ * label's odds, log p - log(1 - p).
  */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
@@ -19,22 +19,24 @@ import { Table } from "./table.js";
 
 /** Options of `attribution.trak`. */
 export interface TrakOptions {
-  /** Numbers of a feature. Default 2048; fewer where there are fewer parameters. */
+  /** The number of dimensions of a feature. Default 2048, or the number of parameters if that is less. */
   readonly dims?: number;
-  /** Of the projection of the first checkpoint; the others' are the next ones. Default 0. */
+  /** The seed of the first checkpoint's projection; the other checkpoints use the seeds that follow. Default 0. */
   readonly seed?: number;
-  /** `[P, dims]`: the projection of all checkpoints, its rows in the order of the parameters; in the place of one of random signs. Default: random signs. */
+  /** `[P, dims]`: the projection of all checkpoints, its rows in the order of the parameters. Default: a random one. */
   readonly projection?: Tensor;
-  /** Added to the diagonal of Phi' Phi, as it is. Default: measured on held-out training samples (docs/attribution.md). */
+  /**
+   * The number added to the diagonal of Phi' Phi. Default: measured on held-out training samples (docs/attribution.md).
+   */
   readonly damping?: number;
   /**
-   * What features are gradients of: the odds of the label ("margin", of cross_entropy), weighted with 1 - p; or the loss itself.
-   * Default: "margin" where the loss is cross_entropy, else "loss".
+   * The scalar whose gradients are the features: the label's odds ("margin", for cross_entropy), weighted with 1 - p;
+   * or the loss itself. Default: "margin" if the loss is cross_entropy, else "loss".
    */
   readonly output?: "margin" | "loss";
 }
 
-/** Numbers of a feature, unless others are asked for. */
+/** The default number of dimensions of a feature. */
 export const usualDims = 2048;
 
 const trakOptions: OptionNames<TrakOptions> = {
@@ -45,16 +47,16 @@ const trakOptions: OptionNames<TrakOptions> = {
   output: true,
 };
 
-/** Features of samples, and what weighs them. */
+/** The features of samples, and their weights. */
 interface Features {
   /** `[N, dims]` */
   readonly phi: Table;
-  /** 1 - p of each sample's label, `[N]`; 1 where features are of the loss. */
+  /** 1 - p of each sample's label, `[N]`; 1 if features are of the loss. */
   readonly weights: Float64Array;
 }
 
 /**
- * phi_n (Phi' Phi + t I)^-1 phi_m, the mean over checkpoints, times the mean over checkpoints of 1 - p of the training
+ * phi_n (Phi' Phi + t I)^-1 phi_m, averaged over checkpoints, times the mean over checkpoints of 1 - p of the training
  * sample's label.
  * @throws PergradError INVALID_ARGUMENT.
  */
@@ -124,7 +126,7 @@ function requireOptions({ dims, seed, damping, projection }: TrakOptions): void 
 
 type Solve = (vector: Float64Array) => Float64Array;
 
-/** What f makes of each checkpoint's features, and the mean weights. */
+/** f of each checkpoint's features, and the mean weights. */
 async function each(
   { checkpoints, train }: Setting,
   options: TrakOptions,
@@ -155,7 +157,7 @@ function solverOf(phi: Table, damping: number): Solve {
 /**
  * The inverse of Phi' Phi, damped.
  * @param gram Phi' Phi, `[dims, dims]`
- * @throws PergradError INVALID_ARGUMENT where it has none.
+ * @throws PergradError INVALID_ARGUMENT if it has none.
  */
 export function inverseOf(
   gram: Float64Array,
@@ -180,13 +182,13 @@ function featuresOf(
     : bySigns(looked, dims, (options.seed ?? 0) + number);
   return async (data) => {
     const { phi, values } = await projected(data);
-    // 1 - p, of the odds' logarithm.
+    // 1 - p, from the logarithm of the odds.
     const weights = values.map((value) => (output === "margin" ? 1 / (1 + Math.exp(value)) : 1));
     return { phi, weights };
   };
 }
 
-/** What features are gradients of, and how many numbers each has. */
+/** The scalar whose gradients are features, and the number of dimensions of each feature. */
 function lookedAt(
   checkpoint: Checkpoint,
   { projection, dims = projection?.dims[1] ?? usualDims, ...options }: TrakOptions,
@@ -199,7 +201,7 @@ function lookedAt(
 
 interface Projected {
   readonly phi: Table;
-  /** What was looked at, `[N]`. */
+  /** The values of that scalar, `[N]`. */
   readonly values: Float64Array;
 }
 

@@ -6,16 +6,16 @@ import type { Checkpoint } from "../checkpoint.js";
 import { besides } from "../products.js";
 import { Table } from "../table.js";
 
-/** Queries at a time, and numbers of their gradients. */
+/** The most queries at a time, and the most numbers in their gradients. */
 const maxQueries = 128;
 const mostNumbers = 2 ** 26;
 
-/** How many queries' vectors, of this many numbers each, are multiplied at a time. */
+/** How many queries' vectors of `size` numbers are multiplied at a time. */
 export function queriesAtOnce(size: number): number {
   return Math.min(maxQueries, Math.max(1, Math.floor(mostNumbers / Math.max(1, size))));
 }
 
-/** The vectors of some queries, by parameter or block, `[count, ...]`; of one at least. */
+/** The vectors of one or more queries, by parameter or block: `[count, ...]`. */
 export interface QueryVectors {
   readonly count: number;
   readonly vectors: ByParameter;
@@ -27,8 +27,8 @@ interface Begun {
 }
 
 /**
- * The scores of all queries, `[queries, samples]`: the training data is read once for each piece of them.
- * @param productsWith the want that multiplies gradients with so many vectors, which a run is given
+ * The scores of all queries, `[queries, samples]`. The training data is read once for each group of queries.
+ * @param productsWith makes the want that multiplies gradients with `count` vectors, which each run is given
  */
 export async function againstTraining(
   checkpoint: Checkpoint,
@@ -53,7 +53,7 @@ export async function againstTraining(
   return Table.stacked(tables);
 }
 
-/** Nothing is materialised where factors are less work. */
+/** Nothing is materialised if factors are less work. */
 async function productsOf({ program, count }: Begun, train: Dataset, products: ByParameter): Promise<Table> {
   const found: { readonly from: number; readonly numbers: Float32Array }[] = [];
   let samples = 0;

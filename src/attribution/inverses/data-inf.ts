@@ -1,6 +1,6 @@
 /**
- * DataInf (Kwon et al. 2024, "DataInf: efficiently estimating data influence in LoRA-tuned LLMs and diffusion models"): for each
- * module the mean over samples k of the inverses of g_k g_k' + d I, in the place of the inverse of their mean.
+ * DataInf (Kwon et al. 2024, "DataInf: efficiently estimating data influence in LoRA-tuned LLMs and diffusion models"):
+ * for each module, the mean over samples k of the inverses of g_k g_k' + d I, instead of the inverse of their mean.
  */
 import { PergradError } from "../../errors.js";
 import type { Dataset } from "../../program/given-data.js";
@@ -13,7 +13,7 @@ export class DataInf implements Inverse {
   private constructor(
     private readonly checkpoint: Checkpoint,
     private readonly train: Dataset,
-    /** Of each module. */
+    /** The kernel of each module. */
     private readonly kernels: readonly Table[],
     private readonly damping: number,
   ) {}
@@ -54,7 +54,7 @@ export class DataInf implements Inverse {
     );
   }
 
-  /** For one query: its products with the training samples, multiplied. */
+  /** For one query: its products with the training samples, multiplied by the module's inverse. */
   #module(kernel: Table, products: Float64Array): Float64Array {
     const samples = kernel.rows;
     const weighted = products.map((value, k) => value / (this.damping + kernel.at(k, k)));

@@ -5,10 +5,10 @@ import type { Curvature, CurvatureKind } from "../../solvers/curvature.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { type Apply, rowByRow } from "./inverse.js";
 
-/** The matrix takes P x P numbers, and a product for each of its columns. */
+/** The matrix takes P x P numbers, and a product for each column. */
 const mostParameters = 4096;
 
-/** @param curvature whose columns are taken, one product each */
+/** @param curvature the curvature whose columns are computed, with one product each */
 export async function denseInverse(
   checkpoint: Checkpoint,
   curvature: Curvature,

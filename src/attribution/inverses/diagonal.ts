@@ -1,4 +1,4 @@
-/** The inverse of the matrix's diagonal alone. */
+/** The inverse of the matrix's diagonal. */
 import type { Dataset } from "../../program/given-data.js";
 import type { CurvatureKind } from "../../solvers/curvature.js";
 import type { OverData } from "../../solvers/kronecker-parts.js";
@@ -20,7 +20,7 @@ export function byDiagonal(diagonal: Float64Array, damping: number): Apply {
   return rowByRow(diagonal.length, async (row) => row.map((value, k) => value / ((diagonal[k] ?? 0) + damping)));
 }
 
-/** The diagonal of the mean over a data set, of which all that is wanted are sums. */
+/** The diagonal of the mean over a data set, for which only sums are wanted. */
 export async function diagonalBy(over: OverData, { objective, space }: Checkpoint, of: "fisher" | "ggn") {
   if (of === "fisher") {
     const { moments } = await over(objective, { moments: want.moments() });

@@ -1,6 +1,6 @@
 /**
- * The inverse of the generalised Gauss-Newton matrix of all parameters, exactly, through the inner products K of its
- * pseudo-gradients U: by (U'U/N + d I)^-1 = (I - U'(K + N d I)^-1 U)/d.
+ * The exact inverse of the generalised Gauss-Newton matrix of all parameters, through the inner products K of its
+ * pseudo-gradients U: (U'U/N + d I)^-1 = (I - U'(K + N d I)^-1 U)/d.
  */
 import { PergradError } from "../../errors.js";
 import type { Dataset } from "../../program/given-data.js";
@@ -16,7 +16,7 @@ export class ByGaussNewtonKernel implements Inverse {
   private constructor(
     private readonly pulled: PulledBack,
     private readonly pseudo: Dataset,
-    /** The training samples, as their losses' gradients in the outputs. */
+    /** The training samples, with vectors as targets that give their losses' gradients. */
     private readonly train: Dataset,
     private readonly damping: number,
     private readonly solver: Cholesky,
@@ -70,7 +70,7 @@ export class ByGaussNewtonKernel implements Inverse {
   }
 }
 
-/** `[M, N]`: N samples and M others. */
+/** `[M, N]`, for N samples and M others. */
 async function cross({ scalars }: PulledBack, samples: Dataset, others: Dataset): Promise<Table> {
   const [found = new Table(0, 0)] = await scalars.cross(samples, others);
   return found;

@@ -1,4 +1,4 @@
-/** Inverses of a matrix that is known by its products with vectors. */
+/** Inverses of a matrix that is known only by its products with vectors. */
 import { PergradError } from "../../errors.js";
 import { conjugateGradients } from "../../solvers/conjugate-gradients.js";
 import type { Curvature } from "../../solvers/curvature.js";
@@ -6,9 +6,9 @@ import { addTo, dot, scaled } from "../../solvers/vectors.js";
 import { type Apply, rowByRow } from "./inverse.js";
 
 export interface CgOptions {
-  /** Of the residual, relative to the right side. Default 1e-4. */
+  /** The tolerance of the residual, relative to the right side. Default 1e-4. */
   readonly tolerance?: number;
-  /** Products for each vector at most. Default 500. */
+  /** The most products for each vector. Default 500. */
   readonly maxIterations?: number;
 }
 
@@ -41,16 +41,19 @@ export function cgInverse(curvature: Curvature, damping: number, options: CgOpti
 }
 
 export interface LissaOptions {
-  /** Terms after the first. Default 1000. */
+  /** The number of terms after the first. Default 1000. */
   readonly terms?: number;
-  /** What the damped matrix is divided by, above half of its largest eigenvalue. Default: that eigenvalue. */
+  /**
+   * The number by which the damped matrix is divided; it must exceed half of the matrix's largest eigenvalue. Default:
+   * that eigenvalue.
+   */
   readonly scale?: number;
 }
 
 /**
- * The Neumann series (Agarwal et al. 2017, "Second-order stochastic optimization for machine learning in linear time", of
- * which Koh and Liang 2017 made influence), on all data at once, so without chance: h_0 = v, h_(j+1) = v + h_j - (C h_j +
- * d h_j)/s; the result is h/s.
+ * The Neumann series (Agarwal et al. 2017, "Second-order stochastic optimization for machine learning in linear time";
+ * used for influence by Koh and Liang 2017). It uses all data at once, so it is deterministic: h_0 = v, h_(j+1) = v +
+ * h_j - (C h_j + d h_j)/s; the result is h/s.
  */
 export async function lissaInverse(
   curvature: Curvature,
@@ -77,13 +80,13 @@ export async function lissaInverse(
 }
 
 export interface ArnoldiOptions {
-  /** Eigenvalues that are kept, the largest. Default 50. */
+  /** The number of eigenvalues that are kept, the largest. Default 50. */
   readonly rank?: number;
 }
 
 /**
- * The inverse within the space of the largest eigenvalues alone (Schioppa et al. 2022, "Scaling up influence functions"; of a
- * symmetric matrix Arnoldi's method is Lanczos's): sum over them of v v' / (eigenvalue + d).
+ * The inverse within the space of the largest eigenvalues only (Schioppa et al. 2022, "Scaling up influence functions";
+ * for a symmetric matrix, Arnoldi's method is Lanczos's): the sum over them of v v' / (eigenvalue + d).
  */
 export async function arnoldiInverse(
   curvature: Curvature,

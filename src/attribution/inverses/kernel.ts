@@ -1,6 +1,7 @@
 /**
- * The inverse of the empirical Fisher matrix of all parameters, exactly, through the inner products K `[N, N]` of the training
- * samples' gradients G `[N, P]`: by (G'G/N + d I)^-1 G' = N G' (K + N d I)^-1 no matrix of the parameters' size is needed.
+ * The exact inverse of the empirical Fisher matrix of all parameters, through the inner products K `[N, N]` of the
+ * training samples' gradients G `[N, P]`. Since (G'G/N + d I)^-1 G' = N G' (K + N d I)^-1, it needs no matrix of the
+ * parameters' size.
  */
 import { PergradError } from "../../errors.js";
 import type { Dataset } from "../../program/given-data.js";
@@ -11,7 +12,7 @@ import type { Checkpoint } from "../checkpoint.js";
 import { Table } from "../table.js";
 import type { Inverse } from "./inverse.js";
 
-/** Solves with (K + N d I), K of the kernel. Throws INVALID_ARGUMENT. */
+/** Solves with (K + N d I), where K is the kernel. Throws INVALID_ARGUMENT. */
 export async function kernelSolver(
   kernel: Table,
   samples: number,
@@ -69,7 +70,7 @@ export class ByKernel implements Inverse {
     });
   }
 
-  /** What f makes of each column of (K + N d I)^-1. */
+  /** f of each column of (K + N d I)^-1. */
   #columns(f: (column: Float64Array, n: number) => number): Float64Array {
     const samples = this.kernel.rows;
     const found = new Float64Array(samples);

@@ -14,7 +14,10 @@ import { Table } from "../table.js";
 import { againstTraining, type QueryVectors, queriesAtOnce } from "./against-training.js";
 import type { Inverse } from "./inverse.js";
 
-/** Gradients are compared in the eigenvectors, where the damped curvature is a diagonal: nothing is moved back from there. */
+/**
+ * Gradients are compared in the basis of eigenvectors, where the damped curvature is diagonal: nothing has to be
+ * transformed back.
+ */
 export class ByKronecker implements Inverse {
   readonly #parts: ReadonlyMap<string, DecomposedBlock>;
   readonly #bases: Bases;
@@ -29,7 +32,10 @@ export class ByKronecker implements Inverse {
     this.#bases = basesOf(checkpoint, parts);
   }
 
-  /** @param corrected whether eigenvalues are those that the curvature has in that basis: EK-FAC (George et al. 2018) */
+  /**
+   * @param corrected whether the eigenvalues are those of the curvature in that basis, as in EK-FAC (George et al.
+   *   2018)
+   */
   static async of(
     checkpoint: Checkpoint,
     train: Dataset,
@@ -61,7 +67,10 @@ export class ByKronecker implements Inverse {
     return (await this.#squares(2)).map(Math.sqrt);
   }
 
-  /** Of each training sample's gradient in the eigenvectors, over so many times the damped eigenvalues. */
+  /**
+   * The sum of squares of each training sample's gradient in the eigenvectors, divided `times` times by the damped
+   * eigenvalues.
+   */
   async #squares(times: 1 | 2): Promise<Float64Array> {
     const { squares } = await this.checkpoint.all(
       { squares: squaresIn(this.#bases, this.#divisors(times)) },
@@ -83,7 +92,10 @@ function basesOf(checkpoint: Checkpoint, parts: readonly DecomposedBlock[]): Bas
   return new Map(parts.map((part) => [part.block, basisOf(part, checkpoint.objective.losses)]));
 }
 
-/** Some samples' gradients in the eigenvectors: moved there once, they are scored against one another with any damping. */
+/**
+ * Some samples' gradients in the basis of eigenvectors: transformed once, they are scored against one another with any
+ * damping.
+ */
 export class InEigenvectors {
   private constructor(
     private readonly parts: readonly DecomposedBlock[],
@@ -103,7 +115,7 @@ export class InEigenvectors {
     return new InEigenvectors(parts, gradients, products);
   }
 
-  /** g_m' (C + d I)^-1 g_n of all pairs, `[n, n]`. */
+  /** g_m' (C + d I)^-1 g_n for all pairs, `[n, n]`. */
   async scores(damping: number): Promise<Table> {
     const [{ dims: [count = 0] = [] } = {}] = Object.values(this.gradients);
     const table = new Table(count, count);
@@ -117,7 +129,7 @@ export class InEigenvectors {
   }
 }
 
-/** Rows over the damped eigenvalues. */
+/** Rows divided by the damped eigenvalues. */
 function overDamped(rows: Float32Array, eigenvalues: Float32Array, damping: number): Float32Array {
   const [found, size] = [new Float32Array(rows.length), eigenvalues.length];
   const reciprocals = Float64Array.from(eigenvalues, (value) => 1 / (Math.max(0, value) + damping));

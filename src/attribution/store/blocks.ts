@@ -1,26 +1,29 @@
-/** Reads an index from its first sample to its last, in blocks: the next one is read from the disk while one is multiplied. */
+/**
+ * Reads an index from its first sample to its last, in blocks: one block is multiplied while the next is read from the
+ * disk.
+ */
 import { nth } from "../../present.js";
 import { halfBits, toFloat32 } from "../../tensor/float16.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Manifest } from "./manifest.js";
 import { broken, type RowScalars, ShardFile } from "./shards.js";
 
-/** Consecutive samples of an index. The features are overwritten when the next block but one is read. */
+/** Consecutive samples of an index. The features are overwritten when the block after the next one is read. */
 export interface Block extends RowScalars {
   /** The number of the first sample. */
   readonly from: number;
-  /** As they are stored, each model's part of a row over its scale: `[n, models, dims]`. */
+  /** As stored: each model's part of a row divided by its scale, `[n, models, dims]`. */
   readonly features: Tensor<"float16" | "float32">;
-  /** Where they were read, for messages. */
+  /** The file they were read from, for messages. */
   readonly path: string;
 }
 
-/** Numbers of a block: as floats they stay in the processor's cache while they are multiplied. */
+/** The most numbers in a block: as floats they stay in the processor's cache while they are multiplied. */
 const blockNumbers = 2 ** 19;
 
 /**
- * @param samples that must be there
- * @param numbers of a block, at most, but for a single sample's
+ * @param samples the number of samples that there must be
+ * @param numbers the most numbers in a block, unless a single sample has more
  * @throws PergradError FILE_UNREADABLE
  */
 export async function* blocksOf(
@@ -55,7 +58,7 @@ export function blocksIn(
 }
 
 /**
- * Parts of so many samples, each read while the one before is looked at.
+ * Parts of `size` samples; each is read while the one before is processed.
  * @param read reads some samples; it is called for two parts at once, the k-th and the next
  */
 export async function* readAhead<T>(
@@ -75,12 +78,12 @@ export async function* readAhead<T>(
       yield part;
     }
   } finally {
-    // Nothing is read of a file that is closed.
+    // Waits until nothing is being read, so that the file can be closed.
     await reading?.catch(() => undefined);
   }
 }
 
-/** Samples of a block; of a shard's last one there may be fewer. */
+/** The number of samples in a block; the last block of a shard may have fewer. */
 export function samplesOf({ models, dims }: Manifest, numbers = blockNumbers): number {
   return Math.max(1, Math.floor(numbers / (models.length * dims)));
 }

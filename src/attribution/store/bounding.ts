@@ -1,26 +1,26 @@
-/** Between what bounds scores lie, from the sketches of rows and queries. */
+/** Bounds on scores, from the sketches of rows and queries. */
 import { nth } from "../../present.js";
 import type { Candidates } from "./candidates.js";
 import { factorsOf, meanOf } from "./rows.js";
 import type { QueryCodes, SketchedQueries } from "./sketch.js";
 import type { SketchBlock } from "./sketches.js";
 
-/** Of each model, over the query's norm, `[Q]`. */
+/** For each model: a number per query, divided by the query's norm, `[Q]`. */
 type PerQuery = readonly Float64Array[];
 
 /**
- * For a query q and a row a, rounded to r and b, q a - r b = q (a - b) + (q - r) b, and so
- * |q a - r b| <= |q| |a - b| + |q - r| (|a| + |a - b|). The exact score, a sum of float32 products in whatever order, is off by at
- * most n u / (1 - n u) times |q| |a| itself (Higham 2002, "Accuracy and stability of numerical algorithms", section 3.1).
+ * For a query q and a row a, rounded to r and b: q a - r b = q (a - b) + (q - r) b, and so |q a - r b| <= |q| |a - b| +
+ * |q - r| (|a| + |a - b|). The exact score, a sum of float32 products in any order, is itself off by at most n u / (1 -
+ * n u) times |q| |a| (Higham 2002, "Accuracy and stability of numerical algorithms", section 3.1).
  *
- * A query's scores are taken over its norm, which changes no order: then the bounds of a row are almost the same for all
- * queries, and one comparison tells of most scores that they are too small.
+ * A query's scores are divided by its norm, which changes no order. Then the bounds of a row are almost the same for
+ * all queries, and for most scores one comparison shows that they are too small.
  */
 export class Bounding {
   readonly #queries: QueryNumbers;
-  /** Of float32 sums, and for those in float64 here. */
+  /** Rounding errors of float32 sums, and of those in float64 here. */
   readonly #roundoff: number;
-  /** Products below this may be lost. */
+  /** Products below this may underflow. */
   readonly #least: number;
 
   constructor({ sizes, coarse, fine }: SketchedQueries, dims: number, queries: number) {
@@ -42,7 +42,7 @@ export class Bounding {
     this.#least = dims * 2 ** -126;
   }
 
-  /** What a query's scores are multiplied with, to be compared with bounds. */
+  /** The factor that makes a query's scores comparable with bounds. */
   unit(query: number): number {
     return this.#queries.units[query] ?? 0;
   }
@@ -67,15 +67,15 @@ export class Bounding {
   }
 }
 
-/** What there is to the scores of a block's rows beside the products, `[n, models]`. */
+/** What the scores of a block's rows need besides the products, `[n, models]`. */
 interface RowNumbers {
-  /** What products with queries' codes are multiplied with, but for the query's step. */
+  /** Factors of products with queries' codes, apart from the query's step. */
   readonly scales: Float64Array;
-  /** Times the query's norm: what the row's rounding may do, and the exact score's own. */
+  /** Factors of the query's norm: the effect of the row's rounding, and of the exact score's. */
   readonly ofSizes: Float64Array;
-  /** Times the norm of what was rounded away of the query. */
+  /** Factors of the norm of the query's rounding error. */
   readonly ofErrors: Float64Array;
-  /** What numbers too small for float32 may do. */
+  /** The effect of numbers that underflow in float32. */
   readonly ofLeast: Float64Array;
 }
 
@@ -84,18 +84,18 @@ interface QueryNumbers {
   readonly units: Float64Array;
   readonly coarse: CodeNumbers;
   readonly fine: CodeNumbers;
-  /** Room for a row's scores, `[Q]`. */
+  /** Memory for a row's scores, `[Q]`. */
   readonly scores: Float64Array;
 }
 
 interface CodeNumbers {
   readonly steps: PerQuery;
-  /** What no query exceeds. */
+  /** Limits that no query exceeds. */
   readonly most: Norms;
   readonly each: readonly Norms[];
 }
 
-/** Of a query, over its norm; sizes and errors are by models. */
+/** A query's numbers, divided by its norm; sizes and errors are by model. */
 interface Norms {
   readonly sizes: readonly number[];
   readonly errors: readonly number[];
@@ -115,8 +115,8 @@ class BoundedRows {
   ) {}
 
   /**
-   * Those that may have a score above a query's bar, by the queries' coarse codes alone.
-   * @param products of each model `[n, Q]`
+   * The rows that may have a score above a query's bar, judged by the queries' coarse codes only.
+   * @param products for each model `[n, Q]`
    * @param bars `[Q]`
    */
   left(products: readonly Int32Array[], bars: Float64Array): number[] {
@@ -136,8 +136,8 @@ class BoundedRows {
 
   /**
    * Offers some of the rows.
-   * @param products of each model `[n, Q]`, of all rows with the coarse codes
-   * @param rest the same of these rows with the fine codes
+   * @param products for each model `[n, Q]`, of all rows with the coarse codes
+   * @param rest the same for these rows with the fine codes
    */
   offer(
     candidates: Candidates,
@@ -188,7 +188,10 @@ function addScores(
     scores[m] = (first ? 0 : (scores[m] ?? 0)) + scale * (steps[m] ?? 0) * (products[at + m] ?? 0);
 }
 
-/** Whether none of a row's scores with the last model's added exceeds its bar by less than the slack. NaN does. */
+/**
+ * Whether all of a row's scores, with the last model's added, stay below their bars by at least the slack. NaN does
+ * not.
+ */
 function allBelow(
   bars: Float64Array,
   scores: Float64Array,

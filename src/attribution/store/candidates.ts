@@ -1,8 +1,8 @@
-/** Samples that may be among the largest scores of some queries, of whose scores only bounds are known. */
+/** Samples that may have one of the largest scores for some query, while only bounds on their scores are known. */
 import { nth } from "../../present.js";
 import { Largest } from "../../tensor/largest.js";
 
-/** Between what bounds a sample's score lies. */
+/** The bounds on a sample's score. */
 export interface Candidate {
   readonly sample: number;
   readonly lower: number;
@@ -16,9 +16,12 @@ interface List {
   count: number;
 }
 
-/** Offered in ascending order of samples, so that of equal scores those of earlier ones go first. */
+/** Samples are offered in ascending order, so that among equal scores those of earlier samples come first. */
 export class Candidates {
-  /** What a later sample's upper bound must exceed, `[Q]`: the least of as many lower bounds, or scores, as are looked for. */
+  /**
+   * The number that a later sample's upper bound must exceed, `[Q]`: the k-th largest lower bound or score, if k are
+   * looked for.
+   */
   readonly bars: Float64Array;
   readonly #lists: List[];
   readonly #lowest: Largest;
@@ -35,7 +38,7 @@ export class Candidates {
     return this.#total;
   }
 
-  /** A bound may be NaN, of which nothing is known. */
+  /** A bound may be NaN if nothing is known about the score. */
   offer(query: number, sample: number, lower: number, upper: number): void {
     if (upper <= (this.bars[query] ?? 0)) return;
     let list = nth(this.#lists, query);
@@ -52,7 +55,7 @@ export class Candidates {
     this.raise(query, this.#lowest.least(query));
   }
 
-  /** Of some sample that is as good as those that are looked for a score, or a lower bound, is known. */
+  /** Raises a query's bar: enough samples are known to have at least this score. */
   raise(query: number, bar: number): void {
     if (bar > (this.bars[query] ?? 0)) this.bars[query] = bar;
   }
@@ -76,7 +79,7 @@ export class Candidates {
     }
   }
 
-  /** The samples with the largest lower bounds of each query, each once, in ascending order. */
+  /** The samples with the largest lower bounds for each query, each once, in ascending order. */
   best(): Int32Array {
     return distinct(this.#lowest.places.filter((place) => place >= 0));
   }
@@ -92,7 +95,7 @@ export class Candidates {
     return distinct(all);
   }
 
-  /** A query's, in ascending order of samples. */
+  /** A query's candidates, in ascending order of samples. */
   *of(query: number): Generator<Candidate> {
     const { samples, lowers, uppers, count } = nth(this.#lists, query);
     for (let k = 0; k < count; k++) yield { sample: samples[k] ?? 0, lower: lowers[k] ?? 0, upper: uppers[k] ?? 0 };

@@ -8,7 +8,7 @@ import { QueryProducts } from "./multiplied.js";
 import { factorsOf, meanOf } from "./rows.js";
 import { broken } from "./shards.js";
 
-/** An index on disk, and how its products become scores. */
+/** An index on disk, and how its products are turned into scores. */
 export interface IndexOnDisk {
   readonly folder: string;
   readonly manifest: Manifest;
@@ -19,11 +19,11 @@ export interface IndexOnDisk {
   readonly threads: number | undefined;
 }
 
-/** The features of the queries that an index is asked. */
+/** The features of queries. */
 export interface QueryRows {
-  /** Of each model `[Q, dims]`. */
+  /** For each model `[Q, dims]`. */
   readonly rows: readonly Float32Array[];
-  /** Queries, Q. */
+  /** The number of queries, Q. */
   readonly count: number;
 }
 
@@ -87,10 +87,10 @@ function addProducts({ data, rows, columns }: Table, sample: number, products: F
   }
 }
 
-/** Whether all scores are: a row that is finite has finite products. */
+/** Whether all scores are finite: finite rows have finite products. */
 export function allFinite({ data }: Table): boolean {
   let sum = 0;
-  // Zero times a number is 0 where that is finite, else NaN.
+  // Zero times a number is 0 if the number is finite, else NaN.
   for (let k = 0; k < data.length; k++) sum += 0 * (data[k] ?? 0);
   return sum === 0;
 }

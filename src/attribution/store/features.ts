@@ -1,4 +1,4 @@
-/** What an index keeps of samples: their gradients, projected. */
+/** The numbers that an index keeps for samples: their projected gradients. */
 import { invalidArgument } from "../../arguments.js";
 import type { Loss } from "../../nn/loss.js";
 import type { Dataset } from "../../program/given-data.js";
@@ -29,7 +29,7 @@ export function requireIndexed({ name, settings }: Method): Indexed {
   return found;
 }
 
-/** Whether features are gradients of the odds of the label. */
+/** Whether features are gradients of the label's odds. */
 export function looksAtMargin(method: Method, loss: Loss): boolean {
   return (
     method.name === "trak" &&
@@ -45,11 +45,11 @@ export function looked(checkpoints: readonly Checkpoint[], method: Method): read
   });
 }
 
-/** The numbers of a sample beside its features. */
+/** The numbers kept for a sample besides its features. */
 export interface FeatureScalars {
-  /** Of the gradient that was projected. */
+  /** The norm of the gradient that was projected. */
   readonly norm: number;
-  /** What the sample's score is multiplied with. */
+  /** The factor of the sample's score. */
   readonly weight: number;
 }
 
@@ -62,7 +62,7 @@ export type TakeFeatures = (sample: number, model: number, features: Float32Arra
 
 /** Computes the features of samples. */
 export interface Features {
-  /** Hands over those of each sample, of one model after the other. */
+  /** Passes each sample's features to `take`, one model after another. */
   of(data: Dataset, take: TakeFeatures, signal?: AbortSignal): Promise<void>;
   release(): Promise<void>;
 }
@@ -75,7 +75,7 @@ export interface FeaturesOptions {
   readonly weighted: boolean;
 }
 
-/** Of these scalars, the k-th model's projection has the seed plus k. */
+/** Projects the gradients of these scalars; the k-th model's projection has the seed plus k. */
 export async function featuresOf(
   checkpoints: readonly Checkpoint[],
   { dims, seed, by, weighted }: FeaturesOptions,
@@ -92,7 +92,7 @@ export async function featuresOf(
         for await (const { from, to, results } of program.stream(data, run)) {
           const { phi, values, norms } = results;
           for (let n = 0; n < to - from; n++) {
-            // 1 - p, of the odds' logarithm.
+            // 1 - p, from the logarithm of the odds.
             const weight = weighted ? 1 / (1 + Math.exp(values.data[n] ?? 0)) : 1;
             const norm = norms.total.data[n] ?? 0;
             take(from + n, model, phi.data.subarray(n * dims, (n + 1) * dims), { norm, weight });

@@ -17,7 +17,7 @@ import { ShardRows } from "./shard-rows.js";
 import { broken, ShardFile, type ShardSource, shardsIn, writeShard } from "./shards.js";
 import { addSketch, writeSketch } from "./sketches.js";
 
-/** Written when all samples are there. */
+/** This file is written once all samples are there. */
 const done = "complete";
 
 export interface FillingOptions {
@@ -26,7 +26,10 @@ export interface FillingOptions {
   readonly onProgress: ((samples: number) => void) | undefined;
 }
 
-/** Writes the shards that are missing, and returns the number of samples. Throws INVALID_ARGUMENT where those that are there are of other data. */
+/**
+ * Writes the shards that are missing, and returns the number of samples. Throws INVALID_ARGUMENT if the existing shards
+ * are of other data.
+ */
 export async function filled(
   out: string,
   manifest: Manifest,
@@ -72,7 +75,7 @@ export async function filled(
   return samples;
 }
 
-/** How many samples a complete index holds. Throws FILE_UNREADABLE. */
+/** The number of samples in a complete index. Throws FILE_UNREADABLE. */
 export async function samplesIn(folder: string): Promise<number> {
   const text = await readFile(join(folder, done), "utf8").catch(() => null);
   if (text === null)
@@ -90,7 +93,7 @@ interface ShardPiece {
   readonly samples: number;
 }
 
-/** The samples by shards, which are full but for the last one, whatever the sizes in which they come: pieces of each. */
+/** The samples by shards, as pieces. All shards but the last are full, whatever the sizes of the incoming batches. */
 async function* shardsOf(
   checkpoint: Checkpoint,
   train: Dataset,
@@ -121,7 +124,7 @@ async function* shardsOf(
   }
 }
 
-/** Of what is fed: each input's numbers, one sample after another. */
+/** A digest of what is fed: each input's numbers, one sample after another. */
 class FeedsDigest {
   readonly #hashes = new Map<string, Hash>();
 
@@ -149,7 +152,7 @@ class FeedsDigest {
   }
 }
 
-/** A piece whose bytes are those of one sample after another: then they do not depend on how samples come in pieces. */
+/** A piece whose bytes are in the order of samples, so that they do not depend on how samples are split into pieces. */
 function oneAfterAnother(tensor: Tensor, axis: number | null): readonly Tensor[] {
   if (axis === null || axis === 0) return [tensor];
   return Array.from({ length: tensor.dims[axis] ?? 0 }, (_, n) => takeSamples(tensor, axis, n, n + 1));

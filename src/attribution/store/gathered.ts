@@ -1,7 +1,7 @@
 /**
- * Scores of some samples of an index, to the last bit those of all: the runtime adds a row's products up in an order that may
- * depend on where in a block the row lies, and on how long the block is. So each row is put where it lies in its own block,
- * among rows of other blocks.
+ * Scores of some samples of an index, equal to the last bit to those computed for all. The runtime adds up a row's
+ * products in an order that may depend on the row's place in a block, and on the block's length. So each row is put at
+ * the place it has in its own block, among rows of other blocks.
  */
 import { present } from "../../present.js";
 import { Table } from "../table.js";
@@ -11,7 +11,7 @@ import type { Manifest } from "./manifest.js";
 import type { OpenShards } from "./open-shards.js";
 import { pathOf, type RowScalars } from "./shards.js";
 
-/** Samples at a time; and blocks, of which each holds one row of a place. */
+/** The most samples at a time, and the most blocks, each of which holds one row per place. */
 const most = 4096;
 const mostBlocks = 32;
 
@@ -19,7 +19,7 @@ const mostBlocks = 32;
 const readsAtOnce = 64;
 
 /**
- * Queries by samples, some samples after others.
+ * Scores `[queries, samples]`, a few samples at a time.
  * @param samples their numbers, in ascending order
  * @throws PergradError FILE_UNREADABLE
  */
@@ -36,7 +36,7 @@ export async function* scoresOf(
   }
 }
 
-/** How far samples go until too many lie in one place of their blocks. */
+/** How far samples can go before too many have the same place in their blocks. */
 function endOf(samples: Int32Array, from: number, manifest: Manifest): number {
   const size = samplesOf(manifest);
   const inPlace = new Map<number, number>();
@@ -68,7 +68,7 @@ async function scored(stored: IndexOnDisk, shards: OpenShards, scorer: Scorer, s
 /** A block with some rows; the others are zeros. */
 class Gathered {
   readonly block: Omit<Block, "from" | "path">;
-  /** Of each row where it lies in the block, and its place among the samples. */
+  /** For each row of the block, the index of its sample in the list. */
   readonly places = new Map<number, number>();
   readonly #bytes: Uint8Array;
 
@@ -88,7 +88,7 @@ class Gathered {
     };
   }
 
-  /** @returns where the row is to be read to */
+  /** @returns where to read the row into */
   put(slot: number, place: number, row: number, { scales, norms, weights }: RowScalars): Uint8Array {
     const { block } = this;
     const models = this.manifest.models.length;
@@ -102,7 +102,7 @@ class Gathered {
   }
 }
 
-/** As few blocks as there are rows of the same place. */
+/** The smallest number of blocks: as many as there are rows with the same place. */
 async function gathered(manifest: Manifest, shards: OpenShards, samples: Int32Array): Promise<readonly Gathered[]> {
   const bySize = new Map<number, Gathered[]>();
   const blockFor = (size: number, slot: number): Gathered => {
@@ -128,7 +128,7 @@ async function gathered(manifest: Manifest, shards: OpenShards, samples: Int32Ar
   return [...bySize.values()].flat();
 }
 
-/** Which of the samples lie in one shard. */
+/** The samples, grouped by shard. */
 function* byShard(samples: Int32Array, { shardSize }: Manifest) {
   const shardOf = (place: number) => Math.floor((samples[place] ?? 0) / shardSize);
   for (let from = 0, to = 0; from < samples.length; from = to) {

@@ -1,4 +1,4 @@
-/** What an index on disk says of itself, and how that is checked. */
+/** The manifest of an index on disk, and its checks. */
 import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,13 +10,13 @@ import { unreadable } from "../../io/failure.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { ProjectedBy } from "../../wants/projection.js";
 
-/** Another number where rows, or how queries are projected, are no longer the same. */
+/** This number changes when rows, or projections of queries, are no longer the same. */
 export const format = "pergrad attribution index 3";
 
-/** Its rows are projected by signs, which its manifest does not say. */
+/** The format of indexes that are projected by signs, which their manifests do not state. */
 const formatOfSigns = "pergrad attribution index 2";
 
-/** All that must be the same when an index is gone on with, or asked. */
+/** Everything that must be the same when an index is continued or queried. */
 export interface Manifest {
   readonly format: typeof format | typeof formatOfSigns;
   /** Digests of the models: graph and parameters. */
@@ -26,22 +26,22 @@ export interface Manifest {
   readonly parameters: readonly string[];
   readonly method: string;
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Numbers of each sample's projected gradient, for each model. */
+  /** The dimensions of each sample's projected gradient, for each model. */
   readonly dims: number;
   readonly seed: number;
   /** How gradients are projected. */
   readonly by: ProjectedBy;
   readonly storage: "float16" | "float32";
-  /** Samples of a shard: of each but the last one. */
+  /** The number of samples in each shard but the last. */
   readonly shardSize: number;
   /** Whether samples have names, which are in the shards. */
   readonly ids: boolean;
-  /** What the index was begun with, for the record: pergrad and the runtime. */
+  /** The versions of pergrad and of the runtime with which the index was begun, for the record. */
   readonly versions: Readonly<Record<string, string>>;
 }
 
 const file = "manifest.json";
-/** A manifest is small. */
+/** The most bytes of a manifest. */
 const mostBytes = 2 ** 24;
 
 export function digestOf(model: Model): string {
@@ -62,7 +62,7 @@ export async function writeManifest(folder: string, manifest: Manifest): Promise
   await writeFileSafely(join(folder, file), Buffer.from(`${JSON.stringify(manifest, null, 1)}\n`));
 }
 
-/** Null where there is none. Throws FILE_UNREADABLE. */
+/** Null if there is none. Throws FILE_UNREADABLE. */
 export async function readManifest(folder: string): Promise<Manifest | null> {
   const path = join(folder, file);
   const found = await stat(path).catch(() => null);
@@ -144,7 +144,7 @@ const keys: readonly (keyof Manifest)[] = [
   "ids",
 ];
 
-/** Refuses an index that was made of something else. Throws INVALID_ARGUMENT. */
+/** Refuses an index that was made from something else. Throws INVALID_ARGUMENT. */
 export function requireSame(folder: string, before: Manifest, now: Manifest): void {
   const what: Readonly<Record<string, string>> = {
     models: "another model",

@@ -1,4 +1,4 @@
-/** Blocks of an index times queries, and times themselves, on the runtime. */
+/** Products of an index's blocks with queries, and with themselves, on the runtime. */
 import { PergradError } from "../../errors.js";
 import { present } from "../../present.js";
 import { type Compiled, compiled } from "../../program/compiled.js";
@@ -21,14 +21,14 @@ function partsOf({ models, dims, storage }: Manifest): readonly Traced[] {
   );
 }
 
-/** Inner products of each model's part of rows with that of queries; scales and weights are left to the caller. */
+/** Inner products of each model's part of rows with that of queries; the caller applies scales and weights. */
 export class QueryProducts {
   private constructor(
     private readonly program: Program,
     private readonly asked: Readonly<Record<string, Tensor>>,
   ) {}
 
-  /** @param queries of each model `[Q, dims]`, one after another */
+  /** @param queries for each model `[Q, dims]`, one after another */
   static async of(manifest: Manifest, queries: readonly Float32Array[], threads?: number): Promise<QueryProducts> {
     const { dims } = manifest;
     const asked = queries.map((data) => ({ dtype: "float32" as const, dims: [data.length / dims, dims], data }));
@@ -40,7 +40,7 @@ export class QueryProducts {
     return new QueryProducts(program, Object.fromEntries(asked.map((each, k) => [`queries${k}`, each])));
   }
 
-  /** Of each model `[n, Q]`. */
+  /** For each model `[n, Q]`. */
   async with({ features }: Pick<Block, "features">): Promise<readonly Float32Array[]> {
     const found = await this.program.run({ features, ...this.asked }, { notFinite: "ignore" });
     return arraysOf(found, Float32Array);
@@ -51,11 +51,11 @@ export class QueryProducts {
   }
 }
 
-/** The same of codes, in whole numbers. */
+/** The same for codes, in whole numbers. */
 export class SketchProducts {
   private constructor(private readonly program: Program) {}
 
-  /** For so many queries. */
+  /** For `count` queries. */
   static async of(
     { models, dims }: Pick<Manifest, "models" | "dims">,
     queries: number,
@@ -65,7 +65,7 @@ export class SketchProducts {
     const zero = constant({ dtype: "uint8", dims: [], data: Uint8Array.of(zeroCode) });
     const products = models.map((_, k) => {
       const own = input(`queries${k}`, [dims, queries], "int8");
-      // Unsigned times signed: the one of the four that is fast on x86.
+      // Unsigned times signed is the only one of the four combinations that is fast on x86.
       return [
         `${k}`,
         codes
@@ -78,9 +78,9 @@ export class SketchProducts {
   }
 
   /**
-   * Of each model `[n, Q]`.
+   * For each model `[n, Q]`.
    * @param codes `[n, models, dims]`
-   * @param queries of each model `[dims, Q]`
+   * @param queries for each model `[dims, Q]`
    */
   async with(codes: Tensor<"uint8">, queries: readonly Int8Array[]): Promise<readonly Int32Array[]> {
     const dims = codes.dims[2] ?? 0;
@@ -99,11 +99,11 @@ export class SketchProducts {
   }
 }
 
-/** Of each model the sum over samples of a row times itself. */
+/** For each model, the sum over samples of a row's outer product with itself. */
 export class Squares {
   private constructor(
     private readonly program: Program,
-    /** Of each model `[dims, dims]`. */
+    /** For each model `[dims, dims]`. */
     readonly sums: readonly Float64Array[],
   ) {}
 

@@ -1,10 +1,12 @@
-/** Shards that are read from several times, and stay open meanwhile: to open a file takes longer than to read some rows of it. */
+/**
+ * Shards that are read several times stay open in between: opening a file takes longer than reading some rows of it.
+ */
 import { nth } from "../../present.js";
 import { requireSamples } from "./blocks.js";
 import type { Manifest } from "./manifest.js";
 import { type RowScalars, ShardFile } from "./shards.js";
 
-/** So many files at once. */
+/** The most files open at once. */
 const mostOpen = 256;
 
 export interface OpenShard {
@@ -13,7 +15,7 @@ export interface OpenShard {
 }
 
 export class OpenShards {
-  /** Those that were asked for last stand last. */
+  /** The most recently used stand last. */
   readonly #open = new Map<number, OpenShard>();
 
   constructor(
@@ -22,7 +24,7 @@ export class OpenShards {
     private readonly samples: number,
   ) {}
 
-  /** Until as many others were asked for as stay open. Throws FILE_UNREADABLE. */
+  /** It stays open until `mostOpen` others have been asked for. Throws FILE_UNREADABLE. */
   async at(number: number): Promise<OpenShard> {
     const before = this.#open.get(number);
     if (before) {

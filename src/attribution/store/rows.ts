@@ -1,4 +1,4 @@
-/** Rows of an index, and what they are multiplied with. */
+/** Rows of an index, and the factors they are multiplied with. */
 import { PergradError } from "../../errors.js";
 import { Cholesky } from "../../solvers/cholesky.js";
 import { featuresDampingFor } from "../damping.js";
@@ -6,7 +6,7 @@ import { Table } from "../table.js";
 import { type Block, numbersOf } from "./blocks.js";
 import type { RowScalars } from "./shards.js";
 
-/** Rows that a damping is measured on. */
+/** The most rows used to measure a damping. */
 export const mostLooked = 1500;
 
 /** The inverse of the damped matrix of one model's rows. */
@@ -30,7 +30,7 @@ export class Solver {
   }
 }
 
-/** The damping for so many samples, measured on some of their rows. */
+/** The damping for `samples` samples, measured on some of their rows. */
 export async function dampingOf(
   rows: readonly Float64Array[],
   dims: number,
@@ -42,7 +42,10 @@ export async function dampingOf(
   return featuresDampingFor(phi, samples, threads);
 }
 
-/** What each model's products with rows of a block are multiplied with: their scales; with `cosine` over the norms of the gradients. */
+/**
+ * The factors of each model's products with rows of a block: the scales; with `cosine`, divided by the norms of the
+ * gradients.
+ */
 export function factorsOf({ scales, norms }: Pick<RowScalars, "scales" | "norms">, cosine: boolean): Float64Array {
   return Float64Array.from(scales, (scale, at) => {
     const norm = norms[at] ?? 0;
@@ -50,14 +53,14 @@ export function factorsOf({ scales, norms }: Pick<RowScalars, "scales" | "norms"
   });
 }
 
-/** The mean over the models of what a sample has. */
+/** The mean over the models of a sample's numbers. */
 export function meanOf(values: Float32Array, sample: number, models: number): number {
   let sum = 0;
   for (let k = 0; k < models; k++) sum += values[sample * models + k] ?? 0;
   return sum / models;
 }
 
-/** Rows of one model from a block, times their scales: the first `count` of them. */
+/** The first `count` rows of one model in a block, times their scales. */
 export function scaledRows({ features, scales, samples }: Block, model: number, count: number): Float64Array[] {
   const [, models = 1, dims = 0] = features.dims;
   const taken = Math.min(count, samples);

@@ -1,6 +1,6 @@
 /**
- * The largest scores of an index for each query. All rows are scored by their sketches; those that may still be among the
- * largest, by the bounds that the sketches give, are scored by their features. So the answer is the one that all features give.
+ * Finds the largest scores of an index for each query. All rows are scored by their sketches. Those that the sketches'
+ * bounds do not rule out are then scored by their features. So the answer equals the one that all features give.
  */
 import type { PergradError } from "../../errors.js";
 import { Largest } from "../../tensor/largest.js";
@@ -17,19 +17,22 @@ import { broken, pathOf } from "./shards.js";
 import { isSketched, type SketchedQueries, sketchedQueries, zeroCode } from "./sketch.js";
 import { areSketched, sketchBlocksOf } from "./sketches.js";
 
-/** After so many samples the best candidates are scored, and again after so many times as many: more is then ruled out. */
+/**
+ * After this many samples the best candidates are scored exactly, and again after `untilScored` times as many: then
+ * more can be ruled out.
+ */
 const firstScored = 2 ** 13;
 const untilScored = 4;
 
-/** Rows that the runtime's products are tried on. */
+/** The number of rows on which the runtime's products are tested. */
 const rowsTried = 16;
 
-/** Candidates of all queries that are kept, at most: 20 bytes each. */
+/** The most candidates kept for all queries: 20 bytes each. */
 const mostCandidates = 2 ** 21;
 
 /**
  * Throws FILE_UNREADABLE.
- * @param least numbers of an index from which on its sketch is worth a second program
+ * @param least the number of numbers in an index from which its sketch is worth a second program
  */
 export async function largestOf(
   stored: IndexOnDisk,
@@ -43,7 +46,7 @@ export async function largestOf(
   return (sketched && (await largestBySketch(stored, asked, top, signal))) || largestOfAll(stored, asked, top, signal);
 }
 
-/** Of all rows' features. Throws FILE_UNREADABLE. */
+/** From the features of all rows. Throws FILE_UNREADABLE. */
 export async function largestOfAll(
   stored: IndexOnDisk,
   asked: QueryRows,
@@ -57,8 +60,8 @@ export async function largestOfAll(
 }
 
 /**
- * The same by the sketches. Null where there are none, or where they rule out too little to be of use.
- * @param mostRead of the samples, at most so many are read one by one
+ * The same, by the sketches. Null if there are none, or if they rule out too little to be useful.
+ * @param mostRead the most samples that are read one by one
  * @throws PergradError FILE_UNREADABLE
  */
 export async function largestBySketch(
@@ -88,8 +91,8 @@ export async function largestBySketch(
 }
 
 /**
- * The largest code of queries with which the runtime's sums are right: some processors add two products in 16 bits, where
- * 2 * 255 * 127 has no room, but 2 * 255 * 64 does. Null where there is none.
+ * The largest code of queries for which the runtime's sums are right: some processors add two products in 16 bits,
+ * which overflow for 2 * 255 * 127 but not for 2 * 255 * 64. Null if there is none.
  */
 async function mostQueryCode(
   products: SketchProducts,
@@ -108,7 +111,7 @@ async function mostQueryCode(
   return null;
 }
 
-/** What a search computes with, and reads. */
+/** What a search computes with and reads from. */
 interface Means {
   readonly products: SketchProducts;
   readonly shards: OpenShards;
@@ -130,7 +133,7 @@ class Search {
     this.#bounding = new Bounding(queries, stored.manifest.dims, count);
   }
 
-  /** Looks all sketches through. False where too many samples are left. */
+  /** Searches all sketches. False if too many samples remain. */
   async look(signal: AbortSignal | undefined): Promise<boolean> {
     const { folder, manifest, samples, cosine } = this.stored;
     const { products, shards } = this.means;
@@ -154,7 +157,7 @@ class Search {
     return true;
   }
 
-  /** Drops candidates. False where that does not help. */
+  /** Drops candidates. False if that does not help. */
   async #hasFewer(): Promise<boolean> {
     this.#candidates.compact();
     if (this.#candidates.total <= mostCandidates / 2) return true;
@@ -169,7 +172,7 @@ class Search {
     this.#candidates.compact();
   }
 
-  /** Null where too many samples are left to read them one by one. */
+  /** Null if too many samples remain to read them one by one. */
   async answer(mostRead: number): Promise<Largest | null> {
     const samples = this.#candidates.samples();
     if (samples.length > mostRead) return null;
@@ -181,8 +184,8 @@ class Search {
   }
 
   /**
-   * The largest scores of some samples, in ascending order, which places count.
-   * @param whole they are all candidates, whose bounds are then checked
+   * The largest scores among some samples, given in ascending order.
+   * @param whole whether they are all candidates, whose bounds are then checked
    */
   async #scored(samples: Int32Array, whole = false): Promise<Largest> {
     const best = new Largest(this.count, this.top);
@@ -194,7 +197,7 @@ class Search {
     return best;
   }
 
-  /** Throws FILE_UNREADABLE where a score is not between its bounds: the sketch is of other rows. */
+  /** Throws FILE_UNREADABLE if a score is outside its bounds: then the sketch belongs to other rows. */
   #checks(samples: Int32Array): (from: number, table: Table) => void {
     const left = Array.from({ length: this.count }, (_, m) => {
       const list = this.#candidates.of(m);

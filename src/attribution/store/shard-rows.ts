@@ -1,17 +1,17 @@
-/** The rows of a shard while they are computed, as they will be stored, with their sketches. */
+/** The rows of a shard while they are computed, in the form in which they will be stored, with their sketches. */
 import { nth } from "../../present.js";
 import { roundToHalves } from "../../tensor/float16.js";
 import type { Manifest } from "./manifest.js";
 import type { StoredRows } from "./shards.js";
 import { isSketched, sketchRow } from "./sketch.js";
 
-/** Numbers of a block of rows, at most, but for a single sample's: as many as are written at once. */
+/** The most numbers in a block of rows, unless a single sample has more: the number written at once. */
 const blockNumbers = 2 ** 20;
 
 export class ShardRows {
   readonly #blocks: StoredRows[] = [];
   readonly #rowsOfBlock: number;
-  /** A row, over its largest number. */
+  /** A row, divided by its largest number. */
   readonly #scaled: Float32Array;
   #samples = 0;
 
@@ -21,7 +21,7 @@ export class ShardRows {
   }
 
   /**
-   * Keeps a model's part of a sample's row.
+   * Stores a model's part of a sample's row.
    * @param sample counted from the shard's first one
    * @param row the projected gradient, `[dims]`
    */
@@ -47,7 +47,7 @@ export class ShardRows {
     }
   }
 
-  /** Forgets the rows; their memory is used for the next ones. */
+  /** Drops the rows; their memory is used for the next ones. */
   clear(): void {
     this.#samples = 0;
   }
@@ -98,7 +98,7 @@ function firstOf({ features, sketch, ...block }: StoredRows, samples: number): S
   };
 }
 
-/** Writes a row over its largest number, which it returns. */
+/** Writes a row divided by its largest number, and returns that number. */
 function scaleTo(scaled: Float32Array, row: Float32Array): number {
   let scale = 0;
   for (let k = 0; k < row.length; k++) {

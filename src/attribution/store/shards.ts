@@ -1,4 +1,7 @@
-/** The shards of an index: projected gradients of consecutive samples, each a safetensors file that is there whole or not at all. */
+/**
+ * The shards of an index: projected gradients of consecutive samples, each a safetensors file that exists whole or not
+ * at all.
+ */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PergradError } from "../../errors.js";
@@ -7,30 +10,33 @@ import type { Tensor } from "../../tensor/tensor.js";
 import type { Manifest } from "./manifest.js";
 import type { Sketch } from "./sketch.js";
 
-/** The numbers that are kept of some samples beside their features, one for each model. */
+/** The numbers that are kept for some samples besides their features, one for each model. */
 export interface RowScalars {
-  /** The largest number of each model's part of a row, `[n, models]`: half precision has few exponents. */
+  /**
+   * The largest number in each model's part of a row, `[n, models]`; rows are divided by it because half precision has
+   * few exponents.
+   */
   readonly scales: Float32Array;
-  /** Norms of the gradients that were projected, `[n, models]`. */
+  /** The norms of the gradients that were projected, `[n, models]`. */
   readonly norms: Float32Array;
-  /** What each sample's score is multiplied with, for each model, `[n, models]`. */
+  /** The factor of each sample's score, for each model, `[n, models]`. */
   readonly weights: Float32Array;
   readonly samples: number;
 }
 
-/** What is kept of some samples. */
+/** The stored numbers of some samples. */
 export interface StoredRows extends RowScalars {
-  /** `[n, models * dims]`, each model's part of a row divided by its scale; of half precision the bits. */
+  /** `[n, models * dims]`, each model's part of a row divided by its scale; in half precision, the bits. */
   readonly features: Uint16Array | Float32Array;
-  /** Null where rows are too long for one. */
+  /** Null if rows are too long for one. */
   readonly sketch: Sketch | null;
 }
 
-/** Of what a shard was made. */
+/** What a shard was made from. */
 export interface ShardSource {
   readonly digest: string;
   readonly samples: number;
-  /** A name of each sample, where they have names. */
+  /** A name for each sample, if they have names. */
   readonly ids: readonly string[] | undefined;
 }
 
@@ -38,7 +44,7 @@ const nameOf = (number: number) => `shard-${String(number).padStart(8, "0")}.saf
 
 export const pathOf = (folder: string, number: number) => join(folder, nameOf(number));
 
-/** How many shards there are, the first ones without a gap. Leftovers of a process that was killed are removed. */
+/** The number of shards from the first one on without a gap. Removes leftovers of a process that was killed. */
 export async function shardsIn(folder: string): Promise<number> {
   const names = new Set(await readdir(folder));
   for (const name of names)
@@ -48,7 +54,7 @@ export async function shardsIn(folder: string): Promise<number> {
   return count;
 }
 
-/** @param parts one after another, as many samples as the source says */
+/** @param parts one after another; together they have as many samples as the source says */
 export async function writeShard(
   folder: string,
   number: number,
@@ -94,7 +100,7 @@ export class ShardFile {
     readonly digest: string,
   ) {}
 
-  /** Throws FILE_UNREADABLE where it is not what the manifest says. */
+  /** Throws FILE_UNREADABLE if it does not match the manifest. */
   static async open(folder: string, number: number, manifest: Manifest): Promise<ShardFile> {
     const path = pathOf(folder, number);
     const file = await SafetensorsFile.open(path);
@@ -115,19 +121,19 @@ export class ShardFile {
     }
   }
 
-  /** The numbers beside the features. Throws FILE_UNREADABLE. */
+  /** The numbers besides the features. Throws FILE_UNREADABLE. */
   async scalars(): Promise<RowScalars> {
     const part = async (name: string) => floats(this.path, name, await this.file.read(name));
     const [scales, norms, weights] = [await part("scales"), await part("norms"), await part("weights")];
     return { scales, norms, weights, samples: this.samples };
   }
 
-  /** Rows of features as they are stored, from one of the shard's samples on, as many as `into` takes. Throws FILE_UNREADABLE. */
+  /** Rows of stored features, from sample `from` of the shard on, as many as `into` holds. Throws FILE_UNREADABLE. */
   features(from: number, into: Uint8Array): Promise<void> {
     return this.file.readStored("features", from, into);
   }
 
-  /** A name of each sample; null where they have none. Throws FILE_UNREADABLE. */
+  /** A name for each sample; null if they have none. Throws FILE_UNREADABLE. */
   async ids(): Promise<readonly string[] | null> {
     if (!this.file.layout.has("ids")) return null;
     const { data } = await this.file.read("ids");

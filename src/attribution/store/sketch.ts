@@ -1,41 +1,41 @@
 /**
- * Vectors in 8 bits, with how far off these are. By Cauchy-Schwarz an inner product that is computed of them is wrong by at most
- * what the norms of the roundings allow, so that most rows of an index are ruled out without a look at them.
+ * Vectors in 8 bits, with bounds on their error. By Cauchy-Schwarz, the norms of the rounding errors bound the error of
+ * an inner product of such vectors, so most rows of an index can be ruled out without reading them.
  */
 import { nth } from "../../present.js";
 import type { Manifest } from "./manifest.js";
 
-/** What is kept of some samples' rows in 8 bits. */
+/** The 8-bit rows of some samples. */
 export interface Sketch extends SketchBounds {
-  /** Each number over its row's step, rounded, `[n, models * dims]`; `zeroCode` stands for 0. */
+  /** Each number divided by its row's step, rounded, `[n, models * dims]`; `zeroCode` stands for 0. */
   readonly codes: Uint8Array;
 }
 
-/** How far off the codes of some samples are. Each is `[n, models]`, of the numbers as they are stored. */
+/** How far off the codes of some samples are. Each field is `[n, models]`, for the numbers as stored. */
 export interface SketchBounds {
-  /** What a code counts. */
+  /** The value of one unit of a code. */
   readonly steps: Float32Array;
-  /** The norm of what was rounded away, or more; infinite where the row must be looked at anyhow. */
+  /** The norm of the rounding error, or more; infinite if the row itself must always be read. */
   readonly errors: Float32Array;
   /** The norm of the row, or more. */
   readonly sizes: Float32Array;
 }
 
-/** Which code stands for 0. */
+/** The code for 0. */
 export const zeroCode = 128;
 const mostCode = 127;
 
-/** Where rows are longer, the runtime's sums of 32 bits are too small for 255 * 127 times their length. */
+/** For longer rows, 255 * 127 times the length would overflow the runtime's 32-bit sums. */
 const mostDims = 2 ** 16;
 
-/** Norms from here on: products of two of them are no float32, so that nothing is said of them. */
+/** From this norm on, products of two norms overflow in float32, so the bounds say nothing. */
 const mostSize = 2 ** 60;
 
 export function isSketched({ dims }: Pick<Manifest, "dims">): boolean {
   return dims <= mostDims;
 }
 
-/** @param numbers `[n, models * dims]`, as they are stored */
+/** @param numbers `[n, models * dims]`, as stored */
 export function sketchOf(numbers: Float32Array, dims: number): Sketch {
   const rows = numbers.length / dims;
   const each = () => new Float32Array(rows);
@@ -45,9 +45,10 @@ export function sketchOf(numbers: Float32Array, dims: number): Sketch {
 }
 
 /**
- * Writes what is kept of a row. It runs for each number of an index: twenty nanoseconds for each would be a tenth of all the time.
- * @param row as it is stored
- * @param at which row of the sketch
+ * Writes the sketch of a row. It runs for each number of an index: twenty nanoseconds for each would be a tenth of the
+ * total time.
+ * @param row as stored
+ * @param at the index of the sketch's row
  */
 export function sketchRow(row: Float32Array, sketch: Sketch, at: number): void {
   const codes = sketch.codes.subarray(at * row.length, (at + 1) * row.length);
@@ -61,7 +62,7 @@ export function sketchRow(row: Float32Array, sketch: Sketch, at: number): void {
   let missed = 0;
   for (let i = 0; i < row.length; i++) {
     const x = row[i] ?? 0;
-    // All are positive, so that what is cut off rounds to the nearest.
+    // All are positive, so truncation rounds to the nearest.
     const code = Math.max(-mostCode, Math.min(mostCode, ((x * steps + zeroCode + 0.5) | 0) - zeroCode));
     codes[i] = code + zeroCode;
     const off = x - code * step;
@@ -71,13 +72,16 @@ export function sketchRow(row: Float32Array, sketch: Sketch, at: number): void {
 }
 
 interface Rounding {
-  /** What a code counts; a float32. */
+  /** The value of one unit of a code; a float32. */
   readonly step: number;
   readonly error: number;
   readonly size: number;
 }
 
-/** What a code counts where the largest number is `most`, with the error of rounding everything away; 0 where there is nothing to count. */
+/**
+ * The value of one unit of a code if the largest number is `most`, with the error of rounding everything to 0; the
+ * value is 0 if there is nothing to encode.
+ */
 function stepFor(row: Float32Array | Float64Array, most: number): Rounding {
   let [largest, squares] = [0, 0];
   for (let i = 0; i < row.length; i++) {
@@ -94,7 +98,7 @@ function stepFor(row: Float32Array | Float64Array, most: number): Rounding {
 
 /**
  * Writes codes from `-most` to `most`.
- * @param left is what was rounded away
+ * @param left receives the rounding errors
  */
 function round(row: Float32Array | Float64Array, most: number, codes: Int8Array, left?: Float64Array): Rounding {
   const found = stepFor(row, most);
@@ -112,17 +116,17 @@ function round(row: Float32Array | Float64Array, most: number, codes: Int8Array,
   return { ...found, error: atLeast(Math.sqrt(missed)) };
 }
 
-/** A float32 that is no less than a number whose last digits are rounded. */
+/** A float32 that is at least the number, whose last digits are rounded away. */
 function atLeast(x: number): number {
   const above = Math.fround(x * (1 + 2 ** -20));
   return above >= x ? above : Math.fround(x + 2 ** -149);
 }
 
-/** Queries in whole numbers. Each list is by models; queries are counted in each. */
+/** Queries in whole numbers. Each list has an entry per model, each entry a number per query. */
 export interface SketchedQueries {
   /** The norm, or more, `[Q]`. */
   readonly sizes: readonly Float64Array[];
-  /** The queries, and what was rounded away of them. */
+  /** The queries, and their rounding errors. */
   readonly coarse: QueryCodes;
   readonly fine: QueryCodes;
 }
@@ -130,16 +134,16 @@ export interface SketchedQueries {
 export interface QueryCodes {
   /** `[dims, Q]` */
   readonly codes: readonly Int8Array[];
-  /** What a code counts, `[Q]`. */
+  /** The value of one unit of a code, `[Q]`. */
   readonly steps: readonly Float64Array[];
-  /** The norm of what is rounded away, or more, `[Q]`. */
+  /** The norm of the rounding error, or more, `[Q]`. */
   readonly errors: readonly Float64Array[];
 }
 
 /**
- * @param rows of each model `[Q, dims]`
+ * @param rows for each model `[Q, dims]`
  * @param most the largest code
- * @returns null where a query is too large for its scores to be foretold
+ * @returns null if a query is too large for bounds on its scores
  */
 export function sketchedQueries(rows: readonly Float32Array[], dims: number, most: number): SketchedQueries | null {
   const floats = () => rows.map((all) => new Float64Array(all.length / dims));

@@ -1,4 +1,4 @@
-/** The sketches of an index: beside each shard a file with its rows in 8 bits, there whole or not at all. */
+/** The sketches of an index: for each shard a file with its rows in 8 bits, which exists whole or not at all. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { openSafetensors, SafetensorsFile } from "../../io/safetensors.js";
@@ -12,7 +12,7 @@ import { isSketched, type Sketch, type SketchBounds, sketchOf } from "./sketch.j
 
 const nameOf = (number: number) => `sketch-${String(number).padStart(8, "0")}.safetensors`;
 
-/** Whether each of so many shards has one. */
+/** Whether each of the shards has a sketch. */
 export async function areSketched(folder: string, shards: number): Promise<boolean> {
   const names = new Set(await readdir(folder).catch(() => []));
   for (let number = 0; number < shards; number++) if (!names.has(nameOf(number))) return false;
@@ -20,7 +20,7 @@ export async function areSketched(folder: string, shards: number): Promise<boole
 }
 
 /**
- * Writes the sketch of a shard that has none, from its file.
+ * Writes the sketch of a shard that has none, from the shard's file.
  * @throws PergradError FILE_UNREADABLE, FILE_UNWRITABLE
  */
 export async function addSketch(folder: string, number: number, manifest: Manifest): Promise<void> {
@@ -40,8 +40,8 @@ async function* partsOf(file: ShardFile, manifest: Manifest): AsyncGenerator<{ r
 }
 
 /**
- * Writes the sketch of a shard, also where there is one.
- * @param parts one after another, as many samples as the source says
+ * Writes the sketch of a shard, replacing any.
+ * @param parts one after another; together they have as many samples as the source says
  * @throws PergradError FILE_UNWRITABLE
  */
 export async function writeSketch(
@@ -77,7 +77,7 @@ export async function writeSketch(
   }
 }
 
-/** Codes of consecutive samples. They are overwritten when the next block but one is read. */
+/** Codes of consecutive samples. They are overwritten when the block after the next one is read. */
 export interface SketchBlock extends RowScalars, SketchBounds {
   /** The number of the first sample. */
   readonly from: number;
@@ -85,11 +85,11 @@ export interface SketchBlock extends RowScalars, SketchBounds {
   readonly codes: Tensor<"uint8">;
 }
 
-/** Bytes of a block: they stay in the processor's cache while they are multiplied. */
+/** The bytes of a block: few enough to stay in the processor's cache while they are multiplied. */
 const blockBytes = 2 ** 20;
 
 /**
- * @param samples that must be there
+ * @param samples the number of samples that there must be
  * @throws PergradError FILE_UNREADABLE
  */
 export async function* sketchBlocksOf(
@@ -136,7 +136,7 @@ class SketchFile {
     private readonly file: SafetensorsFile,
   ) {}
 
-  /** Throws FILE_UNREADABLE where it is not of that shard. */
+  /** Throws FILE_UNREADABLE if it does not belong to that shard. */
   static async of(folder: string, number: number, shard: ShardFile, manifest: Manifest): Promise<SketchFile> {
     const path = join(folder, nameOf(number));
     const file = await SafetensorsFile.open(path);
@@ -151,13 +151,13 @@ class SketchFile {
     }
   }
 
-  /** All that is beside the codes. Throws FILE_UNREADABLE. */
+  /** Everything besides the codes. Throws FILE_UNREADABLE. */
   async bounds(): Promise<SketchBounds> {
     const part = async (name: string) => notNegative(this.path, name, (await this.file.read(name)).data);
     return { steps: await part("steps"), errors: await part("errors"), sizes: await part("sizes") };
   }
 
-  /** Codes from one of the shard's samples on, as many as `into` takes. Throws FILE_UNREADABLE. */
+  /** Codes from sample `from` of the shard on, as many as `into` holds. Throws FILE_UNREADABLE. */
   codes(from: number, into: Uint8Array): Promise<void> {
     return this.file.readStored("codes", from, into);
   }
@@ -178,7 +178,7 @@ function requireLayout(path: string, file: SafetensorsFile, samples: number, { m
   }
 }
 
-/** Infinite bounds are those of rows of which nothing is known. */
+/** Rows with unknown errors have infinite bounds. */
 function notNegative(path: string, name: string, data: ArrayLike<unknown>): Float32Array {
   if (!(data instanceof Float32Array)) throw broken(path, `its "${name}" are no floats`);
   if (!data.every((x) => x >= 0)) throw broken(path, `its "${name}" are negative or NaN`);

@@ -1,4 +1,4 @@
-/** An index on disk: projected gradients of all training samples, which queries are multiplied with. */
+/** An index on disk: projected gradients of all training samples, to multiply queries with. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../../arguments.js";
@@ -28,23 +28,28 @@ import { largestOf } from "./search.js";
 
 /** Options of `attribution.openIndex`. */
 export interface OpenIndexOptions extends ScoreOptions {
-  /** Numbers that each sample's gradient is projected to, for each model. Default: the method's, else 2048. */
+  /**
+   * The number of dimensions that each sample's gradient is projected to, for each model. Default: the method's, else
+   * 2048.
+   */
   readonly dims?: number;
-  /** Of the projection of the first model; the others' are the next ones. Default: the method's, else 0. */
+  /** The seed of the first model's projection; the others use the seeds that follow. Default: the method's, else 0. */
   readonly seed?: number;
   /** Half precision halves the files; each row has a scale of its own. Default "float16". */
   readonly storage?: "float16" | "float32";
-  /** Samples of a shard: what a killed process loses. Default 4096. */
+  /** The number of samples in a shard: the most that a killed process loses. Default 4096. */
   readonly shardSize?: number;
 }
 
 /** Options of `attribution.index`. */
 export interface IndexOptions extends OpenIndexOptions {
-  /** The folder, which is made where it does not exist. */
+  /** The folder, which is created if it does not exist. */
   readonly out: string;
-  /** A name of each training sample, `[N]`, which answers then give too. Default: the tensor "ids" of a file, else none. */
+  /**
+   * A name for each training sample, `[N]`, which answers then include. Default: the tensor "ids" of a file, else none.
+   */
   readonly ids?: ArrayLike<string | number | bigint>;
-  /** Called after each shard with the number of samples that are done. Default: no call. */
+  /** Called after each shard with the number of samples done. Default: no call. */
   readonly onProgress?: (samples: number) => void;
 }
 
@@ -60,15 +65,15 @@ const indexOptions: OptionNames<IndexOptions> = { ...openOptions, out: true, ids
 
 /** The training samples with the largest scores for each query. */
 export interface TopScores {
-  /** Numbers of training samples, counted from 0, the largest score first, `[Q, top]`; -1 where there are fewer samples. */
+  /** The numbers of training samples, from 0, the largest score first, `[Q, top]`; -1 if there are fewer samples. */
   readonly samples: Tensor<"int32">;
   /** Their scores, `[Q, top]`. */
   readonly scores: Tensor<"float64">;
-  /** Their names, of each query as many as there are; where the index was given ids. */
+  /** Their names, for each query as many as there are; absent if the index has no ids. */
   readonly ids?: readonly (readonly string[])[];
 }
 
-/** How an index is asked. */
+/** Options of reading from an index. */
 export interface AskingOptions {
   /** Ends the work before the next block of the index, with the signal's reason as the error. Default: no signal. */
   readonly signal?: AbortSignal;
@@ -76,7 +81,7 @@ export interface AskingOptions {
 
 /** Options of an index's `query`. */
 export interface QueryOptions extends AskingOptions {
-  /** How many training samples of each query. Default 10. */
+  /** The number of training samples for each query. Default 10. */
   readonly top?: number;
 }
 
@@ -89,14 +94,14 @@ export interface ScoresPart {
   readonly from: number;
   /** One more than the number of the last. */
   readonly to: number;
-  /** Of the queries, `[Q, to - from]`. */
+  /** The scores for the queries, `[Q, to - from]`. */
   readonly scores: Tensor<"float64">;
 }
 
-/** Numbers of a block that is multiplied with itself: sums over many samples are added up at a time. */
+/** The most numbers in a block that is multiplied with itself: sums over many samples are added up at a time. */
 const squaredNumbers = 2 ** 23;
 
-/** An index that can be asked. `release` frees the runtime's memory; the files stay. */
+/** An index that can be queried. `release` frees the runtime's memory; the files stay. */
 export class AttributionIndex {
   #features: Promise<Features> | undefined;
   #multiplied: Promise<readonly (Solver | null)[]> | undefined;
@@ -145,7 +150,7 @@ export class AttributionIndex {
     const lock = await RunLock.take(join(out, "lock"));
     try {
       const before = await readManifest(out);
-      // An index that was begun by an older version goes on as it was begun.
+      // An index that was begun by an older version is continued in its own format.
       const { by, format } = before ?? found;
       const manifest = { ...found, ids: ids !== undefined, by, format };
       if (before) requireSame(out, before, manifest);
@@ -163,9 +168,10 @@ export class AttributionIndex {
   }
 
   /**
-   * The training samples that lower each query's loss most. Only these are held, beside a block of the index.
+   * The training samples that lower each query's loss most. Memory holds only these, besides a block of the index.
    * @param queries as `run` takes data
-   * @throws PergradError INVALID_ARGUMENT: top is no whole number; FILE_UNREADABLE: the index is damaged; and what `run` throws.
+   * @throws PergradError INVALID_ARGUMENT: top is not a whole number; FILE_UNREADABLE: the index is damaged; and what
+   *   `run` throws.
    */
   async query(queries: Dataset, options: QueryOptions = {}): Promise<TopScores> {
     checkOptions("query(queries, options)", options, queryOptions);
@@ -183,7 +189,7 @@ export class AttributionIndex {
   }
 
   /**
-   * The scores of all training samples, some of them after others. Throws as `query`.
+   * The scores of all training samples, a few samples at a time. Throws as `query`.
    * @param queries as `run` takes data
    */
   async *scores(queries: Dataset, options: AskingOptions = {}): AsyncGenerator<ScoresPart, void, undefined> {
@@ -219,7 +225,7 @@ export class AttributionIndex {
     return this.method.name === "gradCos" || this.method.settings.cosine === true;
   }
 
-  /** The queries' features, multiplied by what the method multiplies them with. */
+  /** The queries' features, multiplied by the method's inverse if it has one. */
   async #queryRows(queries: Dataset, signal: AbortSignal | undefined): Promise<QueryRows> {
     signal?.throwIfAborted();
     const { dims, models } = this.manifest;
@@ -255,13 +261,13 @@ export class AttributionIndex {
     return models.map(() => 1 / models.length);
   }
 
-  /** Of trak and loGra, the inverse of each model's features. */
+  /** For trak and loGra, the inverse of each model's features. */
   async #solvers(): Promise<readonly (Solver | null)[]> {
     const { dims, models } = this.manifest;
     const { name } = this.method;
     if (name !== "trak" && name !== "loGra") return models.map(() => null);
     const squares = await Squares.of(this.manifest, this.threads);
-    // Enough rows of the first model to measure a damping on.
+    // Rows of the first model on which a damping is measured.
     const looks: Float64Array[] = [];
     try {
       for await (const block of blocksOf(this.folder, this.manifest, this.samples, squaredNumbers)) {
@@ -304,7 +310,7 @@ function isWeighted(method: Method, checkpoints: readonly Checkpoint[]): boolean
   return method.name === "trak" && checkpoints.some(({ objective }) => objective.loss.name === "margin");
 }
 
-/** What an index is of. Throws INVALID_ARGUMENT, and what `perSample` throws. */
+/** What an index is made from. Throws INVALID_ARGUMENT, and what `perSample` throws. */
 function described(model: Checkpoints, call: string, options: OpenIndexOptions) {
   const { dims, seed, storage = "float16", shardSize = 4096, method: asked, ...own } = options;
   const method = asMethod(asked);
