@@ -16,7 +16,7 @@ function operator(name: string, op: string, attributes: Attributes = {}): Module
   return plain(name, (x) => x.onnx(op, [], attributes));
 }
 
-/** An operator that a page need not have (ops/rare.ts). */
+/** An operator that a page loads only on demand (ops/rare.ts). */
 function operatorOfFew(name: string, op: string, attributes: Attributes = {}): Module {
   return plain(name, (x) => {
     addOperators([...moreActivations, onePlusErf]);
@@ -35,21 +35,21 @@ export const tanh = (): Module => operator("tanh", "Tanh");
 /** log(1 + exp(x)). */
 export const softplus = (): Module => operator("softplus", "Softplus");
 /**
- * The self-normalising exponential linear unit (Klambauer et al. 2017): scale * (x, or alpha * (exp(x) - 1) where x
- * is negative).
+ * The self-normalising exponential linear unit (Klambauer et al. 2017): scale * (x, or alpha * (exp(x) - 1) if x is
+ * negative).
  */
 export const selu = (): Module => operator("selu", "Selu");
-/** max(0, min(1, x / 6 + 1 / 2)), as PyTorch's `Hardsigmoid`. */
+/** max(0, min(1, x / 6 + 1 / 2)), like PyTorch's `Hardsigmoid`. */
 export const hardSigmoid = (): Module => operator("hardSigmoid", "HardSigmoid", { alpha: 1 / 6, beta: 0.5 });
 /** x * hardSigmoid(x). */
 export const hardSwish = (): Module => operatorOfFew("hardSwish", "HardSwish");
 /** x * tanh(softplus(x)). */
 export const mish = (): Module => operatorOfFew("mish", "Mish");
 
-/** x, or slope * x where x is negative. */
+/** x, or slope * x if x is negative. */
 export const leakyRelu = (slope = 0.01): Module => operator("leakyRelu", "LeakyRelu", { alpha: slope });
 
-/** x, or alpha * (exp(x) - 1) where x is negative. */
+/** x, or alpha * (exp(x) - 1) if x is negative. */
 export const elu = (alpha = 1): Module => operator("elu", "Elu", { alpha });
 
 /** Options of `gelu`. */
@@ -66,9 +66,12 @@ export function gelu({ approximate = "none" }: GeluOptions = {}): Module {
 /** x * sigmoid(x). */
 export const silu = (): Module => plain("silu", (x) => x.mul(x.sigmoid()));
 
-/** exp(x) over its sum along `axis` (default: the last). */
+/** exp(x) divided by its sum along `axis` (default: the last). */
 export const softmax = (axis = -1): Module => plain("softmax", (x) => x.softmax(axis));
-/** The logarithm of `softmax`, without its rounding, along `axis` (default: the last). */
+/**
+ * The logarithm of `softmax` along `axis` (default: the last), computed directly, so that small probabilities keep
+ * their digits.
+ */
 export const logSoftmax = (axis = -1): Module => plain("logSoftmax", (x) => x.logSoftmax(axis));
 
 /**

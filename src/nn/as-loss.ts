@@ -1,4 +1,4 @@
-/** Losses as callers give them: made by `losses`, by name, or functions of their own. */
+/** Losses as callers give them: made by `losses`, named, or functions of their own. */
 import { invalidArgument, isPromise, kindOf } from "../arguments.js";
 import { nearest } from "../meant.js";
 import type { Loss, LossFunction } from "./loss.js";
@@ -17,17 +17,17 @@ const makers = {
   bce_with_logits: () => losses.bceWithLogits(),
 } as const satisfies Readonly<Record<string, Maker>>;
 
-/** A loss with its usual options, by the name that the command line has for it. */
+/** The name, as on the command line, of a loss with its default options. */
 export type LossName = keyof typeof makers | "output" | `output:${string}`;
 
 export type NamedLoss = keyof typeof makers;
 
 export const namedLosses = Object.keys(makers) as readonly NamedLoss[];
 
-/** What the names of losses are, for messages. */
+/** The names of losses, for messages. */
 export const lossNames = `${namedLosses.join(", ")}, output or output:NAME`;
 
-/** The name that `text` spells, in whatever style ("crossEntropy", "cross-entropy"). */
+/** The loss that `text` names, in any spelling ("crossEntropy", "cross-entropy"). */
 export function lossNameOf(text: string): NamedLoss | undefined {
   const snake = text
     .replaceAll(/(?<=[a-z\d])(?=[A-Z])/g, "_")

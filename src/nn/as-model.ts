@@ -5,8 +5,8 @@ import { type ModelOptions, model as modelOf } from "./model.js";
 import type { Module } from "./module.js";
 
 /**
- * The model, or that of a module.
- * @param call what takes it: "perSample"
+ * The model itself, or that of a module.
+ * @param call the function that takes it: "perSample"
  * @throws PergradError INVALID_ARGUMENT.
  */
 export function asModel(given: Model | Module, call: string, options: ModelOptions = {}): Model {

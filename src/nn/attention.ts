@@ -20,10 +20,10 @@ export interface AttentionOptions {
   readonly dropout?: number;
 }
 
-/** Which positions of each sample are there; the others are padding. */
+/** Which positions of each sample exist; the others are padding. */
 const padding: SideInput = { dtype: "bool" };
 
-/** Of a masked score. It is finite: where all of a row is masked, its weights are equal, not NaN. */
+/** The value of a masked score. It is finite, so that a fully masked row has equal weights instead of NaN. */
 const lowest = -3.4028234663852886e38;
 
 /** [T, T]: whether position t (the row) may see position s (the column). */
@@ -63,7 +63,7 @@ function requireSequence(x: Traced, width: number): void {
   requireSize(x, 2, width, "features");
 }
 
-/** Where attention may look, to be broadcast to [N, heads, T, T]; undefined: everywhere. */
+/** The positions that may be attended to, to be broadcast to [N, heads, T, T]; undefined for all. */
 function mayBeSeen(x: Traced, causal: boolean, mask: Traced | undefined): Traced | undefined {
   const before = causal ? lowerTriangle(fixedSize(x.value.shape, 1)) : undefined;
   const there = mask && visible(mask, x);
@@ -77,12 +77,11 @@ function attentionWeights(q: Traced, k: Traced, keep: Traced | undefined): Trace
 }
 
 /**
- * Attention of each position of [N, T, width] to the positions of the same sample, by `heads` heads. The
- * optional input `mask`, bool [N, T], is true where a position is there: padding is not attended to. It is an
- * input of `nn.model(layer, { input: { x: ["N", T, width], mask: ["N", T] } })`, or given to the layer as
- * `layer(x, { mask })`. Parameters are named, shaped and initialised as those of PyTorch's `MultiheadAttention`
- * (with `batch_first`): `in_proj_weight` [3 * width, width] (queries, keys, values), `in_proj_bias`,
- * `out_proj.weight`, `out_proj.bias`.
+ * Attention of each position of [N, T, width] to the positions of the same sample, by `heads` heads. The optional input
+ * `mask`, bool [N, T], is true for positions that exist: padding is not attended to. Give it as an input of the model,
+ * `nn.model(layer, { input: { x: ["N", T, width], mask: ["N", T] } })`, or to the layer, `layer(x, { mask })`.
+ * Parameters are named, shaped and initialised as those of PyTorch's `MultiheadAttention` (with `batch_first`):
+ * `in_proj_weight` [3 * width, width] (queries, keys, values), `in_proj_bias`, `out_proj.weight`, `out_proj.bias`.
  * @throws PergradError INVALID_ARGUMENT: a size is no whole number from 1 up, or `heads` does not divide `width`.
  * @throws PergradError SHAPE_MISMATCH or DTYPE_MISMATCH, when called: x or `mask` does not fit.
  */

@@ -1,11 +1,11 @@
 /**
- * Dropout whose masks are a function of a seed per sample, computed inside the graph: a run is repeated by
- * repeating its seeds, and a sample's mask is the same alone as in any batch.
+ * Dropout whose masks are a function of one seed per sample, computed inside the graph: repeating the seeds repeats a
+ * run, and a sample has the same mask alone as in any batch.
  *
- * Element (r, q) of a sample is kept by the high bits of an inner product of two vectors of small integers,
- * modulo 2^16: a key a[n, r] that is hashed from the seed, and constants c[q]. All numbers are below 2^24,
- * so that a float32 MatMul is exact, in any order of summation; the hash works on int64 below 2^53, which
- * the float64 reference holds exactly too.
+ * Element (r, q) of a sample is kept or not by the high bits of an inner product of two vectors of small integers,
+ * modulo 2^16: a key a[n, r], hashed from the seed, and constants c[q]. All numbers are below 2^24, so a float32 MatMul
+ * is exact in any order of summation. The hash works on int64 below 2^53, which the float64 reference holds exactly
+ * too.
  */
 import { PergradError } from "../errors.js";
 import { isBatch, showShape } from "../graph/dim.js";
@@ -18,20 +18,22 @@ import { invalid } from "../trace/shape.js";
 import type { Traced } from "../trace/traced.js";
 import type { Module } from "./module.js";
 
-/** Products in an element's inner product; two samples or two positions agree by chance once in 2^30. */
+/** The number of products in an element's inner product; two samples or two positions agree by chance once in 2^30. */
 const products = 8;
-/** Two more key words make an offset, which is uniform: so each element is kept with exactly the wanted probability. */
+/** Two more key words make a uniform offset, so that each element is kept with exactly the given probability. */
 const words = products + 2;
 const keyBits = 10;
 /** 8 * 1023 * 2040 and the offsets, up to 1023 * 65, stay below 2^24. */
 const largestFactor = 2040;
 const modulus = 2 ** 16;
-/** Elements that share a key: the longer, the fewer keys are hashed, and the more constants the graph holds. */
+/**
+ * The number of elements that share a key: a larger number hashes fewer keys but puts more constants into the graph.
+ */
 const rowLength = 1024;
 
 const whole = (source: Random, below: number) => Math.floor(source.uniform(0, below));
 
-/** c[k, q] / 2^16, [words, length]: the same in all layers. */
+/** c[k, q] / 2^16, [words, length]; the same in all layers. */
 function factors(length: number): Traced {
   const source = random(1);
   const data = new Float32Array(words * length);
@@ -43,7 +45,7 @@ function factors(length: number): Traced {
   return constant({ dtype: "float32", dims: [words, length], data });
 }
 
-/** 32 random bits for each word of each row's key, [rows, words]; other ones for each stream. */
+/** 32 random bits for each word of each row's key, [rows, words]; each stream has its own. */
 function salts(rows: number, stream: number): Traced {
   const source = random(2 + stream);
   const data = BigInt64Array.from({ length: rows * words }, () => BigInt(whole(source, 2 ** 32)));
@@ -55,14 +57,16 @@ const low32 = (x: Traced) => x.onnx("BitwiseAnd", [integer(2 ** 32 - 1)]);
 const shifted = (x: Traced, bits: number) => x.div(integer(2 ** bits));
 const xor = (x: Traced, y: Traced) => x.onnx("BitwiseXor", [y]);
 
-/** A bijection of 32-bit numbers in which each bit depends on all: x ^= x >> 16, and multiplied, twice. */
+/**
+ * A bijection of 32-bit numbers in which each bit depends on all others: x ^= x >> 16, then a multiplication, twice.
+ */
 function mixed(x: Traced): Traced {
   // Odd, and below 2^21, so that products stay below 2^53.
   const once = low32(xor(x, shifted(x, 16)).mul(integer(0x1c8e55)));
   return low32(xor(once, shifted(once, 15)).mul(integer(0x19d699)));
 }
 
-/** What a graph has drawn from one seed input so far. */
+/** What a graph has drawn so far from one seed input. */
 interface Source {
   readonly mixed: Traced;
   streams: number;
@@ -70,7 +74,7 @@ interface Source {
 
 const sources = new WeakMap<Value, Source>();
 
-/** The seeds, hashed, and the number of the next use of them in their graph. */
+/** The hashed seeds, and the number of their next use in the graph. */
 function nextStream(seed: Traced): { readonly key: Traced; readonly stream: number } {
   addOperators(bitwise);
   const source = sources.get(seed.value) ?? { mixed: mixed(mixed(low32(seed))), streams: 0 };
@@ -109,14 +113,14 @@ function requireSeed(seed: Traced | undefined): Traced {
   throw new PergradError("SHAPE_MISMATCH", `its seed is one number per sample, [N], not ${showShape(shape)}.`);
 }
 
-/** 1 / (1 - p), or 0 where x is dropped: of the shape of x. */
+/** 1 / (1 - p), or 0 where x is dropped; in the shape of x. */
 function mask(x: Traced, seed: Traced, threshold: number): Traced {
   const axis = sampleAxisOf(x);
   const others = x.shape.filter((_, at) => at !== axis) as number[];
   const size = others.reduce((product, dim) => product * dim, 1);
   const kept = uniforms(seed.within(x.scope), size).greaterOrEqual(threshold / modulus);
   const scale = threshold === modulus ? 0 : modulus / (modulus - threshold);
-  // The samples' axis goes where x has it.
+  // The sample axis goes where x has it.
   const order = x.shape.map((_, at) => (at === axis ? 0 : at < axis ? at + 1 : at));
   return where(kept, constant(scale).cast(x.dtype), constant(0).cast(x.dtype))
     .reshape(["N", ...others])
@@ -124,13 +128,14 @@ function mask(x: Traced, seed: Traced, threshold: number): Traced {
 }
 
 /**
- * Sets each element to 0 with probability `p`, and multiplies the others by 1 / (1 - p). The model gets one
- * more input, `seed`, int64 [N], shared by all its dropout layers: a sample's masks are a function of its own
- * seed (modulo 2^32) and of the layer. Give every sample another seed, and other seeds at every step. With
- * p = 0 it is the identity and takes no seed: so is a model evaluated, with the same parameters' names.
- * p is rounded to a multiple of 2^-16.
- * @throws PergradError INVALID_ARGUMENT: p is no probability.
- * @throws PergradError MISSING_TENSOR or SHAPE_MISMATCH, when called: there is no `seed` `[N]`, or x has no sample axis.
+ * Sets each element to 0 with probability `p`, and multiplies the others by 1 / (1 - p). The model gets one more input,
+ * `seed`, int64 [N], which all its dropout layers share: a sample's masks are a function of its own seed (modulo 2^32)
+ * and of the layer. Give every sample a different seed, and new seeds at every step. With p = 0 the layer is the
+ * identity and needs no seed: use this to evaluate a model with the same parameter names. p is rounded to a multiple of
+ * 2^-16.
+ * @throws PergradError INVALID_ARGUMENT: p is not a probability.
+ * @throws PergradError MISSING_TENSOR or SHAPE_MISMATCH, when called: there is no `seed` `[N]`, or x has no sample
+ *   axis.
  */
 export function dropout(p = 0.5): Module {
   if (!(p >= 0 && p <= 1)) throw invalid(`dropout: p must be a probability, not ${p}.`);

@@ -11,17 +11,17 @@ import { need, requireSize } from "./layers.js";
 import type { Module } from "./module.js";
 import { count } from "./window.js";
 
-/** How the rows of a table start. */
+/** The initial values of a table's rows. */
 export interface TableOptions {
-  /** The standard deviation of the initial values, which are normal; default 1. */
+  /** The standard deviation of the normal initial values; default 1. */
   readonly deviation?: number;
 }
 
 /** Options of `embedding`. */
 export interface EmbeddingOptions extends TableOptions {
   /**
-   * The index of padding (negative: from the end). Default: none. It reads as a row of zeros, and
-   * its row in the table starts at zeros and gets no gradient.
+   * The index of padding (negative: from the end). It reads as a row of zeros; its row in the table starts at zeros and
+   * gets no gradient. Default: none.
    */
   readonly paddingIndex?: number;
 }
@@ -32,7 +32,7 @@ function checkDeviation(layer: string, deviation: number): void {
   }
 }
 
-/** A normal table, of which one row is zeros. */
+/** A normal table in which one row is zeros. */
 function table(rows: number, width: number, deviation: number, zeroRow: number | undefined): ParameterSpec {
   const all = normal([rows, width], deviation);
   if (zeroRow === undefined) return all;
@@ -53,10 +53,10 @@ function requireIndices(x: Traced): void {
 }
 
 /**
- * Rows of a table by their indices: [N, ...] int64 or int32 to [N, ..., width]. The one parameter is
- * `weight` [vocabulary, width]; an index must be within 0..vocabulary-1.
+ * Rows of a table, by index: [N, ...] int64 or int32 to [N, ..., width]. The single parameter is `weight` [vocabulary,
+ * width]; an index must be within 0..vocabulary-1.
  * @throws PergradError INVALID_ARGUMENT: a size, `deviation` or `paddingIndex` is out of range.
- * @throws PergradError DTYPE_MISMATCH, when called: the input holds no int64 or int32 indices.
+ * @throws PergradError DTYPE_MISMATCH, when called: the input does not hold int64 or int32 indices.
  */
 export function embedding(vocabulary: number, width: number, options: EmbeddingOptions = {}): Module {
   const { deviation = 1, paddingIndex } = options;
@@ -71,7 +71,7 @@ export function embedding(vocabulary: number, width: number, options: EmbeddingO
       requireIndices(x);
       const rows = need(parameters, "weight").within(x.scope).gather(x, 0);
       if (padding === undefined) return rows;
-      // The zeros are not the table's: no cotangent reaches its row.
+      // The zeros are not the table's, so no cotangent reaches its row.
       return where(x.equal(padding).unsqueeze(x.rank), 0, rows);
     },
   };
@@ -106,7 +106,7 @@ export function positional(length: number, width: number, { deviation = 1 }: Tab
 
 /** Options of a head that is tied to an embedding. */
 export interface TiedOptions {
-  /** Adds a bias of the head's own; default false. */
+  /** Whether the head has a bias of its own; default false. */
   readonly bias?: boolean;
 }
 

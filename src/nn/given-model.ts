@@ -1,15 +1,15 @@
-/** Models as callers give them: models, modules, and what is mistaken for one. */
+/** Checks models as callers give them: models, modules, and things mistaken for one. */
 import { invalidArgument, isPromise, kindOf } from "../arguments.js";
 import type { Model } from "../graph/model.js";
 import type { Module } from "./module.js";
 
-/** Whether it is a module, of which a model must be made first. */
+/** Whether it is a module, which must be made into a model first. */
 export function isModule(given: Model | Module): given is Module {
   const value: unknown = given;
   return typeof value === "object" && value !== null && "forward" in value;
 }
 
-/** Throws INVALID_ARGUMENT where it is none. */
+/** Throws INVALID_ARGUMENT if it is neither a model nor a module. */
 export function requireModel(given: Model, call: string): void {
   const value: unknown = given;
   if (isModel(value)) return;

@@ -5,8 +5,8 @@ import { checkedTensor } from "../trace/constant.js";
 import { invalid } from "../trace/shape.js";
 
 /**
- * A weight to be trained: its shape, and how it starts. A specification is compared by identity: the same
- * object used in two places is one parameter, shared.
+ * A weight to train: its shape, and its initial values. Specifications are compared by identity: an object that is used
+ * in two places is one shared parameter.
  */
 export interface ParameterSpec {
   /** The parameter's shape. */
@@ -54,7 +54,7 @@ export function normal(shape: readonly number[], deviation = 1): ParameterSpec {
   return specification(shape, (source, count) => source.normals(count, deviation));
 }
 
-/** PyTorch's default for linear layers and convolutions: uniform within 1 / sqrt(inputs of one output element). */
+/** PyTorch's default for linear layers and convolutions: uniform, bounded by 1 / sqrt(inputs of one output element). */
 export function fanIn(shape: readonly number[], inputs: number): ParameterSpec {
   return uniform(shape, inputs > 0 ? 1 / Math.sqrt(inputs) : 0);
 }

@@ -1,4 +1,4 @@
-/** Class labels: which axis of the output they index, and whether they are in range. */
+/** Class labels: the axis of the output that they index, and checks of their range. */
 
 import { PergradError } from "../errors.js";
 import { type Dim, isBatch, type Shape, sameShape, showShape } from "../graph/dim.js";
@@ -18,7 +18,10 @@ function requireLabels(loss: string, dtype: DType): void {
   );
 }
 
-/** DTYPE_MISMATCH for a target that holds a number for each class. @param needed what is needed in its place */
+/**
+ * A DTYPE_MISMATCH error for a target that holds a number for each class. @param needed what the target should hold
+ * instead
+ */
 export function byClass(target: string, needed: string): PergradError {
   return new PergradError(
     "DTYPE_MISMATCH",
@@ -38,14 +41,14 @@ function without(shape: Shape, axis: number): Dim[] {
   return shape.filter((_, k) => k !== axis);
 }
 
-/** Whether labels of shape `target` belong to the classes along `axis`; their number of samples may differ. */
+/** Whether labels of shape `target` fit the classes along `axis`; the numbers of samples may differ. */
 function fits(output: Shape, axis: number, target: Shape): boolean {
   return sameShape(without(output, axis).slice(1), target.slice(1)) && target.length === output.length - 1;
 }
 
 /**
- * The axis of the classes, from the axis chosen for the loss and the target's shape, where that is known: as PyTorch has it,
- * axis 1 where it fits, else the first that does. Without a target's shape, the last of three axes.
+ * The class axis, from the axis chosen for the loss and, if it is known, the target's shape: as in PyTorch, axis 1 if
+ * it fits, else the first axis that does. Without a target's shape, the last of three axes.
  */
 export function classAxisOf(loss: string, output: Shape, chosenAxis: number | undefined, target?: Shape): number {
   samplesOf(loss, { shape: output });
@@ -81,7 +84,7 @@ function axesOfClasses(rank: number): number[] {
   return Array.from({ length: Math.max(0, rank - 1) }, (_, k) => k + 1);
 }
 
-/** What to say where the shapes leave a doubt about the axis of the classes. */
+/** Remarks if the shapes leave the class axis ambiguous. */
 export function notesOnClassAxis(
   loss: string,
   output: Shape,
@@ -120,7 +123,7 @@ export function labelType(
   return { dtype, shape };
 }
 
-/** How to leave out what has no class. */
+/** How to leave out samples that have no class. */
 function advice(label: number, ignoreIndex: number | undefined): Words {
   if (ignoreIndex !== undefined)
     return sentence`correct it, or mark it by ${ignoreIndex}, the label that is ignored (${option("ignoreIndex")})`;
@@ -132,7 +135,7 @@ interface LabelOptions {
   readonly ignoreIndex?: number | undefined;
 }
 
-/** Which labels there are, of a target of this shape. Throws SHAPE_MISMATCH. */
+/** The labels allowed in a target of this shape. Throws SHAPE_MISMATCH. */
 export function labelsOf(
   loss: string,
   output: Shape,

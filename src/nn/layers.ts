@@ -69,11 +69,11 @@ export function linear(inputs: number, outputs: number, { bias = true }: LinearO
 
 /** Options of `conv1d`, `conv2d` and `conv3d`; a number stands for all axes. */
 export interface ConvOptions {
-  /** Distance of two neighbouring windows; default 1. */
+  /** The distance between neighbouring windows; default 1. */
   readonly stride?: AxisSizes;
-  /** Zeros on both sides of each axis; "same" keeps the sizes and needs stride 1. Default 0. */
+  /** The number of zeros on both sides of each axis; "same" keeps the sizes and needs stride 1. Default 0. */
   readonly padding?: AxisSizes | "same";
-  /** Distance of two neighbouring elements of the kernel; default 1. */
+  /** The distance between neighbouring elements of the kernel; default 1. */
   readonly dilation?: AxisSizes;
   /** Groups of channels that do not mix; a divisor of input and output channels. Default 1. */
   readonly groups?: number;
@@ -81,7 +81,7 @@ export interface ConvOptions {
   readonly bias?: boolean;
 }
 
-/** Padding of each side: all axes before, then all axes after, as ONNX wants it. */
+/** The padding of each side: before all axes, then after all axes, as ONNX expects. */
 function paddings(
   layer: string,
   options: ConvOptions,
@@ -166,7 +166,7 @@ export const conv3d: ConvLayer = convolution(3);
 
 /** Options of `convTranspose1d`, `convTranspose2d` and `convTranspose3d`. */
 export interface ConvTransposeOptions extends Omit<ConvOptions, "padding"> {
-  /** What is cut from both sides of each axis of the result; default 0. */
+  /** The number of elements cut from both sides of each axis of the result; default 0. */
   readonly padding?: AxisSizes;
   /** Extra size at the end of each axis of the result. Default 0. */
   readonly outputPadding?: AxisSizes;
@@ -214,8 +214,8 @@ export const convTranspose2d: ConvTransposeLayer = transposedConvolution(2);
 export const convTranspose3d: ConvTransposeLayer = transposedConvolution(3);
 
 /**
- * x, or weight * x where x is negative: one weight, or one per channel (axis 1).
- * @throws PergradError INVALID_ARGUMENT: `channels` is no whole number from 1 up.
+ * x, or weight * x if x is negative, with one weight, or one per channel (axis 1).
+ * @throws PergradError INVALID_ARGUMENT: `channels` is not a whole number from 1 up.
  * @throws PergradError SHAPE_MISMATCH, when called: axis 1 of the input has another size.
  */
 export function prelu(channels = 1, initial = 0.25): Module {

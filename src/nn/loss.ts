@@ -1,4 +1,4 @@
-/** What a loss is: a traced function of an output and a target, to one number per sample. */
+/** The interface of a loss: a traced function of an output and a target that returns one number per sample. */
 import { PergradError } from "../errors.js";
 import { type Dim, type Shape, sameShape, showShape } from "../graph/dim.js";
 import { type DType, isFloat, type Tensor } from "../tensor/tensor.js";
@@ -12,59 +12,71 @@ export interface TensorType {
   readonly shape: Shape;
 }
 
-/** The target as the data has it: its first dimension counts samples and may be a number. */
+/** The target as the data has it: its first dimension is the number of samples, and may be a number. */
 export interface GivenTarget {
   readonly dtype?: DType;
   readonly shape: Shape;
 }
 
-/** A loss: one number per sample, of an output and a target. `losses` has the usual ones, `losses.custom` makes one. */
+/**
+ * A loss: one number per sample, from an output and a target. `losses` has the common ones; `losses.custom` makes one.
+ */
 export interface Loss {
-  /** What messages call it: "cross_entropy". */
+  /** Its name in messages: "cross_entropy". */
   readonly name: string;
   /** The output that the loss uses. Default: the first. */
   readonly output?: string;
   /**
-   * The target that goes with an output: of the shape given, else of the shape that the output suggests.
-   * Null: there is none. Throws SHAPE_MISMATCH or DTYPE_MISMATCH where they do not fit.
+   * The type of the target for an output: that of the given target, else the one that the output suggests. Null: there
+   * is no target. Throws SHAPE_MISMATCH or DTYPE_MISMATCH if they do not fit.
    */
   target(output: TensorType, given?: GivenTarget): TensorType | null;
   /** One number per sample: [N]. */
   apply(output: Traced, target: Traced | null): Traced;
-  /** Remarks on choices that were made where shapes allow several. */
+  /** Remarks on choices, if shapes allow several. */
   notes?(output: TensorType, given?: GivenTarget): readonly string[];
   /** Checks the data of a target. Throws LABEL_OUT_OF_RANGE, SHAPE_MISMATCH or DTYPE_MISMATCH. */
   validate?(target: Tensor, output: Shape): void;
   /**
-   * Where the target holds class labels, which there are: 0..classes-1, and the one that is ignored. Saved programs say
-   * so, for other readers to check.
+   * The labels allowed, if the target holds class labels: 0..classes-1, and the one that is ignored. Saved programs
+   * record them, for other readers to check.
    */
   labels?(output: Shape, target: Shape): ClassLabels;
-  /** What the sum of a sample's own terms is divided by to give its loss: labels, or elements. Default 1. */
+  /**
+   * The number by which the sum of a sample's own terms is divided to give its loss: labels, or elements. Default 1.
+   */
   terms?(output: Shape, target: Shape | null): number;
   /**
-   * The second derivative of the loss in the output, L, by a square root R of it, L = R R'. "elementwise": L is diagonal
-   * and not negative. A function gives R times a vector of the output's shape. Default: none is known.
+   * The second derivative L of the loss in the output, by a square root R with L = R R'. "elementwise": L is diagonal
+   * and not negative. A function returns R times a vector of the output's shape. Default: none is known.
    */
   readonly root?: "elementwise" | TimesVector;
-  /** The axis of the output for whose last elements the columns of the root are 0: none need be computed. Default: no such. */
+  /**
+   * The axis of the output for whose last elements the root's columns are 0, so that they need not be computed.
+   * Default: none.
+   */
   readonly zeroColumns?: (output: Shape, target: Shape | undefined) => number;
   /**
-   * The second derivative of the loss in the output times a vector, in fewer steps than by differentiating twice. Default:
-   * that is done.
+   * The second derivative of the loss in the output times a vector, in fewer steps than differentiating twice. Default:
+   * the loss is differentiated twice.
    */
   readonly second?: TimesVector;
-  /** The distribution of the target whose negative log-likelihood the loss is, but for a factor. Default: none is known. */
+  /**
+   * The distribution of the target whose negative log-likelihood is the loss, up to a factor. Default: none is known.
+   */
   readonly likelihood?: Likelihood;
 }
 
-/** Which class labels there are. */
+/** The class labels allowed. */
 export interface ClassLabels {
   readonly classes: number;
   readonly ignored: number | undefined;
 }
 
-/** Distributions of targets, and what an output says of the chances of a target (its shape given), in the output's shape. */
+/**
+ * Distributions of targets, and what an output says about the probability of a target (of the given shape), in the
+ * output's shape.
+ */
 export type Likelihood =
   | { readonly kind: "categorical" | "bernoulli"; chances(output: Traced, target: Shape | null): Traced }
   | { readonly kind: "gaussian" };

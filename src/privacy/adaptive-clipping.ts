@@ -1,6 +1,6 @@
 /**
- * Clipping to a quantile of the gradients' norms, found privately along the way: Andrew et al. 2021, "Differentially
- * private learning with adaptive clipping", algorithm 1.
+ * Clipping to a quantile of the gradients' norms, which is found privately during training: Andrew et al. 2021,
+ * "Differentially private learning with adaptive clipping", algorithm 1.
  */
 import { PergradError } from "../errors.js";
 import { withNoise } from "./noise.js";
@@ -24,9 +24,9 @@ export function checkAdaptive({ targetQuantile, learningRate, countNoise }: Adap
 }
 
 /**
- * The noise multiplier of the gradients' sum, so that it and the noisy count together amount to `noiseMultiplier`:
- * (z^-2 - (2 countNoise)^-2)^(-1/2), theorem 1 of the paper. (A sample moves the count by 1/2 at most, since 1/2
- * is taken off it.) Throws INVALID_ARGUMENT where the count alone would spend more.
+ * The noise multiplier of the gradients' sum for which the sum and the noisy count together amount to
+ * `noiseMultiplier`: (z^-2 - (2 countNoise)^-2)^(-1/2), theorem 1 of the paper. (1/2 is subtracted from each count, so
+ * a sample moves it by at most 1/2.) Throws INVALID_ARGUMENT if the count alone would spend more.
  */
 export function gradientNoiseMultiplier(noiseMultiplier: number, { countNoise }: AdaptiveClipping): number {
   if (noiseMultiplier === 0) return 0;
@@ -38,9 +38,9 @@ export function gradientNoiseMultiplier(noiseMultiplier: number, { countNoise }:
   );
 }
 
-/** The sensitivity of the count, in which each sample is 1/2 or -1/2. */
+/** The sensitivity of the count, to which each sample contributes 1/2 or -1/2. */
 const countSensitivity = 0.5;
-/** So that the norm stays a number whatever the noise. */
+/** Keeps the norm a finite number whatever the noise. */
 const norms = { least: 1e-12, most: 1e12 };
 
 /**

@@ -1,4 +1,4 @@
-/** Batch normalisation, which looks at all samples of a batch at once, and what takes its place in private training. */
+/** Batch normalisation, which reads all samples of a batch at once, and its replacement for private training. */
 
 import { PergradError } from "../errors.js";
 import { type Dim, elementsOf, greatestCommonDivisor, isBatch, showShape } from "../graph/dim.js";
@@ -12,7 +12,10 @@ import { normalisation } from "../ops/rules/normalisation.js";
 
 /** Options of `replaceBatchNorm`. */
 export interface ReplaceBatchNormOptions {
-  /** Groups of channels. Default: the greatest common divisor of the channels and 32; 1 where there are no positions. */
+  /**
+   * The number of groups of channels. Default: the greatest common divisor of the number of channels and 32; 1 if there
+   * are no positions.
+   */
   readonly groups?: number;
 }
 
@@ -21,10 +24,11 @@ export function isBatchNorm({ op, domain }: Node): boolean {
 }
 
 /**
- * The model with each batch normalisation replaced by a group normalisation (Wu & He 2018) of the same weight and
- * bias, which normalises every sample by itself. It computes something else than before, so the model is to be trained
- * anew, or further. The stored statistics are no part of it.
- * @throws PergradError INVALID_ARGUMENT (groups that do not divide the channels), SHAPE_MISMATCH (nothing to normalise over).
+ * The model with each batch normalisation replaced by a group normalisation (Wu & He 2018) with the same weight and
+ * bias, which normalises each sample by itself. This changes what the model computes, so train it anew, or further. The
+ * stored statistics are not used.
+ * @throws PergradError INVALID_ARGUMENT (groups that do not divide the channels), SHAPE_MISMATCH (nothing to normalise
+ *   over).
  */
 export function replaceBatchNorm(model: Model, options: ReplaceBatchNormOptions = {}): Model {
   const { graph } = model;
@@ -33,7 +37,7 @@ export function replaceBatchNorm(model: Model, options: ReplaceBatchNormOptions 
   for (const node of nodesBefore(roots)) {
     const over = withInputs(node, current);
     const made = isBatchNorm(node) ? groupNorm(over, options) : over;
-    // A batch normalisation may give its statistics too, which nothing takes the place of.
+    // A batch normalisation may also return its statistics, for which there is no replacement.
     made.outputs.forEach((value, k) => {
       current.set(outputOf(node, k), value);
     });
@@ -76,7 +80,10 @@ function groupNorm(node: Node, { groups }: ReplaceBatchNormOptions): Node {
   });
 }
 
-/** As many groups as asked for, or as many as Opacus's `ModuleValidator.fix` makes, unless each would hold one element. */
+/**
+ * The requested number of groups, or the number that Opacus's `ModuleValidator.fix` uses, unless each would hold one
+ * element.
+ */
 function groupsFor(node: Node, { shape }: Value, asked: number | undefined): number {
   const [, channels, ...positions] = shape;
   const each: Dim | undefined = elementsOf(shape.slice(1));

@@ -1,8 +1,9 @@
-/** Searches for a number. */
+/** Numerical searches. */
 
 /**
- * The smallest number that `holds`, from above and to a relative 1e-12 or less, where `holds` is false at `low` and
- * true from some number up; `step` is a first guess of how far that is. Infinite if no finite number holds.
+ * The smallest number for which `holds` is true, approximated from above to a relative 1e-12 or less; `holds` must be
+ * false at `low` and true from some number up. `step` is a first guess of that number's distance from `low`. Infinite
+ * if it holds for no finite number.
  */
 export function bisect(holds: (x: number) => boolean, low: number, step: number, tolerance = 1e-13): number {
   let [below, above] = [low, low + step];
@@ -20,7 +21,10 @@ export function bisect(holds: (x: number) => boolean, low: number, step: number,
   return above;
 }
 
-/** Where a search looks: between two numbers above 0, first near `guess`, until it knows the answer to a relative `tolerance`. */
+/**
+ * Where a search looks: between two positive numbers, first near `guess`, until the answer is known to a relative
+ * `tolerance`.
+ */
 export interface Search {
   readonly least: number;
   readonly largest: number;
@@ -29,9 +33,9 @@ export interface Search {
 }
 
 /**
- * The smallest number, from above and to the tolerance, at which a falling function that is slow to compute is at most
- * `target`; infinite where it is above the target even at the largest. Numbers and values may lie many powers of ten
- * apart, so that the search goes by their logarithms.
+ * The smallest number at which a decreasing function, slow to compute, is at most `target`, approximated from above to
+ * the tolerance. Infinite if the function exceeds the target even at the largest number. Numbers and values may be many
+ * powers of ten apart, so the search works on their logarithms.
  */
 export function falling(f: (x: number) => number, target: number, search: Search): number {
   const { least, largest, tolerance } = search;
@@ -47,7 +51,8 @@ export function falling(f: (x: number) => number, target: number, search: Search
   };
   while (above.x > below.x * (1 + tolerance)) {
     const width = above.x / below.x;
-    // Where the line through both meets the target, a little to either side; or, if that was of no use, half way.
+    // Where the line through both points meets the target, shifted a little to either side; or half way, if that did
+    // not help.
     const part = Math.log(below.y / target) / Math.log(below.y / above.y);
     if (part > 0 && part < 1) {
       const x = below.x * width ** part;
@@ -68,7 +73,10 @@ interface Point {
   readonly y: number;
 }
 
-/** Two points with the answer between them, by longer and longer steps from the guess; undefined where all are above. */
+/**
+ * Two points with the answer between them, found by growing steps from the guess; undefined if all values exceed the
+ * target.
+ */
 function bracketed(
   f: (x: number) => number,
   target: number,
@@ -78,7 +86,7 @@ function bracketed(
   const up = point.y > target;
   for (let factor = 1.1; ; factor *= factor) {
     const x = up ? Math.min(largest, point.x * factor) : Math.max(least, point.x / factor);
-    // Less than the least is not looked at.
+    // Nothing below the least number is tried.
     if (x === point.x) return up ? undefined : { below: { x: least, y: Number.POSITIVE_INFINITY }, above: point };
     const next = { x, y: f(x) };
     if (up && next.y <= target) return { below: point, above: next };

@@ -40,13 +40,13 @@ function requireMechanisms(given: readonly Mechanism[]): void {
 
 /** Options of `epsilon`. */
 export interface EpsilonOptions extends AccountantOptions {
-  /** Probability from 0 to 1, to be well below one over the number of samples. */
+  /** A probability from 0 to 1; choose it well below one over the number of samples. */
   readonly delta: number;
 }
 
 /**
- * The epsilon for which using all the mechanisms on one dataset is (epsilon, delta)-private with respect to adding or
- * removing one sample. Infinite if there is none.
+ * The epsilon for which using all the mechanisms on one dataset is (epsilon, delta)-private, for neighbouring datasets
+ * that differ by one added or removed sample. Infinite if there is none.
  *
  * @throws PergradError INVALID_ARGUMENT
  */
@@ -56,16 +56,16 @@ export function epsilon(mechanisms: readonly Mechanism[], options: EpsilonOption
 
 /** Bounds on epsilon. */
 export interface EpsilonDetails {
-  /** What `epsilon` gives. With "gdp" only an estimate. */
+  /** The result of `epsilon`; with "gdp" only an estimate. */
   readonly upper: number;
-  /** With "pld", an epsilon that is not too large: privacy holds for none below. */
+  /** With "pld", an epsilon that is never too large: privacy holds for no smaller one. */
   readonly lower?: number;
-  /** With "rdp", the order that gave it. */
+  /** With "rdp", the order that proves it. */
   readonly order?: number;
 }
 
 /**
- * The same, with what the accountant has to say besides. `lower` is computed when it is read.
+ * The same, with the accountant's further results. `lower` is computed when it is read.
  * @throws PergradError INVALID_ARGUMENT: a mechanism, `delta` or an order is out of range.
  */
 export function epsilonDetails(mechanisms: readonly Mechanism[], options: EpsilonOptions): EpsilonDetails {
@@ -108,20 +108,20 @@ export function delta(mechanisms: readonly Mechanism[], options: DeltaOptions): 
   return new PldAccountant().deltaUpper(mechanisms, epsilon);
 }
 
-/** The noise multipliers among which one is looked for: beyond them the accountants' answers stay the same. */
+/** The range in which a noise multiplier is searched: beyond it the accountants' answers do not change. */
 const [leastNoise, largestNoise] = [1e-150, 1e150];
 
 /** Options of `noiseMultiplierFor`. */
 export interface NoiseOptions extends AccountantOptions {
-  /** "gdp" may estimate too little, so that no noise is chosen by it. Default: "pld". */
+  /** "gdp" may underestimate, so it must not choose the noise. Default: "pld". */
   readonly accountant?: Exclude<Accountant, "gdp">;
   /** Above 0. */
   readonly targetEpsilon: number;
-  /** Probability from 0 to 1, to be well below one over the number of samples. */
+  /** A probability from 0 to 1; choose it well below one over the number of samples. */
   readonly delta: number;
-  /** Probability of a sample to take part in a step, from 0 to 1. */
+  /** The probability that a sample takes part in a step, from 0 to 1. */
   readonly samplingRate: number;
-  /** A whole number from 0 up. */
+  /** The number of steps, from 0 up. */
   readonly steps: number;
 }
 
@@ -134,9 +134,9 @@ const noiseOptions: OptionNames<NoiseOptions> = {
 };
 
 /**
- * The least noise multiplier, to a relative 5e-5, with which `steps` steps are (targetEpsilon, delta)-private by
- * `epsilon`: what that gives for the result is never above the target. Infinite if the accountant proves it for no noise
- * at all.
+ * The smallest noise multiplier, to a relative 5e-5, with which `steps` steps are (targetEpsilon, delta)-private
+ * according to `epsilon`, which never exceeds the target for the result. Infinite if the accountant proves it for no
+ * noise at all.
  *
  * @throws PergradError INVALID_ARGUMENT
  */

@@ -1,8 +1,8 @@
 /**
- * The ledger of a private run: a file to which every release is added, and synced to the disk, before its result
- * leaves the trainer. A process that is killed may have paid for a step that nobody saw, never the other way round.
+ * The ledger of a private run: a file to which every release is added, and synced to the disk, before its result leaves
+ * the trainer. So a process that is killed may have paid for a step that nobody saw, but never the other way round.
  *
- * One line for each entry: a checksum, a space, the entry as JSON. The first line says what the file is.
+ * Each line is an entry: a checksum, a space, and the entry as JSON. The first line identifies the file.
  */
 import { createHash } from "node:crypto";
 import { type FileHandle, open, readFile } from "node:fs/promises";
@@ -12,7 +12,7 @@ import { unreadable, unwritable } from "../io/failure.js";
 
 const header = { pergrad: "privacy ledger", version: 1 };
 
-/** @typeParam E what one release spends, of plain JSON values */
+/** @typeParam E the cost of one release, of plain JSON values */
 export class Ledger<E extends object> {
   #last: Promise<void> = Promise.resolve();
 
@@ -21,7 +21,9 @@ export class Ledger<E extends object> {
     private readonly handle: FileHandle,
   ) {}
 
-  /** Begins a ledger. Throws FILE_UNWRITABLE, also where the file exists: what it says was spent must not be forgotten. */
+  /**
+   * Begins a ledger. Throws FILE_UNWRITABLE, also if the file exists: its record of what was spent must not be lost.
+   */
   static async create<E extends object>(path: string): Promise<Ledger<E>> {
     const handle = await open(path, "ax").catch((error: unknown) => {
       throw refusal(path, error);
@@ -32,7 +34,7 @@ export class Ledger<E extends object> {
     return ledger;
   }
 
-  /** Goes on with a ledger. A last line that was not written to its end is removed. Throws FILE_UNREADABLE, FILE_UNWRITABLE. */
+  /** Continues a ledger. An incomplete last line is removed. Throws FILE_UNREADABLE, FILE_UNWRITABLE. */
   static async open<E extends object>(path: string): Promise<{ readonly ledger: Ledger<E>; readonly entries: E[] }> {
     const { entries, length } = await read<E>(path);
     try {
@@ -47,14 +49,14 @@ export class Ledger<E extends object> {
   }
 
   /**
-   * Adds an entry. What it pays for may be released once the promise is fulfilled, not before. After a failure the
-   * ledger takes nothing more. Throws FILE_UNWRITABLE.
+   * Adds an entry. Its result may be released once the promise is fulfilled, not before. After a failure the ledger
+   * accepts nothing more. Throws FILE_UNWRITABLE.
    */
   append(entry: E): Promise<void> {
     return this.#write(entry);
   }
 
-  /** Waits for what is being written. */
+  /** Waits for pending writes. */
   async close(): Promise<void> {
     await this.#last.catch(() => undefined);
     await this.handle.close();
@@ -69,7 +71,8 @@ export class Ledger<E extends object> {
         throw unwritable(this.path, error);
       }
     });
-    // Whoever appended hears of a failure; this only keeps it from counting as unhandled before they listen.
+    // The caller of `append` hears of a failure; this only keeps it from counting as unhandled before the caller
+    // listens.
     this.#last.catch(() => undefined);
     return this.#last;
   }
@@ -89,16 +92,16 @@ function checksum(json: string): string {
   return createHash("sha256").update(json).digest("hex").slice(0, 16);
 }
 
-/** The entries, and the length in bytes of the lines that are whole. */
+/** The entries, and the length in bytes of the complete lines. */
 async function read<E>(path: string): Promise<{ entries: E[]; length: number }> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw unreadable(path, error);
   });
-  // A line is whole once its end is there; before that its release was still waiting for it.
+  // A line counts once its end is there; before that its release was still waiting for it.
   const length = bytes.lastIndexOf(0x0a) + 1;
   const lines = bytes.toString("utf8", 0, length).split("\n").slice(0, -1);
   const [first, ...entries] = lines.map((line, k) => decodeLine(line, k, path));
-  // Not even the first line is whole: the process was killed before it could spend anything.
+  // Not even the first line is complete: the process was killed before it could spend anything.
   if (first === undefined) return { entries: [], length };
   const { pergrad, version } = first as Partial<typeof header>;
   if (pergrad !== header.pergrad) throw damaged(path, "it is not a privacy ledger");
@@ -125,7 +128,7 @@ function refusal(path: string, error: unknown): PergradError {
   return new PergradError("FILE_UNWRITABLE", `Cannot begin the ledger "${path}": ${advice}.`, { cause: error });
 }
 
-/** Makes the new file's name survive a power failure; some systems cannot sync a folder, and need not. */
+/** Makes the new file's name survive a power failure; some systems cannot sync a folder, and do not need to. */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(dirname(path), "r").catch(() => undefined);
   await folder?.sync().catch(() => undefined);

@@ -1,19 +1,23 @@
-/** The mechanisms whose privacy can be accounted for, and what composing them amounts to. */
+/** The mechanisms whose privacy can be accounted for, and their composition. */
 import { PergradError } from "../errors.js";
 
 /**
- * Steps of private training: each takes every sample with probability `samplingRate`, independently (Poisson
- * sampling), sums their gradients, clipped to norm C, and adds Gaussian noise of standard deviation
- * `noiseMultiplier` * C. Neighbouring datasets differ by one sample added or removed.
+ * Steps of private training. Each step includes every sample with probability `samplingRate`, independently (Poisson
+ * sampling), sums their gradients, clipped to norm C, and adds Gaussian noise of standard deviation `noiseMultiplier` *
+ * C. Neighbouring datasets differ by one added or removed sample.
  */
 export interface GaussianMechanism {
   /** Gaussian noise on a sum over a Poisson sample, `steps` times. */
   readonly kind: "gaussian";
-  /** Standard deviation of the noise over the sensitivity of the sum, from 0 up. 0 is no privacy at all. */
+  /**
+   * The standard deviation of the noise divided by the sensitivity of the sum, from 0 up. 0 gives no privacy at all.
+   */
   readonly noiseMultiplier: number;
-  /** Probability of a sample to take part in a step, from 0 to 1; 1: every step uses the whole dataset. */
+  /**
+   * The probability that a sample takes part in a step, from 0 to 1; 1 means that every step uses the whole dataset.
+   */
   readonly samplingRate: number;
-  /** How often it is used, a whole number from 0 up. */
+  /** How many times it is used, a whole number from 0 up. */
   readonly steps: number;
 }
 
@@ -21,9 +25,9 @@ export interface GaussianMechanism {
 export type Mechanism = GaussianMechanism;
 
 /**
- * The mechanisms with every repetition counted in `steps`, in an order of their own, without those that reveal
- * nothing. What releases the whole dataset's sum is put together into one release of less noise: Gaussian
- * releases of noise s_i compose to one of noise (sum 1 / s_i^2)^(-1/2) (Dong, Roth, Su 2019, corollary 3.3).
+ * The mechanisms with repetitions combined in `steps`, in a canonical order, without those that reveal nothing.
+ * Releases of the whole dataset's sum are combined into one release with less noise: Gaussian releases of noise s_i
+ * compose to one of noise (sum 1 / s_i^2)^(-1/2) (Dong, Roth, Su 2019, corollary 3.3).
  *
  * @throws PergradError INVALID_ARGUMENT
  */
@@ -49,7 +53,7 @@ export function composed(mechanisms: readonly Mechanism[]): readonly GaussianMec
   return precision === 0 ? subsampled : [gaussian(1 / Math.sqrt(precision), 1, 1), ...subsampled];
 }
 
-/** No noise at all: every epsilon is infinite. */
+/** Whether a release has no noise at all, so that every epsilon is infinite. */
 export function isNotPrivate(mechanisms: readonly GaussianMechanism[]): boolean {
   return mechanisms.some(({ noiseMultiplier }) => noiseMultiplier === 0);
 }

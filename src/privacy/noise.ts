@@ -1,11 +1,12 @@
 /**
  * The Gaussian mechanism on sums of clipped gradients.
  *
- * Noise in floating point leaks: which numbers can come out at all depends on the number without noise (Mironov 2012,
- * "On significance of the least significant bits for differential privacy"). So sums and noise are rounded to multiples of
- * one power of two before they are added, and the addition is exact: what comes out is a multiple of it, whatever went in.
- * That is the real-valued mechanism on rounded sums, whose result is rounded, which costs no privacy. What
- * remains is that the noise's own 53 bits stand for real numbers: a step of the grid holds millions of them.
+ * Noise in floating point leaks: the set of possible results depends on the number without noise (Mironov 2012, "On
+ * significance of the least significant bits for differential privacy"). So sums and noise are rounded to multiples of
+ * one power of two before they are added, and the addition is exact: the result is a multiple of it, whatever the sum
+ * was. That is the real-valued mechanism on rounded sums, with its result rounded, which costs no privacy. One
+ * difference remains: the noise's own 53 bits stand for real numbers, but a step of the grid holds millions of their
+ * values.
  */
 import { defect } from "../errors.js";
 import { Normals, normalsAtOnce } from "./gaussian.js";
@@ -17,17 +18,17 @@ export type Sums = ReadonlyMap<string, Float64Array>;
 /** Rounding to the grid moves a sum by at most this part of its sensitivity. */
 const roundingPart = 2 ** -15;
 
-/** The largest power of two of which multiples are so near that rounding all of `size` numbers keeps within `roundingPart`. */
+/** The largest power of two for which rounding all `size` numbers to its multiples stays within `roundingPart`. */
 export function gridStep(sensitivity: number, size: number): number {
   return 2 ** Math.floor(Math.log2((roundingPart * sensitivity) / Math.sqrt(Math.max(1, size))));
 }
 
-/** Added and taken away, it rounds to a whole number all that is below 2^51. */
+/** Adding and subtracting this rounds any number below 2^51 to a whole number. */
 const rounder = 1.5 * 2 ** 52;
 
 /**
  * The sums, each number with independent noise of standard deviation noiseMultiplier * sensitivity, times `scale`.
- * @param sensitivity 2-norm of what one sample may change in all sums together
+ * @param sensitivity the 2-norm of the most that one sample can change in all sums together
  */
 export function withNoise(
   sums: Sums,
@@ -60,11 +61,11 @@ interface Grid {
   readonly step: number;
   /** The noise's standard deviation, in steps. */
   readonly deviation: number;
-  /** What a step comes out as. */
+  /** The value of one step in the result. */
   readonly scale: number;
 }
 
-/** Adds to the sums from `from` to `to`. Whether all of them are finite. */
+/** Adds noise to the sums from `from` to `to`. Returns whether all of them are finite. */
 function addOnGrid(
   sum: Float64Array,
   noise: Float64Array,
@@ -79,7 +80,7 @@ function addOnGrid(
     const rounded = (sum[i] as number) * perStep + rounder - rounder;
     const added = (noise[i - from] as number) * deviation + rounder - rounder;
     result[i] = (rounded + added) * scale;
-    // NaN exactly where a sum is not finite.
+    // NaN if and only if a sum is not finite.
     probe += (sum[i] as number) * 0;
   }
   return probe === 0;

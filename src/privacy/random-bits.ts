@@ -1,4 +1,4 @@
-/** Where randomness comes from: a cryptographic generator, or for experiments a seed. */
+/** Sources of randomness: a cryptographic generator or, for experiments, a seed. */
 import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
 import { PergradError } from "../errors.js";
 
@@ -7,7 +7,7 @@ export interface RandomBits {
   fill(words: Uint32Array<ArrayBuffer>): void;
 }
 
-// More bytes than this the Web Crypto API does not give at once.
+// The most bytes that the Web Crypto API returns at once.
 const mostBytes = 65536;
 
 /** The operating system's or browser's cryptographic generator. */
@@ -19,7 +19,7 @@ export const secretBits: RandomBits = {
   },
 };
 
-/** What a seeded run draws random numbers for. Each use has a stream of its own at each step. */
+/** The purposes for which a seeded run draws random numbers. Each has a stream of its own at each step. */
 const purposes = { noise: 1, sample: 2, count: 3, order: 4 } as const;
 export type Purpose = keyof typeof purposes;
 
@@ -37,12 +37,12 @@ export function checkSeed(seed: number): void {
 }
 
 /**
- * The same words for the same seed, purpose and step, so that there is no state to keep from step to step.
- * Predictable: not for privacy.
+ * The same words for the same seed, purpose and step, so that no state is kept from step to step. Predictable: not for
+ * privacy.
  */
 export function seededBits(seed: number, purpose: Purpose, step: number): RandomBits {
   checkSeed(seed);
-  // Different triples give different states, since each word is a bijection of one of the three, given the others.
+  // Different triples give different states, because each word is a bijection of one of the three, given the others.
   const first = mixed(seed + 0x9e3779b9);
   const second = mixed(step ^ first);
   const third = mixed(purposes[purpose] ^ second);
@@ -56,7 +56,7 @@ export function seededBits(seed: number, purpose: Purpose, step: number): Random
 
 const buffered = 8192;
 
-/** Reads a source word by word, in blocks. */
+/** Reads words from a source, in blocks. */
 export class Words {
   readonly #bits: RandomBits;
   readonly #block = new Uint32Array(buffered);
@@ -80,7 +80,7 @@ export class Words {
     return ((this.next() >>> 6) * 2 ** 27 + (this.next() >>> 5)) * 2 ** -53;
   }
 
-  /** A whole number below `bound`, which is at most 2^32; each is equally likely. */
+  /** A whole number below `bound`, which is at most 2^32; all are equally likely. */
   below(bound: number): number {
     // Words from the largest multiple of the bound on would favour small numbers.
     const limit = 2 ** 32 - (2 ** 32 % bound);

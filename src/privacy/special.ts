@@ -1,18 +1,18 @@
-/** Special functions of the normal distribution, right in their tails. */
+/** Special functions of the normal distribution, accurate in their tails. */
 import erfc from "@stdlib/math-base-special-erfc";
 import erfcx from "@stdlib/math-base-special-erfcx";
 
-/** The probability that a standard normal variable is below x; its relative error is small in both tails. */
+/** The probability that a standard normal variable is below x, with a small relative error in both tails. */
 export function normalCdf(x: number): number {
   return erfc(-x * Math.SQRT1_2) / 2;
 }
 
-/** The logarithm of erfc(x), where that itself is too small for a number too. */
+/** The logarithm of erfc(x), even if erfc(x) itself underflows. */
 export function logErfc(x: number): number {
   return x < 1 ? Math.log(erfc(x)) : Math.log(erfcx(x)) - x * x;
 }
 
-/** Mills' ratio: the probability that a standard normal variable is above x, over the density at x. */
+/** Mills' ratio: the probability that a standard normal variable is above x, divided by the density at x. */
 function mills(x: number): number {
   return Math.sqrt(Math.PI / 2) * erfcx(x * Math.SQRT1_2);
 }
@@ -26,8 +26,8 @@ export function gaussianDelta(mu: number, epsilon: number): number {
   if (mu === 0) return 0;
   const near = epsilon / mu - mu / 2;
   const far = epsilon / mu + mu / 2;
-  // Both terms hold the normal density at `near`. Taking it out keeps them in range, however small they are;
-  // on the other side of the bell nothing is small but Mills' ratio large.
+  // Both terms contain the normal density at `near`. Taking it out keeps them in range, however small they are; on the
+  // other side of the bell nothing is small, but Mills' ratio is large.
   if (near < 0) return normalCdf(-near) - Math.exp(epsilon + Math.log(erfcx(far * Math.SQRT1_2) / 2) - (far * far) / 2);
   return (Math.exp((-near * near) / 2) / Math.sqrt(2 * Math.PI)) * (mills(near) - mills(far));
 }

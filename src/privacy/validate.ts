@@ -7,11 +7,11 @@ import { nodesBefore, presentInputs } from "../graph/walk.js";
 import { requireModel } from "../nn/given-model.js";
 import { isBatchNorm, replaceBatchNorm } from "./batch-norm.js";
 
-/** Something in a model that private training cannot do, or does not cover. */
+/** Something in a model that prevents private training, or that its guarantee does not cover. */
 export interface PrivacyFinding {
   /**
-   * "error": the model cannot be trained privately as it is. "warning": it can, but something that the guarantee
-   * does not cover may have come from the data.
+   * "error": the model cannot be trained privately as it is. "warning": it can, but it holds something that may come
+   * from the data and that the guarantee does not cover.
    */
   readonly severity: "error" | "warning";
   /** The node, by its op and name. */
@@ -23,9 +23,9 @@ export interface PrivacyFinding {
 }
 
 /**
- * What keeps a model from being trained privately, with the fix: batch normalisations first, then all other nodes at
- * which samples meet; an empty list where there is nothing. Looks at what leads to the model's outputs, or to those
- * that are named. Throws MISSING_TENSOR.
+ * What prevents a model from being trained privately, with fixes: batch normalisations first, then all other nodes at
+ * which samples meet; an empty list if there is nothing. Looks at the nodes that lead to the model's outputs, or to the
+ * named ones. Throws MISSING_TENSOR.
  */
 export function validate(
   model: Model,
@@ -71,7 +71,7 @@ function batchNormFinding(node: Node): PrivacyFinding {
   };
 }
 
-/** The nodes at which samples meet, as far as each can be found: what lies behind one of them is not looked at. */
+/** The nodes at which samples meet, as far as each can be found: nodes behind one of them are not examined. */
 function interactions(model: Model): PrivacyFinding[] {
   const { graph, sampleAxes } = withoutBatchNorm(model);
   const axes = SampleAxes.ofInputs(graph.inputs, sampleAxes);
@@ -84,7 +84,7 @@ function interactions(model: Model): PrivacyFinding[] {
   });
 }
 
-/** Batch normalisation, where it can be put out of the way, hides nothing that lies behind it. */
+/** A batch normalisation that can be removed hides nothing behind it. */
 function withoutBatchNorm(model: Model): Model {
   try {
     return replaceBatchNorm(model);

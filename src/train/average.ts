@@ -33,7 +33,7 @@ export function averaging<S>(
     }),
     step: (before, gradients, state) => {
       const { parameters, state: inner } = optimizer.step(before, gradients, state.optimizer);
-      // What has no gradient stays, and its average with it: that also leaves frozen parameters alone.
+      // Parameters without a gradient stay, and so do their averages; this also leaves frozen parameters alone.
       const average: Record<string, Float32Array> = { ...state.average };
       const share = state.steps === 0 ? 1 : 1 - decay;
       for (const name of Object.keys(gradients)) {
@@ -47,7 +47,7 @@ export function averaging<S>(
   };
 }
 
-/** The averaged parameters, in the place of those of the last step. */
+/** The averaged parameters, which replace those of the last step. */
 export function averageOf(parameters: Parameters, { average }: AveragingState<unknown>): Parameters {
   return replaced(parameters, average);
 }

@@ -14,11 +14,11 @@ export function permutation(count: number, source: Random): Uint32Array {
   return order;
 }
 
-/** The samples of these indices, in this order. Throws RangeError. */
+/** The samples with these indices, in this order. Throws RangeError. */
 export function pick<T extends Tensor>(tensor: T, indices: ArrayLike<number>): T {
   const [samples = 0, ...rest] = tensor.dims;
   const size = sizeOf(rest);
-  // What an array holds does not matter to copying it.
+  // Copying does not depend on the type of the elements.
   const source = floatsIn(tensor);
   const data = new (numberArrayOf(tensor.dtype))(indices.length * size);
   for (let k = 0; k < indices.length; k++) {
@@ -43,11 +43,11 @@ function countSamples(data: Readonly<Record<string, Tensor>>): number {
 }
 
 export interface BatchOptions {
-  /** Samples per batch; the last batch holds what is left. */
+  /** Samples per batch; the last batch may have fewer. */
   readonly size: number;
   /**
-   * Where the order comes from: a seed, or a source of random numbers, which goes on from one epoch to the
-   * next. Without it the samples come in their own order.
+   * The source of the order: a seed, or random numbers that continue from one epoch to the next. Without it the samples
+   * come in their own order.
    */
   readonly shuffle?: number | Random;
 }

@@ -1,4 +1,4 @@
-/** A browser has no folder for a training's state: its owner keeps the state, and gives it back as `from`. */
+/** A browser has no folder for the state of a training: the caller keeps the state, and passes it as `from`. */
 import { PergradError } from "../errors.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";
 import type { Settings } from "./run-folder.js";

@@ -11,7 +11,7 @@ export class Checkpoints<S> {
   private constructor(
     private readonly options: CheckpointOptions,
     private readonly settings: Settings,
-    /** Where a run that is resumed goes on from. */
+    /** The state from which a resumed run continues. */
     readonly from: TrainerState<S> | undefined,
     folder: RunFolder<S> | undefined,
   ) {
@@ -19,7 +19,7 @@ export class Checkpoints<S> {
     this.#saved = from?.steps;
   }
 
-  /** Throws INVALID_ARGUMENT and, where a run is resumed, FILE_UNREADABLE. */
+  /** Throws INVALID_ARGUMENT and, for a run to be resumed, FILE_UNREADABLE. */
   static async open<S>(options: CheckpointOptions, settings: Settings): Promise<Checkpoints<S>> {
     const { folder: path, every = 1, resume } = options;
     if (!Number.isSafeInteger(every) || every < 1)
@@ -30,18 +30,18 @@ export class Checkpoints<S> {
     return new Checkpoints<S>(options, settings, state, folder);
   }
 
-  /** Before the first step. Throws FILE_UNWRITABLE, also where the folder holds a run that is not resumed. */
+  /** Call before the first step. Throws FILE_UNWRITABLE, also if the folder holds a run that is not resumed. */
   async begin(state: TrainerState<S>): Promise<void> {
     this.#folder ??= await RunFolder.begin(this.options.folder, this.settings, state);
     this.#saved = state.steps;
   }
 
-  /** Once the promise is fulfilled, what it pays for may be released. Throws FILE_UNWRITABLE. */
+  /** Records a cost. Once the promise is fulfilled, the result it pays for may be released. Throws FILE_UNWRITABLE. */
   async record(spent: GaussianMechanism): Promise<void> {
     await this.#folder?.record(spent);
   }
 
-  /** After each step: saves the state where it is time. Throws FILE_UNWRITABLE. */
+  /** Call after each step: saves the state if it is time. Throws FILE_UNWRITABLE. */
   async stepped(state: TrainerState<S>): Promise<void> {
     if (state.steps % (this.options.every ?? 100) === 0) await this.save(state);
   }

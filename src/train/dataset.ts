@@ -23,13 +23,13 @@ export interface TrainingDataOptions {
 /** Where the samples of batches come from. */
 export interface TrainingData {
   readonly samples: number;
-  /** These samples, in this order; what all samples share is whole. */
+  /** These samples, in this order; inputs that all samples share are returned whole. */
   take(samples: Uint32Array): Promise<Readonly<Record<string, Data>>>;
   /** Closes what was opened. */
   release(): Promise<void>;
 }
 
-/** What is not made anew for each batch. */
+/** The inputs that are not made anew for each batch. */
 export function expectedOf({ expected }: Objective, made: readonly string[]): ReadonlyMap<string, Expected> {
   return new Map([...expected].filter(([name]) => !made.includes(name)));
 }

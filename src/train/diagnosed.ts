@@ -19,18 +19,18 @@ export interface StepDiagnostics extends Diagnostics {
   /** d'H d / |d|^2 of the mean loss, averaged over the step d: the change of its slope. */
   readonly curvatureAlongStep: number;
   /**
-   * Where the step ended on the parabola that fits the losses and slopes at both its ends, each weighted by its certainty:
-   * -1 at the start, 0 in the minimum, 1 as high as before on the other side. -1 where the parabola has no minimum ahead,
-   * Infinity where it rises from the start (Schneider et al. 2021, section 2.2).
+   * Where the step ended on the parabola that fits the losses and slopes at both its ends, each weighted by its
+   * certainty: -1 at the start, 0 at the minimum, 1 as high as before on the other side. -1 if the parabola has no
+   * minimum ahead, Infinity if it rises from the start (Schneider et al. 2021, section 2.2).
    */
   readonly alpha: number;
 }
 
-/** What `train` computes of its steps beside taking them. */
+/** Diagnostics that `train` computes besides taking steps. */
 export interface DiagnoseOptions {
   /** Called with the diagnostics of a step after it was taken, and awaited. */
   readonly onDiagnostics: (diagnostics: StepDiagnostics) => void | Promise<void>;
-  /** The first step and each so many steps later are diagnosed. Default 1. */
+  /** Diagnose the first step, and then every so many steps. Default 1. */
   readonly every?: number;
   /** Compute `ticTrace` and `ticDiagonal` too, from the exact diagonal of the GGN. Default false. */
   readonly curvature?: boolean;
@@ -74,7 +74,7 @@ function alphaOf(start: Slope, end: Slope): number {
     { of: [0, 1, 0], value: start.slope, variance: start.slopeVariance },
     { of: [0, 1, 2], value: end.slope, variance: end.slopeVariance },
   ];
-  // What is known exactly weighs much, but not infinitely more than what is not.
+  // Exact values weigh much, but not infinitely more than uncertain ones.
   const least = 1e-12 * Math.max(...rows.map(({ variance }) => variance || 0)) || 1;
   const weights = rows.map(({ variance }) => 1 / Math.sqrt(Math.max(variance || 0, least)));
   const left = new Matrix(rows.map(({ of }, k) => of.map((x) => x * (weights[k] ?? 0))));
@@ -84,7 +84,7 @@ function alphaOf(start: Slope, end: Slope): number {
   return half > 0 ? (-2 * half) / slope - 1 : -1;
 }
 
-/** Diagnoses every so many steps of a training. */
+/** Diagnoses some steps of a training. */
 export class Diagnosed {
   private constructor(
     private readonly programs: DiagnosticsPrograms,
@@ -106,12 +106,12 @@ export class Diagnosed {
     return new Diagnosed(programs, options);
   }
 
-  /** Whether the step, counted from 1, is diagnosed: an empty batch says nothing. */
+  /** Whether the step, counted from 1, is diagnosed: an empty batch has no diagnostics. */
   asks(step: number, samples: number): boolean {
     return samples > 0 && (step - 1) % this.options.every === 0;
   }
 
-  /** Of a batch, and a step from these parameters to others. */
+  /** Diagnoses a batch, and a step from these parameters to others. */
   async step(step: number, batch: Batch, before: Parameters, after: Parameters): Promise<void> {
     const { programs, options } = this;
     const found = await programs.at(batch, { parameters: before });

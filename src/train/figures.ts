@@ -13,7 +13,7 @@ function hasLabels({ expected, output, loss }: Objective): boolean {
   return scores && target?.shape.length === 1 && ["cross_entropy", "nll"].includes(loss.name);
 }
 
-/** The scores of classes, `[N, C]`; null where there are no labels to compare them with. */
+/** The scores of classes, `[N, C]`; null if there are no labels to compare them with. */
 export function scores(objective: Objective): Want<FloatTensor | null> {
   return scoresWhere(hasLabels(objective), objective);
 }
@@ -28,7 +28,7 @@ export function scoresWhere(labelled: boolean, objective: Objective): Want<Float
   };
 }
 
-/** -1 where there is none: a NaN is neither larger nor smaller. */
+/** -1 if there is none: a NaN is neither larger nor smaller. */
 function largest(row: Float32Array): number {
   if (row.some(Number.isNaN)) return -1;
   return row.reduce((best, score, k) => (score > (row[best] as number) ? k : best), 0);
@@ -52,14 +52,14 @@ export class Figures {
     this.#right = (this.#right ?? 0) + right;
   }
 
-  /** Adds those of other samples. */
+  /** Adds the figures of other samples. */
   join(others: Figures): void {
     this.#loss += others.#loss;
     this.samples += others.samples;
     if (others.#right !== null) this.#right = (this.#right ?? 0) + others.#right;
   }
 
-  /** NaN where there were no samples. */
+  /** NaN if there were no samples. */
   get loss(): number {
     return this.#loss / this.samples;
   }

@@ -1,4 +1,4 @@
-/** The data of a training in a file: read through once, to check it, and then batch by batch. */
+/** Training data in a file: read once from start to end, to check it, and then batch by batch. */
 import type { Objective } from "../compile/objective.js";
 import { bindShape } from "../graph/dim.js";
 import { FileSource } from "../program/dataset.js";
@@ -7,13 +7,13 @@ import type { Data } from "../tensor/data.js";
 import { sizeOf } from "../tensor/tensor.js";
 import { expectedOf, requireSamples, type TrainingData, type TrainingDataOptions } from "./dataset.js";
 
-/** Numbers that are checked at a time. */
+/** The number of elements that are checked at a time. */
 const numbersAtOnce = 2 ** 20;
 
 export class FileData implements TrainingData {
   private constructor(private readonly source: FileSource) {}
 
-  /** Throws FILE_UNREADABLE, and what data in memory is refused with. */
+  /** Throws FILE_UNREADABLE, and the errors for bad data in memory. */
   static async open(
     objective: Objective,
     path: string,

@@ -5,7 +5,7 @@ import type { TrainingWorkers } from "./types.js";
 
 /** Options of `localWorkers`. */
 export interface LocalWorkersOptions {
-  /** Worker threads, from 1 up, each of which runs programs on one thread. Default 2. */
+  /** The number of worker threads, from 1 up; each runs programs on one thread. Default 2. */
   readonly count?: number;
 }
 

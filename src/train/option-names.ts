@@ -1,4 +1,4 @@
-/** The options that training takes, all of them: what is none is misspelt. */
+/** The names of all training options, to detect misspelt ones. */
 import type { OptionNames } from "../arguments.js";
 import { modelOptions, objectiveOptions } from "../program/options.js";
 import type {
@@ -50,7 +50,7 @@ const privateSteps: OptionNames<PrivateStepOptions<unknown>> = {
   cluster: true,
 };
 
-/** Of a trainer too, whose options may be shared with a training's. */
+/** Also for a trainer, whose options may be shared with a training's. */
 export const plainTraining: OptionNames<TrainOptions<unknown>> = { ...plainSteps, ...whole };
 
 export const privateTraining: OptionNames<PrivateTrainOptions<unknown>> = {

@@ -10,10 +10,10 @@ import { composedInOrder, stepsOf } from "./state.js";
 import { readState, writeState } from "./state-file.js";
 import type { TrainerState } from "./types.js";
 
-/** What must be the same when a run goes on. */
+/** Settings that must be the same when a run is resumed. */
 export type Settings = Readonly<Record<string, number | string | boolean | null>>;
 
-/** What the file of a checkpoint holds. */
+/** The contents of a checkpoint file. */
 interface Checkpoint<S> {
   readonly format: "pergrad checkpoint 1";
   /** For readers of the file. */
@@ -36,8 +36,8 @@ export class RunFolder<S> {
   ) {}
 
   /**
-   * Begins a run from its first state. The folder is made where it does not exist.
-   * @throws PergradError FILE_UNWRITABLE, also where it holds a run, or another process uses it.
+   * Begins a run from its first state. The folder is created if it does not exist.
+   * @throws PergradError FILE_UNWRITABLE, also if it holds a run, or another process uses it.
    */
   static async begin<S>(path: string, settings: Settings, first: TrainerState<S>): Promise<RunFolder<S>> {
     await mkdir(path, { recursive: true }).catch((error: unknown) => {
@@ -45,21 +45,21 @@ export class RunFolder<S> {
     });
     return locked(path, async (lock) => {
       await requireEmpty(path);
-      // In this order: where there is a ledger, there is a state to go on from.
+      // In this order, so that wherever there is a ledger there is a state to resume from.
       await writeCheckpoint(path, settings, first);
       return new RunFolder<S>(path, settings, await Ledger.create(join(path, ledgerFile)), lock);
     });
   }
 
-  /** Whether there is a run to go on with. */
+  /** Whether there is a run to resume. */
   static holdsRun(path: string): Promise<boolean> {
     return exists(join(path, checkpointFile));
   }
 
   /**
-   * Goes on with a run, from its last checkpoint. What was spent after that is in the state's ledger too.
-   * @throws PergradError FILE_UNREADABLE, INVALID_ARGUMENT (other settings than it was begun with), FILE_UNWRITABLE (another process
-   * uses it).
+   * Resumes a run from its last checkpoint. Anything spent after that is in the state's ledger too.
+   * @throws PergradError FILE_UNREADABLE, INVALID_ARGUMENT (settings differ from those it was begun with),
+   *   FILE_UNWRITABLE (another process uses it).
    */
   static async resume<S>(
     path: string,
@@ -82,12 +82,12 @@ export class RunFolder<S> {
     });
   }
 
-  /** Once the promise is fulfilled, what it pays for may be released. Throws FILE_UNWRITABLE. */
+  /** Records a cost. Once the promise is fulfilled, the result it pays for may be released. Throws FILE_UNWRITABLE. */
   record(spent: GaussianMechanism): Promise<void> {
     return this.ledger.append(spent);
   }
 
-  /** Writes a checkpoint in the place of the last one: all of it, or nothing. Throws FILE_UNWRITABLE. */
+  /** Replaces the last checkpoint, completely or not at all. Throws FILE_UNWRITABLE. */
   save(state: TrainerState<S>): Promise<void> {
     return writeCheckpoint(this.path, this.settings, state);
   }
@@ -101,7 +101,7 @@ export class RunFolder<S> {
   }
 }
 
-/** What opens the folder under its lock, which is released again where that fails. */
+/** Calls `open` with the folder's lock, which is released again if that fails. */
 async function locked<R>(path: string, open: (lock: RunLock) => Promise<R>): Promise<R> {
   const lock = await RunLock.take(join(path, lockFile));
   try {
@@ -120,11 +120,11 @@ async function requireEmpty(path: string): Promise<void> {
   }
 }
 
-/** The state of a checkpoint, with all that was spent by the ledger's file. */
+/** The state of a checkpoint, with everything spent according to the ledger's file. */
 function withSpent<S>(path: string, state: TrainerState<S>, entries: readonly GaussianMechanism[]): TrainerState<S> {
   const spent = composedInOrder(entries);
   if (stepsOf(spent) >= stepsOf(state.ledger)) return { ...state, ledger: spent, recorded: entries.length };
-  // Ordinary steps are in no file, and need not be: the state says already that no epsilon is large enough.
+  // Ordinary steps are in no file, and need not be: the state already says that no epsilon is large enough.
   if (isNotPrivate(composed(state.ledger))) return state;
   throw ledgerLost(path, `it holds ${stepsOf(spent)} steps, but the checkpoint had spent ${stepsOf(state.ledger)}`);
 }

@@ -1,13 +1,13 @@
-/** How a step's batch is drawn from the data set, and what that means for the privacy of the step. */
+/** How a step's batch is drawn from the data set, and what this means for the step's privacy. */
 import { PergradError } from "../errors.js";
 import { type RandomBits, secretBits, seededBits, Words } from "../privacy/random-bits.js";
 import type { Sampling } from "./types.js";
 
 export interface Sampler {
   readonly sampling: Sampling;
-  /** Samples per step, on average: what sums are divided by. */
+  /** The average number of samples per step: sums are divided by it. */
   readonly batchSize: number;
-  /** Steps in which each sample is used once, on average. */
+  /** The number of steps in which each sample is used once, on average. */
   readonly stepsPerEpoch: number;
   /** The numbers of the samples of a step's batch; steps are counted from 0. */
   draw(step: number): Uint32Array;
@@ -16,18 +16,21 @@ export interface Sampler {
 export interface SamplerOptions {
   readonly samples: number;
   readonly batchSize: number;
-  /** Null: batches are drawn by a cryptographic generator. */
+  /** Null if a cryptographic generator draws the batches. */
   readonly seed: number | null;
-  /** What shuffled orders are a function of. */
+  /** The seed of shuffled orders. */
   readonly order: number;
 }
 
-/** Steps in which each sample is used once: on average, or exactly where batches are shuffled. */
+/** The number of steps in which each sample is used once: on average, or exactly if batches are shuffled. */
 export function stepsPerEpoch(sampling: Sampling, samples: number, batchSize: number): number {
   return sampling === "shuffled" ? Math.ceil(samples / batchSize) : samples / batchSize;
 }
 
-/** Steps of so many epochs, the last one whole. The quotient of two whole numbers may be rounded up by a hair. */
+/**
+ * The number of steps in `epochs` epochs, rounded up to whole steps. The quotient of two whole numbers may be off by a
+ * rounding error.
+ */
 export function stepsOfEpochs(epochs: number, perEpoch: number): number {
   return Math.ceil(epochs * perEpoch * (1 - 1e-12));
 }
@@ -59,13 +62,13 @@ export function poisson(samples: number, expected: number, bits: RandomBits): Ui
   const drawn: number[] = [];
   for (let sample = 0; sample < samples; sample++) {
     const word = words.next();
-    // 32 bits nearly always tell; where they leave it open, 53 more do.
+    // 32 bits nearly always decide; if they do not, 53 more do.
     if (word < whole || (word === whole && words.unit() < threshold - whole)) drawn.push(sample);
   }
   return Uint32Array.from(drawn);
 }
 
-/** The numbers below `samples` in random order; the first `count` of them, where the others do not matter. */
+/** The numbers below `samples` in random order; or the first `count` of them, if the others are not needed. */
 function some(samples: number, count: number, bits: RandomBits): Uint32Array {
   const words = new Words(bits);
   const numbers = Uint32Array.from({ length: samples }, (_, i) => i);

@@ -1,4 +1,4 @@
-/** What every trainer begins with: the objective, the data, the first parameters. */
+/** What every trainer starts with: the objective, the data, the initial parameters. */
 
 import { invalidArgument, kindOf } from "../arguments.js";
 import { type Objective, parameterValue } from "../compile/objective.js";
@@ -13,7 +13,7 @@ import type { StepOptions, TrainingSet } from "./types.js";
 export interface Setup {
   readonly objective: Objective;
   readonly data: TrainingData;
-  /** The first values of the parameters that are trained. */
+  /** The initial values of the trained parameters. */
   readonly parameters: Parameters;
 }
 
@@ -45,12 +45,12 @@ export async function trainingData(
   options: TrainingDataOptions,
 ): Promise<TrainingData> {
   if (typeof dataset !== "string") return new HeldData(objective, dataset, options);
-  // What reads files is loaded when it is first used.
+  // Code that reads files is loaded when it is first used.
   const { FileData } = await import("./file-data.js");
   return FileData.open(objective, dataset, options);
 }
 
-/** What `make` gives; if it fails, `held` is released. */
+/** The result of `make`; if it fails, `held` is released. */
 export async function releasedOnFailure<T>(held: { release(): Promise<void> }, make: () => Promise<T>): Promise<T> {
   try {
     return await make();
@@ -78,7 +78,7 @@ export function microbatches(batch: Uint32Array, size = Math.max(1, batch.length
   return Array.from({ length: count }, (_, k) => batch.subarray(k * size, (k + 1) * size));
 }
 
-/** What a program is fed for these samples. */
+/** The feeds of a program for these samples. */
 export async function feedsFor<S>(
   { data }: Setup,
   options: StepOptions<S>,

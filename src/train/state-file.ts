@@ -1,6 +1,6 @@
 /**
- * Plain values (a trainer's state) in one safetensors file: tensors and typed arrays as its tensors, named by where
- * they stand ("parameters/fc1.weight"), all else as JSON in its metadata. What is read back equals what was
+ * Stores plain values (a trainer's state) in one safetensors file: tensors and typed arrays as its tensors, named by
+ * their path ("parameters/fc1.weight"), everything else as JSON in its metadata. Reading returns exactly what was
  * written, bit for bit.
  */
 
@@ -8,13 +8,13 @@ import { PergradError } from "../errors.js";
 import { openSafetensors, readSafetensors } from "../io/safetensors.js";
 import { arrayOf, dtypeOfArray, isDType, sizeOf, type Tensor, type TypedArray, tensorWith } from "../tensor/tensor.js";
 
-/** What JSON has no way to write, behind a key of its own. */
+/** Values that JSON cannot express are marked by a key of their own. */
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-/** Metadata under which the JSON stands, and what it says of the file. */
+/** The metadata key of the JSON, and the description of the file. */
 const key = "pergrad.state";
 
-/** Writes the file: all of it, or nothing. Throws FILE_UNWRITABLE, INVALID_ARGUMENT (a value that is not plain). */
+/** Writes the file, completely or not at all. Throws FILE_UNWRITABLE, INVALID_ARGUMENT (a value that is not plain). */
 export async function writeState(path: string, state: object): Promise<void> {
   const tensors = new Map<string, Tensor>();
   const json = encode(state, "", tensors);
@@ -70,12 +70,12 @@ const below = (at: string, name: string) => (at === "" ? name : `${at}/${name}`)
 
 function storeArray(data: TypedArray, at: string, tensors: Map<string, Tensor>): string {
   const dtype = dtypeOfArray(data);
-  // What is derived from one (a Buffer, say) would come back as another.
+  // A derived class (Buffer, say) would come back as another one.
   if (!dtype || data.constructor !== arrayOf(dtype)) throw notPlain(at, `is a ${data.constructor.name}`);
   return store(tensorWith(dtype, [data.length], data), at, tensors);
 }
 
-/** Two places may be called the same, as names may hold a slash. */
+/** Two paths may have the same name, because names may contain a slash. */
 function store(tensor: Tensor, at: string, tensors: Map<string, Tensor>): string {
   let name = at;
   for (let k = 2; tensors.has(name) || name === "__metadata__"; k++) name = `${at}#${k}`;

@@ -1,10 +1,10 @@
-/** What a trainer's state has paid for, and whether a trainer may go on from it. */
+/** What a trainer's state has paid for, and whether a trainer may resume from it. */
 import { PergradError } from "../errors.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";
 import type { Optimizer, Parameters } from "./optimizer.js";
 import type { TrainerState } from "./types.js";
 
-/** A step without noise, of whatever samples: no epsilon is large enough for it. */
+/** A step without noise, for any samples: no epsilon is large enough for it. */
 export const noiseless: GaussianMechanism = { kind: "gaussian", noiseMultiplier: 0, samplingRate: 1, steps: 1 };
 
 /** The state before the first step. */
@@ -24,9 +24,9 @@ export function paid<S>(
   return { ledger: composedInOrder([...ledger, spent]), recorded: recorded + 1 };
 }
 
-/** Throws INVALID_ARGUMENT where steps were taken that the ledger does not hold: their cost is not known. */
+/** Throws INVALID_ARGUMENT if steps were taken that the ledger does not hold, because their cost is unknown. */
 export function requirePaid<S>({ steps, ledger, recorded }: TrainerState<S>): void {
-  // Of disjoint batches, all of an epoch are paid for as one step with the whole data set.
+  // If batches are disjoint, all batches of an epoch are paid for as one step on the whole data set.
   const byEpoch = ledger.some((spent) => spent.samplingRate === 1 && spent.steps > 0);
   if (recorded >= steps && (byEpoch || stepsOf(ledger) >= steps)) return;
   throw new PergradError(
@@ -35,7 +35,7 @@ export function requirePaid<S>({ steps, ledger, recorded }: TrainerState<S>): vo
   );
 }
 
-/** Throws INVALID_ARGUMENT where the state is that of other parameters, or of another optimizer. */
+/** Throws INVALID_ARGUMENT if the state belongs to other parameters, or to another optimizer. */
 export function requireFitting<S>(state: TrainerState<S>, parameters: Parameters, optimizer: Optimizer<S>): void {
   const wrong = (problem: string) =>
     new PergradError("INVALID_ARGUMENT", `The state to resume from ${problem}; give the same model and options.`);
@@ -50,7 +50,10 @@ export function requireFitting<S>(state: TrainerState<S>, parameters: Parameters
   if (missing !== undefined) throw wrong(`is that of another optimizer: it has no ${missing}`);
 }
 
-/** Where a state lacks what the optimizer starts with. It may hold more: some state grows by steps. */
+/**
+ * The field that a state lacks of those that the optimizer starts with. It may hold more: some states grow from step to
+ * step.
+ */
 function missingField(state: unknown, start: unknown, at = "state"): string | undefined {
   if (!isRecord(start)) return typeof start === typeof state || start == null ? undefined : `${at} of its kind`;
   if (!isRecord(state)) return `${at} with fields`;
@@ -67,7 +70,7 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
 }
 
-/** The mechanisms, with neighbours that are alike counted in `steps`. */
+/** The mechanisms, with equal neighbours combined in `steps`. */
 export function composedInOrder(mechanisms: readonly GaussianMechanism[]): GaussianMechanism[] {
   const result: GaussianMechanism[] = [];
   for (const each of mechanisms) {
@@ -79,7 +82,7 @@ export function composedInOrder(mechanisms: readonly GaussianMechanism[]): Gauss
   return result;
 }
 
-/** How many steps they are in all. */
+/** The total number of steps. */
 export function stepsOf(mechanisms: readonly GaussianMechanism[]): number {
   return mechanisms.reduce((sum, { steps }) => sum + steps, 0);
 }

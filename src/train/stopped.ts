@@ -17,7 +17,7 @@ export class TrainingStopped<T extends Trained<unknown>> extends PergradError {
   }
 }
 
-/** Throws NOT_FINITE where a step would leave numbers that are not finite, in parameters or in the optimizer's state. */
+/** Throws NOT_FINITE if a step would leave non-finite numbers in the parameters or in the optimizer's state. */
 export function requireFiniteStep<S>(step: number, { parameters, state }: Stepped<S>): void {
   const wrong = Object.entries(parameters).find(([, { data }]) => !areFinite(data));
   const where = wrong ? `the parameter "${wrong[0]}"` : isFiniteState(state) ? undefined : "the optimizer's state";

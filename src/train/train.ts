@@ -32,11 +32,11 @@ import type {
 } from "./types.js";
 
 /**
- * Trains by the mean gradients of batches.
- * @param dataset by the inputs' names, or the path of a .safetensors or .npz file. A file is read once, to check it, and then
- * batch by batch: it must not change until the end.
+ * Trains on the mean gradients of batches.
+ * @param dataset by the inputs' names, or the path of a .safetensors or .npz file. A file is read once, to check it,
+ *   and then batch by batch: it must not change until the end.
  * @throws PergradError what `Trainer.create` throws; with a file or `checkpoint`, FILE_UNREADABLE and FILE_UNWRITABLE;
- * `TrainingStopped`, which holds the training so far, if a step would make numbers that are not finite.
+ *   `TrainingStopped`, which holds the training so far, if a step would make numbers that are not finite.
  */
 export async function train<S>(
   model: Model | Module,
@@ -90,7 +90,9 @@ export async function trainPrivately<S>(
   });
 }
 
-/** The steps and the noise of a private training, and its folder. Throws INVALID_ARGUMENT, FILE_UNREADABLE. */
+/**
+ * The number of steps and the noise of a private training, and its folder. Throws INVALID_ARGUMENT, FILE_UNREADABLE.
+ */
 async function lengthAndNoise<S>(options: PrivateTrainOptions<S>, samples: number) {
   const { sampling = "poisson", batchSize } = options;
   const steps = stepsFor(options, stepsPerEpoch(sampling, samples, batchSize));
@@ -103,21 +105,27 @@ async function lengthAndNoise<S>(options: PrivateTrainOptions<S>, samples: numbe
   return { steps, noiseMultiplier, checkpoints };
 }
 
-/** What the noise was chosen by, where an epsilon was asked for: said before the noise itself, which differs by it. */
+/**
+ * The epsilon that the noise was chosen for, if one was requested: part of the settings, because the noise follows from
+ * it.
+ */
 function planned<S>({ targetEpsilon, delta }: PrivateTrainOptions<S>, steps: number): Settings {
   return targetEpsilon === undefined ? {} : { "target epsilon": targetEpsilon, delta, "number of steps": steps };
 }
 
-/** A signal ends a training after its step; a program that had it would end within one, which is paid for by then. */
+/**
+ * A signal ends a training after the current step; a program with the signal would end inside a step that is already
+ * paid for.
+ */
 function withoutSignal<O extends { readonly signal?: AbortSignal }>(options: O): Omit<O, "signal"> {
   const { signal: _, ...stepping } = options;
   return stepping;
 }
 
-/** Whether what was spent before is part of what the noise was planned for; else epsilon is to be asked for at each step. */
+/** Whether the planned noise already covers what was spent before; if not, epsilon must be checked at each step. */
 function isPlanned<S>(trainer: PrivateTrainer<S>, noiseMultiplier: number, sampling: Sampling | undefined): boolean {
   const { steps, recorded, ledger } = trainer.state();
-  // A shuffled epoch that is gone on with is paid for again.
+  // A shuffled epoch that is resumed is paid for again.
   if (sampling === "shuffled" && steps > 0) return false;
   return recorded === steps && ledger.every((spent) => spent.noiseMultiplier === noiseMultiplier);
 }
@@ -184,7 +192,9 @@ async function loop<S, R extends StepResult>(
   await checkpoints?.save(trainer.state());
 }
 
-/** Where a step is not taken because its numbers are not finite, what came before it is kept. Throws TrainingStopped. */
+/**
+ * If a step is not taken because its numbers are not finite, the training before it is kept. Throws TrainingStopped.
+ */
 async function stepOf<S, R extends StepResult>(
   trainer: Stepping<S, R>,
   checkpoints: Checkpoints<S> | undefined,
@@ -251,17 +261,17 @@ function finished<S>(trainer: PrivateTrainer<S>, options: PrivateStepOptions<S>,
   };
 }
 
-/** To three places, never rounded down: what is printed holds too. */
+/** To three decimals, never rounded down, so that the printed value also holds. */
 export function epsilonText(epsilon: number): string {
   return (Math.ceil(epsilon * 1000) / 1000).toFixed(3);
 }
 
-/** Whether a delta means anything: a larger one is met by publishing one sample, drawn at random, as it is. */
+/** Whether a delta means anything: publishing one random sample as it is satisfies any larger one. */
 export function protects(delta: number, samples: number): boolean {
   return delta < 1 / samples;
 }
 
-/** What a training on so many samples may be said to guarantee. */
+/** The guarantee of a training on this many samples. */
 export function guarantee<S>(
   epsilon: number,
   { delta, seed, sampling }: PrivateStepOptions<S>,

@@ -31,7 +31,7 @@ interface Wanted {
   readonly [name: string]: Want<unknown>;
 }
 
-/** What watches the steps is loaded where it is asked for. */
+/** Code that diagnoses steps is loaded only if it is requested. */
 async function diagnosedFor<S>({ objective }: Setup, options: PlainStepOptions<S>): Promise<Diagnosed | null> {
   if (!options.diagnose) return null;
   const { Diagnosed } = await import("./diagnosed.js");
@@ -114,7 +114,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     requireFiniteStep(steps + 1, stepped);
     this.current = {
       ...this.current,
-      // A private training that goes on from here must not count this step as free.
+      // A private training that resumes from here must not count this step as free.
       ...paid(this.current, noiseless),
       steps: steps + 1,
       parameters: stepped.parameters,
@@ -133,7 +133,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     };
   }
 
-  /** The samples of a batch whose gradients are not finite: looked for only where the sum is not. */
+  /** The samples of a batch whose gradients are not finite; searched only if the sum is not finite. */
   async #notFinite(batch: Uint32Array): Promise<NotFiniteSample[]> {
     const { steps, parameters } = this.current;
     const found: NotFiniteSample[] = [];

@@ -11,16 +11,19 @@ import type { DiagnoseOptions } from "./diagnosed.js";
 import type { Optimizer, Parameters } from "./optimizer.js";
 import type { StepWorkers, TrainingJob } from "./step-workers.js";
 
-/** All the data, as a program's `run` takes it: the model's inputs by name, and `target` where the loss has one. */
+/** All the data, as a program's `run` takes it: the model's inputs by name, and `target` if the loss has one. */
 export type TrainingSet = Readonly<Record<string, Data>>;
 
 /** How the batches of the steps are drawn. */
 export type Sampling =
-  /** Each sample is in a step's batch with probability batchSize / samples, independently: batches vary, and may be empty. */
+  /**
+   * Each sample is in a step's batch with probability batchSize / samples, independently. Batch sizes vary, and a batch
+   * may be empty.
+   */
   | "poisson"
   /**
-   * Each epoch is a new order of all samples, cut into batches. Privately each epoch counts as one step without
-   * sampling, and neighbouring data sets are those where a sample is replaced by nothing, in its place.
+   * Each epoch is a new order of all samples, cut into batches. For privacy, an epoch counts as one step without
+   * sampling, and data sets are neighbours if a sample in one is replaced by nothing in the other.
    */
   | "shuffled"
   /** Each step draws `batchSize` different samples. */
@@ -30,9 +33,12 @@ export type Sampling =
 export interface StepOptions<S> extends ObjectiveOptions, ModelOptions {
   /** How parameters follow gradients: `sgd`, `adam`, `adamW`, or one of your own. */
   readonly optimizer: Optimizer<S>;
-  /** Samples per step; by Poisson sampling, on average. */
+  /** Samples per step; on average for Poisson sampling. */
   readonly batchSize: number;
-  /** Samples that go through the model at once; their sums are added up, so it changes memory and not results. Default: the batch. */
+  /**
+   * The number of samples that go through the model at once. Their sums are added up, so it changes memory but not
+   * results. Default: the batch.
+   */
   readonly microbatchSize?: number;
   /**
    * Makes the model's inputs that are not in the dataset, for each microbatch: the seeds of a dropout. What it makes
@@ -68,14 +74,17 @@ export interface ClippingOptions {
    * `groups`, in each group. Longer gradients are clipped.
    */
   readonly maxNorm: number | Readonly<Record<string, number>>;
-  /** Parameters (names or globs) that are clipped together, by names of your own; each is in one group. Default: no groups. */
+  /**
+   * Parameters (names or globs) that are clipped together, by group names of your own; each parameter is in one group.
+   * Default: no groups.
+   */
   readonly groups?: Readonly<Record<string, readonly string[]>>;
   /**
    * Automatic clipping (Bu et al. 2022): gradients are scaled by maxNorm / (norm + gamma), whether they are
    * longer than the norm or not. Default: only longer ones are scaled.
    */
   readonly automatic?: {
-    /** Above 0. The smaller it is, the more small gradients are scaled up. */
+    /** Above 0. Smaller values scale more of the small gradients up. */
     readonly gamma: number;
   };
   /** The norm starts at `maxNorm` and follows a quantile of the gradient norms. Default: it stays fixed. */
@@ -206,12 +215,14 @@ export interface TrainEvents<R extends StepResult> {
 /** Where and how often a training saves its state to disk. */
 export interface CheckpointOptions {
   /**
-   * Holds the last checkpoint (parameters, the optimizer's state, where the batches and the accounting stand) and, of
-   * private training, the ledger of all that was spent, which is written before a step's result is released. Made where
-   * it does not exist. It is as private as the model. One process uses it at a time.
+   * Holds the last checkpoint (parameters, the optimizer's state, the state of batches and accounting) and, for private
+   * training, the ledger of everything spent, which is written before a step's result is released. Created if it does
+   * not exist. It is as private as the model. Only one process uses it at a time.
    */
   readonly folder: string;
-  /** Steps between two checkpoints. One more is written when the training ends, early or not. Default 100. */
+  /**
+   * The number of steps between two checkpoints. One more is written when the training ends, early or not. Default 100.
+   */
   readonly every?: number;
   /**
    * Whether to resume the run in the folder, with the same options; what was spent after the last checkpoint stays
@@ -229,9 +240,9 @@ export interface Kept {
 export interface PlainStepOptions<S> extends StepOptions<S> {
   /** Default "shuffled". */
   readonly sampling?: Sampling;
-  /** Of the batches. Default 0. */
+  /** The seed of the batches. Default 0. */
   readonly seed?: number;
-  /** Computes diagnostics of the steps: of the batch's gradients, and of what the step did. Default: none. */
+  /** Computes diagnostics of the steps: of the batch's gradients, and of the step's effect. Default: none. */
   readonly diagnose?: DiagnoseOptions;
   /** Resumes from this state. Default: starts from the model's parameters. */
   readonly from?: TrainerState<S>;
@@ -247,7 +258,7 @@ export type PrivateTrainOptions<S> = Omit<PrivateStepOptions<S>, "noiseMultiplie
   TrainEvents<PrivateStepResult> &
   Kept;
 
-/** What `train` gives. */
+/** The result of `train`. */
 export interface Trained<S> {
   /** The model with its new parameters. */
   readonly model: Model;
@@ -255,17 +266,20 @@ export interface Trained<S> {
   readonly state: TrainerState<S>;
 }
 
-/** What `trainPrivately` gives. */
+/** The result of `trainPrivately`. */
 export interface PrivatelyTrained<S> extends Trained<S> {
   /** False if the generator was seeded or epsilon is infinite. */
   readonly private: boolean;
   /** The guarantee, or its absence, in one sentence; a second one warns if delta is not below 1 / samples. */
   readonly guarantee: string;
-  /** What was spent in all, at `delta`; infinite without noise. */
+  /** The epsilon of all that was spent, at `delta`; infinite without noise. */
   readonly epsilon: number;
-  /** The probability that the guarantee leaves out. */
+  /** The probability with which the guarantee may fail. */
   readonly delta: number;
-  /** Standard deviation of the noise over the sensitivity of the sum: as given, or as found for `targetEpsilon`. */
+  /**
+   * The standard deviation of the noise divided by the sensitivity of the sum: as given, or as found for
+   * `targetEpsilon`.
+   */
   readonly noiseMultiplier: number;
   /** The probability that a sample is in a step's batch. */
   readonly samplingRate: number;

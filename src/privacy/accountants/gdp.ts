@@ -1,8 +1,8 @@
 /**
- * Gaussian differential privacy (Dong, Roth, Su 2019): all steps together are compared with one Gaussian release
- * of sensitivity `mu` and noise 1. Without subsampling that is exact. With it, it is the limit of many steps of
- * little privacy loss each (Bu, Dong, Long, Su 2020), an approximation that may be below the true epsilon: it is
- * for comparison only.
+ * Gaussian differential privacy (Dong, Roth, Su 2019): all steps together are compared with one Gaussian release of
+ * sensitivity `mu` and noise 1. Without subsampling, this is exact. With subsampling, it is the limit of many steps of
+ * little privacy loss each (Bu, Dong, Long, Su 2020): an approximation that may be below the true epsilon, so it is for
+ * comparison only.
  */
 import { bisect } from "../bisect.js";
 import { composed, type GaussianMechanism, isNotPrivate, type Mechanism } from "../mechanism.js";
@@ -25,7 +25,7 @@ export function gaussianEpsilon(mu: number, delta: number): number {
   return bisect((epsilon) => gaussianDelta(mu, epsilon) <= delta, 0, mu);
 }
 
-/** About the noise multiplier that an epsilon asks for: where to look for it. */
+/** Roughly the noise multiplier that an epsilon requires: where to start the search. */
 export function gdpNoise(
   epsilon: number,
   delta: number,

@@ -1,8 +1,8 @@
 /**
  * The privacy loss distribution: the distribution of the privacy loss of all steps together, computed numerically
- * (Koskela, Jalko, Honkela 2020), which is as exact as its step is fine. The loss of one step is rounded to a grid
- * in two ways: never too small, and that of a mechanism which releases less. The first bounds epsilon from above,
- * the second from below.
+ * (Koskela, Jalko, Honkela 2020); its accuracy depends only on its grid. The loss of one step is rounded to the grid in
+ * two ways: so that it is never too small, and to that of a mechanism which releases less. The first bounds epsilon
+ * from above, the second from below.
  */
 import FFT from "fft.js";
 import { type Direction, GaussianLoss } from "../loss/gaussian-loss.js";
@@ -20,8 +20,8 @@ import { gaussianEpsilon } from "./gdp.js";
 import { rdpDelta, rdpEpsilon } from "./rdp.js";
 
 /**
- * Keeps the transform of one step's loss, so that to ask again with a few steps more takes a fraction of the time.
- * The answers do not depend on what was asked before.
+ * Keeps the transform of one step's loss, so that asking again for a few more steps takes a fraction of the time.
+ * Answers do not depend on earlier questions.
  */
 export class PldAccountant {
   readonly #plans = new Map<Direction, { readonly key: string; readonly plan: Plan }>();
@@ -39,7 +39,7 @@ export class PldAccountant {
     return onGrid ? Math.min(byRenyi, this.epsilonUpper(onGrid, delta)) : byRenyi;
   }
 
-  /** An epsilon that is never too large: (epsilon, delta)-privacy holds for none that is smaller. */
+  /** An epsilon that is never too large: (epsilon, delta)-privacy holds for no smaller one. */
   epsilonLower(mechanisms: readonly Mechanism[], delta: number): number {
     checkDelta(delta);
     const all = composed(mechanisms);
@@ -75,7 +75,7 @@ export class PldAccountant {
     const times = mechanisms.map(({ steps }) => steps);
     const remove = ask(this.#plan(mechanisms, "remove", target), times);
     const add = this.#plan(mechanisms, "add", target);
-    // Adding a sample is often far from the worst, and costly to compute as exactly.
+    // Adding a sample is often far from the worst case, and costly to compute as exactly.
     return add.simpleBound <= remove ? remove : Math.max(remove, ask(add, times));
   }
 
@@ -99,7 +99,7 @@ export class PldAccountant {
 
 type Question = (plan: Plan, times: readonly number[]) => number;
 
-/** What needs no grid. */
+/** Cases that need no grid. */
 function knownEpsilon(mechanisms: readonly GaussianMechanism[], delta: number): number | undefined {
   if (mechanisms.length === 0 || delta === 1) return 0;
   if (isNotPrivate(mechanisms) || delta === 0) return Number.POSITIVE_INFINITY;
@@ -114,12 +114,12 @@ function knownDelta(mechanisms: readonly GaussianMechanism[], epsilon: number): 
   return mu === undefined ? undefined : gaussianDelta(mu, epsilon);
 }
 
-/** Noise and rates for which losses are of a size that a grid can hold, and their parts larger than rounding. */
+/** The range of noise and rates for which a grid can hold the losses, and rounding does not swamp their parts. */
 const held = { leastNoise: 1e-3, mostNoise: 1e6, leastRate: 1e-12, mostSteps: 1e8 };
 
 /**
- * The mechanisms themselves where a grid holds their losses; else others that are less private and whose losses it
- * holds, with less noise or larger rates; undefined where there are none: epsilon is in the thousands there.
+ * The mechanisms themselves if a grid can hold their losses; else less private ones (with less noise or larger rates)
+ * whose losses it can hold. Undefined if there are none: epsilon is then in the thousands.
  */
 function forGrid(mechanisms: readonly GaussianMechanism[]): readonly GaussianMechanism[] | undefined {
   const steps = mechanisms.reduce((sum, each) => sum + each.steps, 0);
@@ -134,13 +134,13 @@ function forGrid(mechanisms: readonly GaussianMechanism[]): readonly GaussianMec
   return others.every((each, i) => each === mechanisms[i]) ? mechanisms : composed(others);
 }
 
-/** The sensitivity over the noise where all is one release that is not subsampled: the loss is normal then. */
+/** The sensitivity divided by the noise if everything is one release without subsampling: then the loss is normal. */
 function onlyGaussian(mechanisms: readonly GaussianMechanism[]): number | undefined {
   const [first, second] = mechanisms;
   return first?.samplingRate === 1 && second === undefined ? 1 / first.noiseMultiplier : undefined;
 }
 
-/** The next of the numbers of steps that plans are made for: four in each power of two. */
+/** The next larger number of steps for which plans are made: there are four in each power of two. */
 function roundedUp(steps: number): number {
   return Math.max(steps, Math.ceil(2 ** (Math.ceil(4 * Math.log2(steps)) / 4)));
 }

@@ -3,7 +3,7 @@ import gammaln from "@stdlib/math-base-special-gammaln";
 import { composed, type GaussianMechanism, isNotPrivate, type Mechanism, outOfRange } from "../mechanism.js";
 import { logErfc } from "../special.js";
 
-/** The orders looked at: close to 1 for large epsilons, large ones for small epsilons. */
+/** The orders to try: those close to 1 serve large epsilons, large ones small epsilons. */
 const defaultOrders: readonly number[] = [
   1.01,
   1.025,
@@ -14,8 +14,8 @@ const defaultOrders: readonly number[] = [
 ];
 
 /**
- * The Renyi divergence of `order`, an order above 1, of all mechanisms together: exact (save for rounding) for
- * whole and fractional orders alike.
+ * The Renyi divergence of `order`, above 1, of all mechanisms together: exact (except for rounding) for whole and
+ * fractional orders.
  *
  * @throws PergradError INVALID_ARGUMENT
  */
@@ -25,9 +25,9 @@ export function renyiDivergence(mechanisms: readonly Mechanism[], order: number)
 }
 
 /**
- * The smallest epsilon that any of the orders proves, and the order that does, if one is needed: the conversion is
- * that of Canonne, Kamath and Steinke 2020, proposition 12, the same as Balle et al. 2020, theorem 21:
- * epsilon = divergence + log(1 - 1 / order) - log(delta * order) / (order - 1).
+ * The smallest epsilon that any of the orders proves, and that order, if one is needed. The conversion is that of
+ * Canonne, Kamath and Steinke 2020, proposition 12, which equals Balle et al. 2020, theorem 21: epsilon = divergence +
+ * log(1 - 1 / order) - log(delta * order) / (order - 1).
  */
 export function rdpEpsilon(
   mechanisms: readonly Mechanism[],
@@ -60,8 +60,8 @@ export function rdpDelta(
 }
 
 /**
- * A bound of delta for epsilon = 0, the total variation distance, by the inequality of Bretagnolle and Huber; a
- * divergence of any order above 1 bounds that of order 1, Kullback's and Leibler's.
+ * A bound on delta for epsilon = 0, the total variation distance, by the inequality of Bretagnolle and Huber. A
+ * divergence of any order above 1 bounds that of order 1, the Kullback-Leibler divergence.
  */
 function totalVariation(divergence: number): number {
   return Math.sqrt(-Math.expm1(-divergence));
@@ -89,16 +89,16 @@ function divergence(mechanisms: readonly GaussianMechanism[], order: number): nu
   if (isNotPrivate(mechanisms)) return Number.POSITIVE_INFINITY;
   if (mechanisms.length === 0) return 0;
   const sum = mechanisms.reduce((total, mechanism) => total + mechanism.steps * ofOneStep(mechanism, order), 0);
-  // What is too small for a number is not nothing.
+  // A divergence too small for a float64 is not 0.
   return Math.max(sum, leastDivergence);
 }
 
 /**
- * The divergence of (1 - q) N(0, s^2) + q N(1, s^2) from N(0, s^2). That of the one from the other is never larger
- * (Mironov, Talwar, Zhang 2019, theorem 5), so this is that of adding as well as of removing a sample.
+ * The divergence of (1 - q) N(0, s^2) + q N(1, s^2) from N(0, s^2). The divergence in the other direction is never
+ * larger (Mironov, Talwar, Zhang 2019, theorem 5), so this covers both adding and removing a sample.
  */
 function ofOneStep({ noiseMultiplier: s, samplingRate: q }: GaussianMechanism, order: number): number {
-  // With so little noise, subsampling makes a difference of less than a rounding, nearly.
+  // With so little noise, subsampling makes hardly any difference beyond rounding.
   if (q === 1 || s < 1e-4) return order / (2 * s * s);
   if (s > 1e7) return smallMoment(q, s, order) / (order - 1);
   const logMoment = Number.isInteger(order) ? wholeMoment(q, s, order) : fractionalMoment(q, s, order);
@@ -106,8 +106,8 @@ function ofOneStep({ noiseMultiplier: s, samplingRate: q }: GaussianMechanism, o
 }
 
 /**
- * A moment that is lost in the rounding of 1 + moment, at a fractional order: what its neighbours of whole order say,
- * which is never too little, the logarithm being convex in the order and 0 at order 1.
+ * A moment at a fractional order that is lost when 1 + moment is rounded: interpolated from its neighbours of whole
+ * order. That is never too small, because the logarithm is convex in the order and 0 at order 1.
  */
 function smallMoment(q: number, s: number, order: number): number {
   const least = Math.floor(order);
@@ -116,9 +116,9 @@ function smallMoment(q: number, s: number, order: number): number {
 }
 
 /**
- * log E[(1 - q + q r)^order] for r the ratio of the densities, under N(0, s^2): the binomial sum, whose terms are
- * all positive (Mironov, Talwar, Zhang 2019, section 3.3). The sum of the binomial's probabilities alone is 1: that
- * is taken off, so that tiny divergences are right too.
+ * log E[(1 - q + q r)^order], where r is the ratio of the densities, under N(0, s^2): the binomial sum, whose terms are
+ * all positive (Mironov, Talwar, Zhang 2019, section 3.3). The sum of the binomial's probabilities, 1, is subtracted,
+ * so that tiny divergences are accurate too.
  */
 function wholeMoment(q: number, s: number, order: number): number {
   const sum = new LogSum();
@@ -130,9 +130,9 @@ function wholeMoment(q: number, s: number, order: number): number {
 }
 
 /**
- * The same for a fractional order: the line of outcomes is cut at z, where both parts of 1 - q + q r are equal, and
- * on either side the power is expanded in the smaller part over the larger (ibid.). From the order up, the terms
- * alternate and fall.
+ * The same for a fractional order. The line of outcomes is cut at z, where both parts of 1 - q + q r are equal, and on
+ * each side the power is expanded in the smaller part divided by the larger (ibid.). From index `order` on, the terms
+ * alternate in sign and fall.
  */
 function fractionalMoment(q: number, s: number, order: number): number {
   const z = s * s * (Math.log1p(-q) - Math.log(q)) + 0.5;
@@ -145,8 +145,9 @@ function fractionalMoment(q: number, s: number, order: number): number {
 }
 
 /**
- * The sum over k from 0 of binomial(order, k) e^logTerm(k), for terms that fall from the order up, if slowly: there
- * they alternate, and the mean of two neighbouring partial sums is off by no more than two terms differ.
+ * The sum over k from 0 of binomial(order, k) e^logTerm(k), for terms that fall from index `order` on, perhaps slowly.
+ * They alternate there, so the error of the mean of two neighbouring partial sums is at most the difference of two
+ * terms.
  */
 function binomialSeries(order: number, logTerm: (k: number) => number): LogSum {
   const sum = new LogSum();
@@ -165,7 +166,7 @@ function binomialSeries(order: number, logTerm: (k: number) => number): LogSum {
   }
 }
 
-/** The logarithm of a sum of numbers given by their logarithms and factors. */
+/** The logarithm of a sum of numbers that are given by their logarithms and factors. */
 class LogSum {
   #scale = Number.NEGATIVE_INFINITY;
   #sum = 0;

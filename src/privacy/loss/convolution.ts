@@ -4,16 +4,16 @@ import type { Grid } from "./grid.js";
 import { logSumExp, type Repeated } from "./moments.js";
 
 /**
- * A grid whose masses are weighted by e^(theta * loss) and scaled to 1. The weights put the losses that matter to a
- * small delta in the middle of the distribution, where the rounding of a transform is small beside them.
+ * A grid whose masses are weighted by e^(theta * loss) and scaled to 1. The weights move the losses that matter for a
+ * small delta to the middle of the distribution, where the rounding of a transform is small beside them.
  */
 export class Tilted {
   readonly #losses: Float64Array;
   readonly #logMasses: Float64Array;
   readonly #moment: number;
-  /** The index of the mean, which is at 0 in `spectrum`. */
+  /** The index of the mean, which `spectrum` places at 0. */
   readonly #middle: number;
-  /** The first half of the transform, real and imaginary parts in turn. */
+  /** The first half of the transform, with real and imaginary parts alternating. */
   readonly #spectrum: Float64Array;
 
   constructor(grid: Grid, theta: number, fft: FFT) {
@@ -56,7 +56,7 @@ export class Tilted {
     return this.#middle;
   }
 
-  /** Multiplies each number of a spectrum by that of this one, `times` times. */
+  /** Multiplies each number of a spectrum by the corresponding one of this spectrum, `times` times. */
   multiply(spectrum: Float64Array, times: number): void {
     const own = this.#spectrum;
     for (let k = 0; k < own.length; k += 2) {
@@ -81,8 +81,8 @@ export class Tilted {
 }
 
 /**
- * The weighted masses of the sum of all losses: those of the indices from `first` on, as many as the transform has.
- * What lies outside is folded into it.
+ * The weighted masses of the sum of all losses, for as many indices from `first` on as the transform has. Masses
+ * outside are folded into these.
  */
 export function convolved(parts: readonly Repeated<Tilted>[], first: number, fft: FFT): Float64Array {
   const spectrum = new Float64Array(2 * fft.size);

@@ -1,7 +1,7 @@
 /** delta as a function of epsilon, from the distribution of a composed loss. */
 import { logLargestPart } from "./moments.js";
 
-/** Weighted masses of the losses (first + i) * step, and what undoes the weights. */
+/** Weighted masses of the losses (first + i) * step, and the numbers that undo the weights. */
 export interface ComposedLoss {
   readonly masses: Float64Array;
   readonly first: number;
@@ -9,12 +9,12 @@ export interface ComposedLoss {
   readonly theta: number;
   /** log E[e^(theta * loss)]. */
   readonly moment: number;
-  /** Up to how much of all weighted mass may be wrong: what the transform folds in from outside, and rounding. */
+  /** A bound on the error of the total weighted mass: what the transform folds in from outside, and rounding. */
   readonly error: number;
 }
 
 /**
- * The deltas of epsilon = (first + i) * step, for i from 0. Between two of them delta is linear in e^epsilon, for
+ * The deltas of epsilon = (first + i) * step, for i from 0. Between two of them, delta is linear in e^epsilon, for
  * losses that are multiples of the step.
  */
 export interface DeltaCurve {
@@ -24,14 +24,14 @@ export interface DeltaCurve {
 }
 
 /**
- * delta(epsilon) = E[(1 - e^(epsilon - loss))+] = e^(moment - theta epsilon) E'[(1 - e^(epsilon - loss))+
- * e^(-theta (loss - epsilon))], E' the mean over the weighted masses. `side` is 1 for a bound from above, in which
- * the error counts in full, and -1 for one from below.
+ * delta(epsilon) = E[(1 - e^(epsilon - loss))+] = e^(moment - theta epsilon) E'[(1 - e^(epsilon - loss))+ e^(-theta
+ * (loss - epsilon))], where E' is the mean over the weighted masses. `side` is 1 for a bound from above, which includes
+ * the whole error, and -1 for one from below.
  */
 export function deltaCurve({ masses, first, step, theta, moment, error }: ComposedLoss, side: 1 | -1): DeltaCurve {
   const deltas = new Float64Array(masses.length);
   const allowance = side * error * Math.exp(logLargestPart(theta));
-  // Sums over all losses above an epsilon of e^(-theta (loss - epsilon)), and of that times e^(epsilon - loss).
+  // Sums, over all losses above an epsilon, of e^(-theta (loss - epsilon)), and of that times e^(epsilon - loss).
   let [all, excess] = [0, 0];
   for (let i = masses.length - 1; i >= 0; i--) {
     const scale = Math.exp(moment - theta * (first + i) * step);
@@ -43,29 +43,29 @@ export function deltaCurve({ masses, first, step, theta, moment, error }: Compos
   return { first, step, deltas };
 }
 
-/** An epsilon of the curve whose delta is no larger than this, the least there is; infinite if there is none. */
+/** The smallest epsilon of the curve whose delta is at most `delta`; infinite if there is none. */
 export function epsilonAbove(curve: DeltaCurve, delta: number): number {
   const at = curve.deltas.findIndex((each) => each <= delta);
   if (at < 0) return Number.POSITIVE_INFINITY;
   return at === 0 ? curve.first * curve.step : crossing(curve, at - 1, delta);
 }
 
-/** An epsilon of the curve whose delta is no smaller than this, the largest there is; 0 if there is none. */
+/** The largest epsilon of the curve whose delta is at least `delta`; 0 if there is none. */
 export function epsilonBelow(curve: DeltaCurve, delta: number): number {
   const at = curve.deltas.findLastIndex((each) => each > delta);
   if (at < 0) return 0;
   return at === curve.deltas.length - 1 ? (curve.first + at) * curve.step : crossing(curve, at, delta);
 }
 
-/** The epsilon, between the index `at` and the next, where delta is this. */
+/** The epsilon, between index `at` and the next, at which delta has this value. */
 function crossing({ first, step, deltas }: DeltaCurve, at: number, delta: number): number {
   const [before, after] = [deltas[at] ?? 0, deltas[at + 1] ?? 0];
-  // (e^epsilon - e^left) / (e^right - e^left) is the part of the way from one delta to the other.
+  // (e^epsilon - e^left) / (e^right - e^left) is the fraction of the way from one delta to the other.
   const part = (before - delta) / (before - after);
   return (first + at) * step + Math.log1p(part * Math.expm1(step));
 }
 
-/** The delta of an epsilon on a curve, if it is there. */
+/** The delta of an epsilon on a curve, if the curve covers it. */
 export function deltaOf({ first, step, deltas }: DeltaCurve, epsilon: number): number | undefined {
   const at = Math.floor(epsilon / step) - first;
   const [before, after] = [deltas[at], deltas[at + 1]];

@@ -3,21 +3,21 @@ import type { GaussianMechanism } from "../mechanism.js";
 import { normalCdf } from "../special.js";
 
 /**
- * "remove": what the dataset with the sample releases, against the one without it; "add": the other way round. A
+ * "remove" compares the release of the dataset with the sample to the one without it; "add" is the other direction. A
  * guarantee needs both (Zhu, Dong, Wang 2022).
  */
 export type Direction = "remove" | "add";
 
-/** Probabilities of one and the same event: under the dataset that is released, P, and under its neighbour, Q. */
+/** Probabilities of the same event: P under the dataset that is released, Q under its neighbour. */
 export interface Masses {
   readonly p: Float64Array;
   readonly q: Float64Array;
 }
 
 /**
- * The privacy loss log(P / Q) of an outcome x of the noisy sum, in units of the sensitivity: without the sample x is
- * of N(0, s^2), with it of (1 - q) N(0, s^2) + q N(1, s^2). The loss is monotone in x, so that an interval of losses
- * is one of outcomes.
+ * The privacy loss log(P / Q) of an outcome x of the noisy sum, in units of the sensitivity: without the sample, x
+ * follows N(0, s^2); with it, (1 - q) N(0, s^2) + q N(1, s^2). The loss is monotone in x, so an interval of losses is
+ * an interval of outcomes.
  */
 export class GaussianLoss {
   constructor(
@@ -25,10 +25,7 @@ export class GaussianLoss {
     readonly direction: Direction,
   ) {}
 
-  /**
-   * Losses so far out that below the first, and above the second, there is a probability of at most e^logTail under
-   * P.
-   */
+  /** Two losses: below the first, and above the second, the probability under P is at most e^logTail. */
   range(logTail: number): readonly [number, number] {
     const [low, high] = this.#outcomes(logTail);
     const ends = [this.#loss(low), this.#loss(high)] as const;
@@ -36,8 +33,8 @@ export class GaussianLoss {
   }
 
   /**
-   * Outcomes evenly spread over that range, as their losses and the logarithms of their probabilities under P: close
-   * enough for sums over them to be integrals, nearly.
+   * Outcomes spread evenly over that range, as their losses and the logarithms of their probabilities under P, close
+   * enough that sums over them are nearly integrals.
    */
   nodes(logTail: number): { readonly losses: Float64Array; readonly logP: Float64Array } {
     const { noiseMultiplier: s, samplingRate: q } = this.mechanism;
@@ -57,8 +54,8 @@ export class GaussianLoss {
   }
 
   /**
-   * The masses of the losses below `start`, of the `count` cells of width `step` from there up, and of those above:
-   * count + 2 of each.
+   * The masses of the losses below `start`, of the `count` cells of width `step` from there up, and of the losses
+   * above: count + 2 each.
    */
   masses(start: number, step: number, count: number): Masses {
     const { noiseMultiplier: s, samplingRate: q } = this.mechanism;
@@ -84,12 +81,12 @@ export class GaussianLoss {
   #loss(x: number): number {
     const { noiseMultiplier: s, samplingRate: q } = this.mechanism;
     const log = (2 * x - 1) / (2 * s * s);
-    // log(1 - q + q e^log), accurate where it is near 0 and where e^log is too large.
+    // log(1 - q + q e^log), accurate near 0 and where e^log overflows.
     const loss = log < 30 ? Math.log1p(q * Math.expm1(log)) : log + Math.log(q + (1 - q) * Math.exp(-log));
     return this.direction === "remove" ? loss : -loss;
   }
 
-  /** The outcome of a loss; infinite for a loss beyond all. */
+  /** The outcome for a loss; infinite for a loss that no outcome reaches. */
   #outcome(loss: number): number {
     const { noiseMultiplier: s, samplingRate: q } = this.mechanism;
     const y = this.direction === "remove" ? loss : -loss;
@@ -99,19 +96,19 @@ export class GaussianLoss {
     return s * s * log + 0.5;
   }
 
-  /** Outcomes beyond which P has a probability of at most e^logTail on either side: P(X > w) < e^(-w^2 / 2) / 2. */
+  /** Two outcomes: beyond either, P has a probability of at most e^logTail, since P(X > w) < e^(-w^2 / 2) / 2. */
   #outcomes(logTail: number): readonly [number, number] {
     const width = this.mechanism.noiseMultiplier * Math.sqrt(-2 * logTail);
     return [-width, (this.direction === "remove" ? 1 : 0) + width];
   }
 }
 
-/** The probability that a standard normal variable is further from 0 than x, on the side of x. */
+/** The probability that a standard normal variable is on the same side of 0 as x, and further out. */
 function normalTail(x: number): number {
   return normalCdf(-Math.abs(x));
 }
 
-/** The probability between two outcomes that lie on either side of 0, or on one, from those of their tails. */
+/** The probability between two outcomes, on either side of 0 or on the same side, from their tail probabilities. */
 function between(a: number, tailOfA: number, b: number, tailOfB: number): number {
   return a < 0 === b < 0 ? Math.abs(tailOfA - tailOfB) : 1 - tailOfA - tailOfB;
 }

@@ -1,4 +1,4 @@
-/** Losses rounded to multiples of a step, so that their sums can be had by convolution. */
+/** Losses rounded to multiples of a step, so that convolution computes their sums. */
 import type { GaussianLoss } from "./gaussian-loss.js";
 
 /** Probabilities under P of the losses (first + i) * step, for i from 0. */
@@ -8,7 +8,7 @@ export interface Grid {
   readonly masses: Float64Array;
 }
 
-/** Losses from here up are so large that e^loss could leave the numbers. */
+/** Losses from here on are so large that e^loss could overflow. */
 const huge = 600;
 
 interface Cells {
@@ -17,11 +17,11 @@ interface Cells {
 }
 
 /**
- * Losses that are never too small: what a mechanism releases can be computed from what one with these losses would.
- * The mass of each cell goes to its two ends, in such parts that both P and Q keep their mass in it ("connect the
- * dots", Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022): the error is of the second order in the step.
+ * Losses that are never too small: the mechanism's release can be computed from the release of one with these losses.
+ * The mass of each cell is split between its two ends so that both P and Q keep their mass in it ("connect the dots",
+ * Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022): the error is of second order in the step.
  *
- * @returns the probability of what lies above all, `infinite`, too
+ * @returns also `infinite`, the probability of losses above all
  */
 export function pessimistic(loss: GaussianLoss, step: number, logTail: number): Grid & { readonly infinite: number } {
   const { first, count } = cells(loss, step, logTail);
@@ -39,18 +39,18 @@ export function pessimistic(loss: GaussianLoss, step: number, logTail: number): 
   return { step, first, masses, infinite: p[count + 1] ?? 0 };
 }
 
-/** How much larger the true loss is than the one of the grid: mean and variance, and how little it can be. */
+/** How much the true loss exceeds that of the grid: mean, variance and minimum. */
 export interface Offset {
   readonly mean: number;
   readonly variance: number;
-  /** The mean less the least. */
+  /** The mean minus the minimum. */
   readonly below: number;
 }
 
 /**
- * Losses of a mechanism that releases less: only which cell around a multiple of the step the loss is in. The loss
- * of a cell as a whole is near that multiple, and `offset` says how near. Cells where it is well below go to the
- * multiple before.
+ * Losses of a mechanism that releases less: only the cell, around a multiple of the step, in which the loss lies. The
+ * loss of a whole cell is near that multiple, and `offset` says how near. Cells whose loss is well below their multiple
+ * go to the multiple before.
  */
 export function optimistic(loss: GaussianLoss, step: number, logTail: number): Grid & { readonly offset: Offset } {
   const { first, count } = cells(loss, step, logTail);
@@ -63,7 +63,7 @@ export function optimistic(loss: GaussianLoss, step: number, logTail: number): G
     const mass = p[i + 1] ?? 0;
     const other = q[i + 1] ?? 0;
     if (mass === 0) continue;
-    // A cell's loss is in the cell; where that is lost in rounding, it is taken for the least.
+    // A cell's loss is in the cell; if rounding loses it, the smallest loss in the cell is used.
     const apart = other > 0 ? Math.log(mass / other) - (first + i) * step : -step / 2;
     const own = Math.min(step / 2, Math.max(-step / 2, apart));
     const isLow = own < least;

@@ -1,4 +1,4 @@
-/** Moments of the privacy loss of composed mechanisms, and what they tell of its tails (Chernoff's bound). */
+/** Moments of the privacy loss of composed mechanisms, and the bounds they give on its tails (Chernoff's bound). */
 import type { GaussianLoss } from "./gaussian-loss.js";
 
 export interface Repeated<T> {
@@ -14,7 +14,7 @@ export function logMoment(loss: GaussianLoss, logTail: number): LogMoment {
   return (theta) => logSumExp(losses, logP, theta);
 }
 
-/** The same of a sum with `times[i]` losses of the kind that has the i-th moments. */
+/** The same for a sum of losses, `times[i]` of them with the i-th moments. */
 export function sumOf(moments: readonly LogMoment[], times: readonly number[]): LogMoment {
   return (theta) => moments.reduce((sum, moment, i) => sum + (times[i] ?? 0) * moment(theta), 0);
 }
@@ -30,8 +30,8 @@ export function logSumExp(y: Float64Array, logP: Float64Array, theta: number): n
 }
 
 /**
- * The logarithm of the largest value of (1 - e^(epsilon - y)) e^(-theta (y - epsilon)) over all y: what a loss can
- * add to delta, over its part in the moment. With it Chernoff's bound is log delta <= log moment + this - theta *
+ * The logarithm of the largest value of (1 - e^(epsilon - y)) e^(-theta (y - epsilon)) over all y: what a loss can add
+ * to delta, relative to its part in the moment. With it, Chernoff's bound is log delta <= log moment + this - theta *
  * epsilon.
  */
 export function logLargestPart(theta: number): number {
@@ -43,19 +43,19 @@ export interface Minimum {
   readonly value: number;
 }
 
-/** The theta of the least epsilon that Chernoff's bound proves for a delta, and that epsilon. */
+/** The smallest epsilon that Chernoff's bound proves for a delta, and its theta. */
 export function leastEpsilon(moment: LogMoment, logDelta: number): Minimum {
   return least((theta) => (moment(theta) + logLargestPart(theta) - logDelta) / theta);
 }
 
-/** The theta of the least delta that Chernoff's bound proves for an epsilon, and the logarithm of that delta. */
+/** The smallest delta, as a logarithm, that Chernoff's bound proves for an epsilon, and its theta. */
 export function leastLogDelta(moment: LogMoment, epsilon: number): Minimum {
   return least((theta) => moment(theta) + logLargestPart(theta) - theta * epsilon);
 }
 
 /**
- * Losses that the sum, weighted by e^(theta y), is below or above with a probability of at most e^logTail each, and
- * the thetas whose moments show it.
+ * Two losses: the sum, weighted by e^(theta y), is below the first or above the second with a probability of at most
+ * e^logTail each; and the thetas whose moments prove it.
  */
 export interface Window {
   readonly low: number;
@@ -71,7 +71,10 @@ export function window(moment: LogMoment, theta: number, logTail: number): Windo
   return { low: -below.value, high: above.value, below: theta - below.theta, above: theta + above.theta };
 }
 
-/** The minimum of a function of one positive number that first falls and then rises, to a few parts in a thousand. */
+/**
+ * The minimum of a function of one positive number that first decreases and then increases, to a few parts in a
+ * thousand.
+ */
 function least(f: (theta: number) => number): Minimum {
   let [best, value] = [0, Number.POSITIVE_INFINITY];
   const consider = (log: number) => {

@@ -1,4 +1,4 @@
-/** The losses of all steps together, on a grid that is laid for one question. */
+/** The distribution of the losses of all steps together, on a grid chosen for one question. */
 import type FFT from "fft.js";
 import { convolved, Tilted } from "./convolution.js";
 import { type ComposedLoss, type DeltaCurve, deltaCurve, deltaOf, epsilonAbove, epsilonBelow } from "./delta-curve.js";
@@ -15,24 +15,27 @@ import {
   window,
 } from "./moments.js";
 
-/** What is known, of epsilon and delta. */
+/** The known one of epsilon and delta. */
 export type Target = { readonly delta: number } | { readonly epsilon: number };
 
-/** How much of delta may be lost beyond the ends of one step's losses, all steps together. */
+/** The share of delta that may be lost beyond the ends of one step's losses, for all steps together. */
 const lostTail = Math.log(1e-12);
-/** How much of the weighted mass may lie outside the transform, on either side. */
+/** The share of the weighted mass that may lie outside the transform, on each side. */
 const foldedTail = Math.log(1e-13);
-/** How likely the offsets of the grid may differ by more than allowed for, beside delta. */
+/** The probability, relative to delta, with which the grid's offsets may differ by more than allowed for. */
 const failure = Math.log(1e-5);
-/** By how much of itself the grid may change delta, or epsilon where that allows more. */
+/** The relative change of delta that the grid may cause, or of epsilon if that allows more. */
 const tolerance = 1e-5;
-/** Into how many parts the losses of one step are cut, at most. */
+/** The most cells into which the losses of one step are cut. */
 const maxCells = 2 ** 18;
 const sizes = { least: 2 ** 14, most: 2 ** 20 };
 
-/** Serves one direction and target, and numbers of steps up to those it was made for, best if not far below. */
+/**
+ * Serves one direction and target, for numbers of steps up to the one it was made for; it is best if the number is not
+ * far below.
+ */
 export class Plan {
-  /** The epsilon, or the delta, that Chernoff's bound alone proves for what is asked. */
+  /** The epsilon, or the delta, that Chernoff's bound alone proves. */
   readonly simpleBound: number;
   readonly #losses: readonly GaussianLoss[];
   readonly #moments: readonly LogMoment[];
@@ -56,13 +59,13 @@ export class Plan {
       "delta" in target ? leastEpsilon(moment, this.#logDelta) : leastLogDelta(moment, target.epsilon);
     const epsilon = "delta" in target ? value : target.epsilon;
     this.simpleBound = "delta" in target ? value : Math.exp(value);
-    // Weights help a small delta or many steps. Elsewhere they only draw the distribution out.
+    // Weights help for a small delta or many steps. Elsewhere they only widen the distribution.
     const isSafe = Math.log(2 * Math.exp(foldedTail) + rounding(count)) < Math.log(tolerance) + this.#logDelta;
     this.#theta = isSafe ? 0 : theta;
     const { low, high } = window(moment, this.#theta, foldedTail);
     const width = high - low;
     // Connecting the dots multiplies the mean of e^(theta * loss) by at most 1 + theta (theta + 1) step^2 / 8 at each
-    // step. Where theta is small, what counts is the width of the whole instead.
+    // step. If theta is small, the width of the whole counts instead.
     const rate = Math.max(theta, 15 / width);
     const step = Math.sqrt((8 * tolerance * Math.max(1, rate * epsilon)) / (count * rate * (rate + 1)));
     const size = 2 ** Math.ceil(Math.log2(width / step));
@@ -98,8 +101,8 @@ export class Plan {
   }
 
   /**
-   * Besides the curve, the probability of a loss beyond all, and Chernoff's bound of log delta at epsilon = 0, which
-   * serves where the curve does not reach.
+   * Besides the curve: the probability of a loss beyond all, and Chernoff's bound on log delta at epsilon = 0, which is
+   * used where the curve does not reach.
    */
   #upper(times: readonly number[]): { curve: DeltaCurve; infinite: number; chernoff: number } {
     this.#above ??= this.#tilted((loss) => pessimistic(loss, this.#step, this.#logTail));
@@ -109,9 +112,9 @@ export class Plan {
   }
 
   /**
-   * A curve of the losses rounded to the grid. All true losses together are at least those and `shift`, but for a
-   * probability of `lost`, by Bernstein's inequality: their offsets are independent, of known mean and variance, and
-   * never far below the mean.
+   * A curve of the losses rounded to the grid. By Bernstein's inequality, all true losses together are at least these
+   * plus `shift`, except with a probability of `lost`: their offsets are independent, have known mean and variance, and
+   * are never far below the mean.
    */
   #lower(times: readonly number[]): { curve: DeltaCurve; shift: number; lost: number } {
     this.#below ??= this.#tilted((loss) => optimistic(loss, this.#step, this.#logTail));
@@ -121,7 +124,7 @@ export class Plan {
     const most = -(this.#logDelta + failure);
     const far = (Math.max(...offsets.map(({ below }) => below)) * most) / 3;
     const likely = far + Math.sqrt(far * far + 2 * variance * most);
-    // Of few steps, the sum of what each can be below its mean is less.
+    // For few steps, the sum of the steps' largest possible shortfalls is smaller.
     const sure = sum(offsets.map(({ below }, i) => (times[i] ?? 0) * below));
     const shift = mean - Math.min(likely, sure);
     return { curve: deltaCurve(this.#composed(this.#below, times, mean), -1), shift, lost: Math.exp(-most) };
@@ -134,7 +137,7 @@ export class Plan {
     });
   }
 
-  /** The distribution of losses that are, in the mean, by `offset` below those of the mechanisms. */
+  /** The distribution of losses that are, on average, `offset` below those of the mechanisms. */
   #composed(parts: readonly Part<object>[], times: readonly number[], offset: number): ComposedLoss {
     const { low, high, below, above } = window(sumOf(this.#moments, times), this.#theta, foldedTail);
     const step = this.#step;
@@ -147,7 +150,7 @@ export class Plan {
     );
     const moment = sumOf(moments, times);
     const at = moment(this.#theta);
-    // What lies outside is folded in, by Chernoff's bound no more than this.
+    // Masses outside are folded in; Chernoff's bound limits them to this.
     const outside =
       Math.exp(moment(above) - at - (above - this.#theta) * last * step) +
       Math.exp(moment(below) - at + (this.#theta - below) * first * step);
@@ -166,14 +169,18 @@ export class Plan {
 type Part<G> = { readonly grid: G; readonly tilted: Tilted };
 
 /**
- * By how much of all mass a composed distribution may be off: a power of the transform by the rounding of as many
- * products, each of its sums by that of its depth. This is some thirty times what was seen.
+ * A bound on the error of a composed distribution, as a share of all mass: a power of the transform errs by the
+ * rounding of as many products, and each of its sums by the rounding of its depth. This is some thirty times the error
+ * seen.
  */
 function rounding(steps: number): number {
   return 30 * Number.EPSILON * (steps + 4 * Math.log2(sizes.most));
 }
 
-/** What Chernoff's bound makes of delta at an epsilon; at most 1, and no less than numbers can tell from 0. */
+/**
+ * The logarithm of delta at an epsilon by Chernoff's bound; at most that of 1, and at least that of the smallest
+ * number.
+ */
 function logDeltaAt(losses: readonly Repeated<GaussianLoss>[], epsilon: number): number {
   const moments = losses.map(({ of }) => logMoment(of, -1000));
   const times = losses.map((each) => each.times);
