@@ -169,6 +169,29 @@ const backToSequences = (T: number, D: number): Nodes => [
 /** Operators that read or write "h", [N, T, D]; the result is "y". */
 const uses: Readonly<Record<string, (T: number, D: number) => Nodes>> = {
   GatherND: () => [...points, node("GatherND", ["h", "points"], ["y"])],
+  "GatherND of indices that were broadcast": () => [
+    node("Max", ["n", "i"], ["greater"]),
+    node("Shape", ["greater"], ["widest"]),
+    node("Expand", ["n", "widest"], ["wide"]),
+    constant("last", -1),
+    ...column("wide", "nc"),
+    ...column("i", "ic"),
+    node("Concat", ["nc", "ic"], ["points"], [int("axis", -1)]),
+    node("GatherND", ["h", "points"], ["y"]),
+  ],
+  "GatherND of indices that were broadcast to pairs": (T) => [
+    constant("last", -1),
+    ...column("n", "rows"),
+    ...column("i", "from"),
+    constant("spread", 0, T - 1),
+    node("Min", ["from", "spread"], ["places"]),
+    node("Shape", ["places"], ["widest"]),
+    node("Expand", ["rows", "widest"], ["wide"]),
+    ...column("wide", "nc"),
+    ...column("places", "ic"),
+    node("Concat", ["nc", "ic"], ["points"], [int("axis", -1)]),
+    node("GatherND", ["h", "points"], ["y"]),
+  ],
   "Gather of the flat": (T, D) => [...flat(T, D), node("Gather", ["flat", "place"], ["y"])],
   "Gather of whole samples": () => [node("Gather", ["h", "n"], ["y"])],
   "Gather of several positions": (T, D) => [
@@ -394,6 +417,74 @@ describe("an index into all positions", () => {
       const run = expectAgreement({ bytes, feeds: { ...feeds, i: { dtype: "int64", dims: [3], data } }, samples: 3 });
       await expect(run).rejects.toThrow(/out of|index/i);
     }
+  });
+});
+
+describe("samples that lie behind the positions", () => {
+  /** x is [T, N, C], i is [N]; each sample reads its own rows of h, flattened to [T * N * K, D]. */
+  const timeFirst = (K: number, place: Nodes, [T, C, D]: readonly [number, number, number]) =>
+    file({
+      inputs: [valueInfo("x", [T, "N", C]), valueInfo("i", ["N"], 7)],
+      initializers: [initializer("w", waves([C, D * K]))],
+      nodes: [
+        node("MatMul", ["x", "w"], ["h"]),
+        constant("axis0", 0),
+        constant("second", 1),
+        constant0("zero", 0),
+        constant0("one", 1),
+        node("Shape", ["h"], ["sizes"]),
+        node("Gather", ["sizes", "second"], ["N1"]),
+        node("Squeeze", ["N1", "axis0"], ["N"]),
+        node("Range", ["zero", "N", "one"], ["n"]),
+        constant("rows", -1, D),
+        node("Reshape", ["h", "rows"], ["flat"]),
+        ...place,
+        node("Gather", ["flat", "place"], ["y"]),
+      ],
+    });
+  const byOne: Nodes = [node("Mul", ["i", "N1"], ["start"]), node("Add", ["n", "start"], ["place"])];
+  const third = (K: number): Nodes => [
+    constant("K", K),
+    node("Mul", ["n", "K"], ["row"]),
+    node("Mul", ["N1", "K"], ["round"]),
+    node("Mul", ["i", "round"], ["start"]),
+    node("Add", ["row", "start"], ["group"]),
+    constant("last", K - 1),
+    node("Add", ["group", "last"], ["place"]),
+  ];
+  const feeds = (samples: number, T: number, C: number, seed: number) => ({
+    x: floats([T, samples, C], ...Array.from({ length: samples * T * C }, (_, k) => Math.sin(k + seed))),
+    i: indexOf(samples, T, seed),
+  });
+  const options = { sampleAxes: { x: 1 } };
+
+  it("read their own rows by h[i, arange(N)], and by h[i, arange(N), k]", async () => {
+    await fc.assert(
+      fc.asyncProperty(sizes, fc.integer({ min: 2, max: 3 }), async ({ samples, T, C, D, seed }, K) => {
+        const given = { feeds: feeds(samples, T, C, seed), samples, options };
+        await expectAgreement({ bytes: timeFirst(1, byOne, [T, C, D]), ...given });
+        await expectAgreement({ bytes: timeFirst(K, third(K), [T, C, D]), ...given });
+      }),
+      { numRuns: 6 },
+    );
+  });
+
+  it("count positions below 0 from the end", async () => {
+    const bytes = timeFirst(1, byOne, [3, 2, 2]);
+    const i: Tensor = { dtype: "int64", dims: [3], data: BigInt64Array.of(-1n, 0n, -3n) };
+    await expectAgreement({ bytes, feeds: { ...feeds(3, 3, 2, 1), i }, samples: 3, options });
+  });
+
+  it("are refused where a place leads to another sample", () => {
+    const sizes3 = [3, 2, 2] as const;
+    const next = [
+      node("Mul", ["i", "N1"], ["start"]),
+      node("Add", ["n", "start"], ["own"]),
+      node("Add", ["own", "one"], ["place"]),
+    ];
+    expect(refusalOf(timeFirst(1, next, sizes3), options)).toMatch(/^SAMPLES_INTERACT: /);
+    const beyond = third(2).map((each) => (each.output?.[0] === "last" ? constant("last", 2) : each));
+    expect(refusalOf(timeFirst(2, beyond, sizes3), options)).toMatch(/^SAMPLES_INTERACT: /);
   });
 });
 

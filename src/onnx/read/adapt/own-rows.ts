@@ -18,11 +18,16 @@ import { nth } from "../../../present.js";
 import { isFloat } from "../../../tensor/tensor.js";
 import { type Numbered, type Numbers, type Place, wholeRest } from "./numbers.js";
 import { pick } from "./pick.js";
+import { roundsOf } from "./rounds.js";
 
 /** Of an index along an axis of `size` elements: the number of the block of rows, and the place in it. */
 interface OwnIndex extends Numbered {
   /** Rows in a block, at least 1. */
   readonly block: number;
+  /** How often the samples' rows follow each other, each time one part of every block; 1 where a block is in one piece. */
+  readonly rounds: number;
+  /** A place below 0 counts from the end of the block, in the file too. */
+  readonly fromEnd: boolean;
 }
 
 /** What is known of a file while it is read. */
@@ -38,8 +43,10 @@ function ownIndex(reading: Reading, data: Value, axis: number, indices: Value): 
   const size = data.shape[axis];
   if (!isBatch(size) || isFloat(indices.dtype)) return null;
   const form = reading.numbers.of(indices) ?? (reading.ofOne ? onlyIndex(reading.axes, data, axis, indices) : null);
-  if (!form || form.factor < 1 || form.factor * form.rows.perSample !== size.perSample) return null;
-  if (!form.rest) return { ...form, block: form.factor };
+  if (!form || form.factor < 1) return null;
+  if (form.factor * form.rows.perSample !== size.perSample) return inRounds(form, size.perSample);
+  const whole = { ...form, block: form.factor, rounds: 1, fromEnd: false };
+  if (!form.rest) return whole;
   const bounds = boundsOf(form.rest);
   const varies = bounds === null || bounds[0] !== bounds[1];
   const within = bounds !== null && bounds[0] >= 0 && bounds[1] < form.factor;
@@ -47,7 +54,24 @@ function ownIndex(reading: Reading, data: Value, axis: number, indices: Value): 
   // What is the same at every run must be within; what is computed is looked at by the runtime.
   const reaches = within || !varies || isFixed(form.rest) ? !within : reachesOut(form.rest, form.factor);
   if (apart || reaches) return null;
-  return { ...form, block: form.factor };
+  return whole;
+}
+
+/**
+ * The place q * N * K + n * K + r, where the samples come second: `h[q, arange(N)]` of `[T, N, D]`, flattened. Each
+ * sample's block has K rows in each of T rounds, and the place in it is q * K + r.
+ */
+function inRounds(form: Numbered, size: number): OwnIndex | null {
+  const { factor, rest } = form;
+  const apart = rest && roundsOf(rest);
+  const round = factor * form.rows.perSample;
+  if (!apart || apart.round !== round || size % round !== 0) return null;
+  const bounds = apart.rest ? boundsOf(apart.rest) : [0, 0];
+  if (!bounds || nth(bounds, 0) < 0 || nth(bounds, 1) >= factor) return null;
+  const before = build.scale(apart.number, factor);
+  const place = apart.rest ? build.add(before, build.cast(apart.rest, before.dtype)) : before;
+  const rounds = size / round;
+  return { ...form, rest: place, block: rounds * factor, rounds, fromEnd: true };
 }
 
 /** In a batch of one there are no rows but the sample's; whatever the index is, it is a place among them. */
@@ -73,10 +97,10 @@ function isFixed(value: Value): boolean {
  * The place in the block, of the value's whole shape. One below 0 would count from the end of the block where the
  * file means the block before: it is sent beyond the end, which every runtime refuses.
  */
-function placeInBlock({ rest, block }: OwnIndex, shape: Shape): Value {
+function placeInBlock({ rest, block, fromEnd }: OwnIndex, shape: Shape): Value {
   if (!rest) return build.expand(build.ints([0], []), shape);
   const place = build.cast(rest, "int64");
-  const safe = (boundsOf(rest)?.[0] ?? -1) >= 0;
+  const safe = fromEnd || (boundsOf(rest)?.[0] ?? -1) >= 0;
   const checked = safe ? place : build.where(build.less(place, build.ints([0], [])), build.ints([block], []), place);
   return wholeRest(checked, shape);
 }
@@ -93,11 +117,12 @@ function rowsBack(value: Value, before: number, shape: Shape): Value {
   return build.reshape(build.moveAxis(value, 0, before + 1), shape);
 }
 
-/** `[...before, rows, block, ...behind]` as `[rows, ...before, block, ...behind]`. */
-function blocksFirst(data: Value, axis: number, { rows, block }: OwnIndex): Value {
-  const { shape } = data;
-  const split = build.reshape(data, [...shape.slice(0, axis), rows, block, ...shape.slice(axis + 1)]);
-  return build.moveAxis(split, axis, 0);
+/** `[...before, (rounds, rows, part of a block), ...behind]` as `[rows, ...before, block, ...behind]`. */
+function blocksFirst(data: Value, axis: number, { rows, block, rounds }: OwnIndex): Value {
+  const [before, behind] = [data.shape.slice(0, axis), data.shape.slice(axis + 1)];
+  if (rounds === 1) return build.moveAxis(build.reshape(data, [...before, rows, block, ...behind]), axis, 0);
+  const split = build.reshape(data, [...before, rounds, rows, block / rounds, ...behind]);
+  return build.reshape(build.moveAxis(split, axis + 1, 0), [rows, ...before, block, ...behind]);
 }
 
 /** The elements picked from each block, `[rows, ...points, ...]`: `index` is `[rows, ...points]`, the block's axis 1. */
@@ -163,7 +188,7 @@ function ownPoint(call: Call, reading: Reading): OwnPoint | null {
   const points = indices.shape.slice(0, -1);
   const columns = Array.from({ length: depth }, (_, k) => pick(indices, last, k));
   const own = ownIndex(reading, data, axis, nth(columns, axis - batch));
-  if (!own) return null;
+  if (!own || own.rounds > 1) return null;
   const places = columns.map((column, k) => {
     const place =
       k === axis - batch ? placeInBlock(own, points) : build.expand(simplest(reading.numbers, column), points);
@@ -225,7 +250,7 @@ function elementsOwn(call: Call, reading: Reading): Value | null {
   if (data.shape.length === 0 || data.shape.length !== indices.shape.length) return null;
   const axis = normalAxis(call, intAttribute(call, "axis", 0), data.shape.length);
   const own = ownIndex(reading, data, axis, indices);
-  if (!own || own.axis !== axis || own.outer !== 1) return null;
+  if (!own || own.axis !== axis || own.outer !== 1 || own.rounds > 1) return null;
   const split = (value: Value, size: number) =>
     build.reshape(value, [...value.shape.slice(0, axis), own.rows, size, ...value.shape.slice(axis + 1)]);
   const inputs = [split(data, own.block), split(placeInBlock(own, indices.shape), own.inner)];

@@ -28,7 +28,8 @@ export function rebatcher(
     adapt: (node, shapes) => {
       const shape = shapes?.[0];
       const first = shape && node.domain === "" ? reshapes.withBatch(node, shape) : node;
-      const sorted = allSorted(numbered(sizedGrid(first, size, axes), size, axes), size);
+      const sized = expandedToSamples(sizedGrid(first, size, axes), size);
+      const sorted = allSorted(numbered(sized, size, axes), size);
       return repeatSubscripts(
         repeatShared(wholeSplit(wholeSlice(sorted, size, axes), size, axes), size, axes),
         size,
@@ -157,6 +158,19 @@ function sizedGrid(node: FileNode, size: number, axes: SampleAxes): FileNode {
   const at = axes.along(transforms);
   if (at?.axis !== 0 || at.outer !== 1 || at.inner !== 1) return node;
   return { ...node, inputs: [transforms, dimsValue(sizes.known.with(0, { perSample: 1 }))] };
+}
+
+/** What is expanded to N samples, and holds one row or number for each of the file's own, has as many as there are samples. */
+function expandedToSamples(node: FileNode, size: number): FileNode {
+  const [data, target] = node.inputs;
+  if (node.op !== "Expand" || node.domain !== "" || !data || !target?.known) return node;
+  const offset = target.known.length - data.shape.length;
+  const axis = data.shape.findIndex((dim, k) => {
+    const wanted = target.known?.[k + offset];
+    return isBatch(wanted) && size > 1 && dim === wanted.perSample * size;
+  });
+  const each = axis < 0 ? null : (oneRow(data, axis, size) ?? withNumbers(data, axis, size));
+  return each ? { ...node, inputs: node.inputs.with(0, each) } : node;
 }
 
 /** A TopK that keeps as many as the file has samples keeps all of any number. */
