@@ -16,6 +16,7 @@ import { numberedIndices, withNumbers } from "../adapt/numbered-constants.js";
 import { alongSamples } from "../adapt/subscripts.js";
 import type { FileNode } from "../file-node.js";
 import type { Rebatcher } from "../other-forms.js";
+import { hasEqualRows, Repeated } from "./repeated.js";
 
 export function rebatcher(
   size: number,
@@ -24,20 +25,23 @@ export function rebatcher(
 ): Rebatcher {
   const axes = new SampleAxes(inputs);
   const reshapes = new Reshapes(size, axes, choices);
-  return {
-    adapt: (node, shapes) => {
-      const shape = shapes?.[0];
-      const first = shape && node.domain === "" ? reshapes.withBatch(node, shape) : node;
-      const sized = expandedToSamples(sizedGrid(first, size, axes), size);
-      const sorted = allSorted(numbered(sized, size, axes), size);
-      return repeatSubscripts(
-        repeatShared(wholeSplit(wholeSlice(sorted, size, axes), size, axes), size, axes),
-        size,
-        axes,
-      );
-    },
-    next: () => reshapes.next(),
+  const adapt = (node: FileNode, shapes: readonly (readonly number[])[] | undefined): FileNode => {
+    const shape = shapes?.[0];
+    const first = shape && node.domain === "" ? reshapes.withBatch(node, shape) : node;
+    const sized = expandedToSamples(sizedGrid(first, size, axes), batch);
+    const sorted = allSorted(numbered(sized, size, axes), size);
+    const whole = wholeSplit(wholeSlice(sorted, size, axes), size, axes);
+    return repeatSubscripts(repeatShared(whole, batch), batch);
   };
+  const batch: FileBatch = { size, axes, repeated: new Repeated(size, axes, adapt) };
+  return { adapt, next: () => reshapes.next() };
+}
+
+/** The batch that the file fixes. */
+interface FileBatch {
+  readonly size: number;
+  readonly axes: SampleAxes;
+  readonly repeated: Repeated;
 }
 
 /** Nodes with their output's shape written down. Where N could stand in several places, what follows decides. */
@@ -161,15 +165,15 @@ function sizedGrid(node: FileNode, size: number, axes: SampleAxes): FileNode {
 }
 
 /** What is expanded to N samples, and holds one row or number for each of the file's own, has as many as there are samples. */
-function expandedToSamples(node: FileNode, size: number): FileNode {
+function expandedToSamples(node: FileNode, batch: FileBatch): FileNode {
   const [data, target] = node.inputs;
   if (node.op !== "Expand" || node.domain !== "" || !data || !target?.known) return node;
   const offset = target.known.length - data.shape.length;
   const axis = data.shape.findIndex((dim, k) => {
     const wanted = target.known?.[k + offset];
-    return isBatch(wanted) && size > 1 && dim === wanted.perSample * size;
+    return isBatch(wanted) && batch.size > 1 && dim === wanted.perSample * batch.size;
   });
-  const each = axis < 0 ? null : (oneRow(data, axis, size) ?? withNumbers(data, axis, size));
+  const each = axis < 0 ? null : rowsFor(data, axis, batch);
   return each ? { ...node, inputs: node.inputs.with(0, each) } : node;
 }
 
@@ -200,8 +204,15 @@ function indexesSamples(node: FileNode, data: Value, axes: SampleAxes): boolean 
   return at >= batch && at < batch + factorOf(depth);
 }
 
+/** One row for all samples, or one for each; null where neither is known. */
+function rowsFor(value: Value, axis: number, { size, repeated }: FileBatch): Value | null {
+  const row = oneRow(value, axis, size) ?? withNumbers(value, axis, size);
+  return row ?? repeated.along(value, { axis, outer: 1, inner: 1 });
+}
+
 /** Beside tensors that carry the samples, one that all share is repeated for each of them. */
-function repeatShared(node: FileNode, size: number, axes: SampleAxes): FileNode {
+function repeatShared(node: FileNode, batch: FileBatch): FileNode {
+  const { size, axes } = batch;
   const same = standardDefinition(node.op)?.sameSamples ?? [];
   const needed = new Set(same === "all" ? node.inputs.keys() : same);
   const product = node.op === "MatMul" && node.domain === "";
@@ -214,33 +225,34 @@ function repeatShared(node: FileNode, size: number, axes: SampleAxes): FileNode 
     const at = input?.shape.some(isBatch) ? axes.along(input) : null;
     return input && at && at.outer === 1 && at.inner === 1 ? [at.axis + offset(input)] : [];
   })[0];
-  if (carrier === undefined && broadcasts && !product) return repeatFolded(node, size, axes, rank);
+  if (carrier === undefined && broadcasts && !product) return repeatFolded(node, batch, rank);
   // What lies along the last two axes of a product is multiplied, not repeated.
   if (carrier === undefined || (product && carrier >= rank - 2)) return node;
   const inputs = node.inputs.map((input, k) => {
     if (!input || (!needed.has(k) && !broadcasts) || input.shape.some(isBatch)) return input;
     const axis = carrier - offset(input);
     if (input.shape[axis] !== size) return input;
-    const row = oneRow(input, axis, size);
-    if (!row) return withNumbers(input, axis, size) ?? input;
-    return broadcasts ? row : build.expand(row, input.shape.with(axis, { perSample: 1 }));
+    const rows = rowsFor(input, axis, batch);
+    if (!rows) return input;
+    return broadcasts ? rows : build.expand(rows, input.shape.with(axis, { perSample: 1 }));
   });
   return { ...node, inputs };
 }
 
 /** The same, where subscripts say which axes hold the same elements. */
-function repeatSubscripts(node: FileNode, size: number, axes: SampleAxes): FileNode {
+function repeatSubscripts(node: FileNode, batch: FileBatch): FileNode {
+  const { size, axes } = batch;
   const alone = (value: Value) => {
     const at = axes.along(value);
     return at && at.outer === 1 && at.inner === 1 ? at.axis : undefined;
   };
   return alongSamples(node, alone, (value, axis) =>
-    value.shape[axis] === size ? (oneRow(value, axis, size) ?? withNumbers(value, axis, size) ?? value) : value,
+    value.shape[axis] === size ? (rowsFor(value, axis, batch) ?? value) : value,
   );
 }
 
-/** Beside samples that are folded with other axes (`[N*T, C]`), a constant with as many rows of the file's own batch. */
-function repeatFolded(node: FileNode, size: number, axes: SampleAxes, rank: number): FileNode {
+/** Beside samples that are folded with other axes (`[N*T, C]`), what has as many rows of the file's own batch. */
+function repeatFolded(node: FileNode, { size, axes, repeated }: FileBatch, rank: number): FileNode {
   const [carrier] = node.inputs.flatMap((input) => {
     const at = input?.shape.some(isBatch) ? axes.along(input) : null;
     return input && at ? [{ ...at, axis: at.axis + rank - input.shape.length }] : [];
@@ -248,9 +260,10 @@ function repeatFolded(node: FileNode, size: number, axes: SampleAxes, rank: numb
   if (!carrier) return node;
   const { outer, inner } = carrier;
   const inputs = node.inputs.map((input) => {
-    if (!input || !constantOf(input)) return input;
+    if (!input) return input;
     const axis = carrier.axis - rank + input.shape.length;
     if (input.shape[axis] !== outer * size * inner) return input;
+    if (!constantOf(input)) return repeated.along(input, { axis, outer, inner }) ?? input;
     const split = foldedOf(build.reshape(input, input.shape.toSpliced(axis, 1, outer, size, inner)));
     const row = oneRow(split, axis + 1, size);
     if (!row) return input;
@@ -289,13 +302,4 @@ function rowThrough(node: Node, value: Value, axis: number, size: number): Value
   });
   const complete = node.inputs.every((input, k) => input === null || rows[k] !== null);
   return complete ? build.op(node.op, rows, node.attributes) : null;
-}
-
-function hasEqualRows(value: Value, axis: number): boolean {
-  const constant = constantOf(value);
-  if (!constant) return false;
-  const data = Array.from<number | bigint>(constant.data);
-  const behind = value.shape.slice(axis + 1).reduce<number>((product, dim) => product * factorOf(dim), 1);
-  const rows = factorOf(value.shape[axis] ?? 1);
-  return data.every((element, k) => Object.is(element, data[k - (Math.floor(k / behind) % rows) * behind]));
 }

@@ -1,0 +1,118 @@
+/**
+ * What a file of one batch size computes for each of its samples though it is the same for all: queries, tokens and
+ * states that were expanded to the batch, and what layers made of them. It has as many equal rows as the file has
+ * samples; here it is made again with as many as there are samples, by the file's own nodes.
+ */
+import type { SampleAxes } from "../../../analysis/sample-axes.js";
+import { PergradError } from "../../../errors.js";
+import { type Dim, factorOf, isBatch } from "../../../graph/dim.js";
+import type { SampleAxis } from "../../../graph/sample-axis.js";
+import { constantOf, type Node, nodeOf, type Value } from "../../../graph/value.js";
+import { isMissing } from "../../../missing.js";
+import { tensorAttribute } from "../../../ops/checks.js";
+import { build, definitionOf } from "../../../ops/registry.js";
+import { nth } from "../../../present.js";
+import type { FileNode } from "../file-node.js";
+
+/** A node that reads what was made again, as the file's own batch has its outputs' shapes. */
+type Adapt = (node: FileNode, shapes: readonly (readonly number[])[]) => FileNode;
+
+export class Repeated {
+  readonly #made = new Map<Value, Value | null>();
+
+  constructor(
+    readonly size: number,
+    readonly axes: SampleAxes,
+    readonly adapt: Adapt,
+  ) {}
+
+  /** The same for N samples, which lie in it as `at` says; null where its rows are not known to be equal. */
+  along(value: Value, at: SampleAxis): Value | null {
+    const made = this.size > 1 ? this.#of(value) : null;
+    const found = made && this.axes.along(made);
+    const same = found?.axis === at.axis && found.outer === at.outer && found.inner === at.inner;
+    return same ? made : null;
+  }
+
+  #of(value: Value): Value | null {
+    const before = this.#made.get(value);
+    if (before !== undefined) return before;
+    this.#made.set(value, null);
+    const found = this.#couldBe(value) ? (this.#expanded(value) ?? this.#through(value)) : null;
+    this.#made.set(value, found);
+    return found;
+  }
+
+  #couldBe({ shape }: Value): boolean {
+    return shape.every((dim) => !isBatch(dim)) && shape.some((dim) => factorOf(dim) % this.size === 0);
+  }
+
+  /** Where the rows come from: one that was repeated along the first axis of the batch's size, or equal ones. */
+  #expanded(value: Value): Value | null {
+    const { shape } = value;
+    const axis = shape.indexOf(this.size);
+    if (axis < 0) return null;
+    const many = shape.with(axis, { perSample: 1 });
+    if (constantOf(value)) return hasEqualRows(value, axis) ? build.expand(build.slice(value, axis, 0, 1), many) : null;
+    const node = nodeOf(value);
+    if (node?.domain !== "") return null;
+    if (node.op === "ConstantOfShape") {
+      const element = tensorAttribute(node, "value")?.data[0] ?? 0;
+      return build.expand(build.filled(Number(element), [], value.dtype), many);
+    }
+    const [data, repeats] = node.inputs;
+    const from = data?.shape[axis - shape.length + data.shape.length] ?? 1;
+    if (!data || from !== 1) return null;
+    if (node.op === "Expand") return build.expand(data, many);
+    const known = node.op === "Tile" ? repeats?.known : undefined;
+    if (!known || known.some(isBatch)) return null;
+    const rest = known.with(axis, 1).map(factorOf);
+    return build.expand(build.op("Tile", [data, build.ints(rest)]), many);
+  }
+
+  /** By the node that made it, of what is made again of its inputs. */
+  #through(value: Value): Value | null {
+    const node = nodeOf(value);
+    if (!node || definitionOf(node)?.body) return null;
+    const made = node.inputs.map((input) => input && this.#of(input));
+    // Constants follow the other inputs, and come first where there are none.
+    const computed = made.map((each, k) => (each && !constantOf(nth(node.inputs, k) ?? each) ? each : null));
+    const chosen = computed.some((each) => each !== null) ? computed : made;
+    if (chosen.every((each) => each === null)) return null;
+    const again = this.#again(
+      node,
+      node.inputs.map((input, k) => chosen[k] ?? input),
+    );
+    const found = again?.[node.outputs.indexOf(value)];
+    return found && this.#isOf(found, value) ? found : null;
+  }
+
+  #again({ op, domain, attributes, outputs }: Node, inputs: readonly (Value | null)[]): readonly Value[] | null {
+    const names = outputs.map(({ name }) => name);
+    const call = { op, domain, name: names[0] ?? op, inputs, attributes, outputs: outputs.length, outputNames: names };
+    try {
+      const shapes = outputs.map(({ shape }) => shape.map(factorOf));
+      const adapted = this.adapt(call, shapes);
+      return build.node(adapted.op, adapted.inputs, adapted.attributes, outputs.length, { domain }).outputs;
+    } catch (error) {
+      if (!(error instanceof PergradError) || isMissing(error)) throw error;
+      return null;
+    }
+  }
+
+  /** Of the same shape, for N samples. */
+  #isOf(made: Value, value: Value): boolean {
+    const own = (dim: Dim) => (isBatch(dim) ? dim.perSample * this.size : dim);
+    return made.shape.length === value.shape.length && made.shape.every((dim, axis) => own(dim) === value.shape[axis]);
+  }
+}
+
+/** Whether all slices of a constant along an axis are the same, bit for bit. */
+export function hasEqualRows(value: Value, axis: number): boolean {
+  const constant = constantOf(value);
+  if (!constant) return false;
+  const data = Array.from<number | bigint>(constant.data);
+  const behind = value.shape.slice(axis + 1).reduce<number>((product, dim) => product * factorOf(dim), 1);
+  const rows = factorOf(value.shape[axis] ?? 1);
+  return data.every((element, k) => Object.is(element, data[k - (Math.floor(k / behind) % rows) * behind]));
+}
