@@ -1,4 +1,4 @@
-/** What is computed of one sample alone, in float32 and without per-sample code. */
+/** Values of one sample alone, computed in float32 and without per-sample code. */
 
 import { modelResults, type Objective, parameterFeeds } from "../compile/objective.js";
 import type { Value } from "../graph/value.js";
@@ -30,9 +30,9 @@ export class AloneValues {
   }
 
   /**
-   * @param data what `prepare` makes of it
-   * @param wanted by the names that they are returned under
-   * @param others what is fed besides data and parameters, as it is
+   * @param data the data as `prepare` returns it
+   * @param wanted by the names under which they are returned
+   * @param others further feeds, besides data and parameters
    * @throws PergradError RUNTIME
    */
   static async compile(

@@ -1,6 +1,6 @@
 /**
- * The ordinary gradient of one sample alone, by plain reverse mode in float32: how far rounding takes a gradient
- * where no per-sample code is at work.
+ * The ordinary gradient of one sample alone, by plain reverse mode in float32: it shows how much rounding affects a
+ * gradient without any per-sample code.
  */
 
 import type { Objective } from "../compile/objective.js";
@@ -16,7 +16,7 @@ import { plainGradients } from "./oracle.js";
 
 export interface AloneGradient {
   readonly gradient: ArrayLike<number>;
-  /** The largest, over the elements of the gradient, sum of absolute values of what is added up to it. */
+  /** The sum of absolute values of the terms of an element of the gradient; the largest of all elements. */
   readonly contributions: number;
 }
 
@@ -71,13 +71,13 @@ function largest(value: Value): Value {
   if (elementFactor(value.shape) === 0) return build.filled(0, [], value.dtype);
   const axes = [...value.shape.keys()];
   const most = build.reduce("ReduceMax", value, axes);
-  // The runtime's maximum of what holds a NaN is neither NaN nor the largest number; a sum is NaN.
+  // The runtime's maximum ignores NaN; a sum shows it.
   return build.add(most, build.scale(build.sum(value, axes), 0));
 }
 
 /**
- * The sum of absolute values of what a gradient adds up last: the same sums and products of absolute values.
- * Where it is not seen to be a sum, its own absolute value.
+ * The sum of absolute values of the terms that a gradient adds up last: the same sums and products, of absolute values.
+ * If it is not recognisable as a sum, its own absolute value.
  */
 function magnitude(value: Value): Value {
   const node = nodeOf(value);

@@ -1,4 +1,4 @@
-/** The self-test on a user's own model and data: where callers enter. */
+/** The self-test on a user's own model and data: the public entry point. */
 import { checkOptions } from "../arguments.js";
 import type { Model } from "../graph/model.js";
 import { requireModel } from "../nn/given-model.js";
@@ -11,9 +11,9 @@ export type { CheckOptions, CheckResult } from "./types.js";
 export type { CheckedWant } from "./wants.js";
 
 /**
- * Compares a program's per-sample gradients with the float64 loop over samples, and the loop with central
- * finite differences; norms, sums and all other wants with what they are of the loop's gradients. Where the
- * program is further off than the tolerance, the float32 gradients of single samples alone, without per-sample
+ * Compares a program's per-sample gradients with the float64 loop over samples, and the loop with central finite
+ * differences. It also compares norms, sums and all other wants with the same quantities of the loop's gradients. If
+ * the program is further off than the tolerance, the float32 gradients of single samples, computed without per-sample
  * code, tell whether that is rounding or a difference. Throws what compiling and running throw.
  */
 export async function check(

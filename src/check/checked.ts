@@ -38,7 +38,7 @@ export async function checked(
   const loop = new LoopComparison(compared, alone);
   const pending = new Pending();
   try {
-    // Other threads begin while the programs are compiled in this one.
+    // Other threads begin while this one compiles the programs.
     const ahead = new Ahead(references, samples);
     if (references.lanes > 1) ahead.begin();
     const { gradients, wants, curvature, matrices } = await programsOf(
@@ -49,7 +49,7 @@ export async function checked(
     );
     const progress = counting(samples + differences.total, options.onProgress);
     for (let n = 0; n < samples; n++) {
-      // Where the reference is computed in this thread, whoever aborts must have a turn.
+      // If this thread computes the reference, the caller must get a turn to abort.
       if (signal) await new Promise((resolve) => setTimeout(resolve));
       signal?.throwIfAborted();
       const expected = await ahead.take(n);
@@ -82,7 +82,7 @@ export async function checked(
   }
 }
 
-/** What the programs computed: gradients, and all that is compared besides. */
+/** The results of the programs: gradients, and everything else that is compared. */
 async function programsOf(
   objective: Objective,
   data: Readonly<Record<string, Data>>,
@@ -120,7 +120,7 @@ function sampleOf(gradients: ByParameter, n: number): Map<string, Float32Array> 
   );
 }
 
-/** Tells of each step, and once before the first. */
+/** Reports each step, and once before the first. */
 function counting(total: number, onProgress: CheckOptions["onProgress"]): (steps: number) => void {
   let done = 0;
   onProgress?.(done, total);
@@ -129,12 +129,12 @@ function counting(total: number, onProgress: CheckOptions["onProgress"]): (steps
   };
 }
 
-/** What is computed meanwhile. */
+/** Computations that are still running. */
 class Pending {
   readonly #all: Promise<void>[] = [];
 
   add(one: Promise<void>): void {
-    // An error is thrown where all are waited for.
+    // The error is thrown when all of them are awaited.
     one.catch(() => undefined);
     this.#all.push(one);
   }
@@ -143,13 +143,13 @@ class Pending {
     await Promise.all(this.#all);
   }
 
-  /** Done, with an error or without. */
+  /** Waits until all have ended, with or without an error. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#all);
   }
 }
 
-/** The loop's gradients of one sample after another; those of as many as there are threads are computed ahead. */
+/** The loop's gradients of one sample after another; as many samples as there are threads are computed ahead. */
 class Ahead {
   readonly #asked: Promise<ReadonlyMap<string, Float64Array>>[] = [];
 
@@ -162,7 +162,7 @@ class Ahead {
     this.#upTo(this.references.lanes);
   }
 
-  /** Of sample n, which is one more than was taken before. */
+  /** The gradients of sample n, which must be the one after the last taken. */
   async take(n: number): Promise<ReadonlyMap<string, Float64Array>> {
     this.#upTo(n + this.references.lanes);
     const gradients = present(await this.#asked[n]);
@@ -173,7 +173,7 @@ class Ahead {
   #upTo(end: number): void {
     for (let n = this.#asked.length; n < Math.min(end, this.samples); n++) {
       const asked = this.references.gradients(n);
-      // An error is thrown where the sample's turn comes.
+      // The error is thrown when it is the sample's turn.
       asked.catch(() => undefined);
       this.#asked.push(asked);
     }

@@ -1,4 +1,4 @@
-/** Programs against the float64 loop, and what of their error is rounding. */
+/** Compares programs with the float64 loop, and finds which of their errors are rounding. */
 
 import type { Objective } from "../compile/objective.js";
 import type { RuntimeOptions } from "../target/runtime.js";
@@ -6,8 +6,8 @@ import type { Data } from "../tensor/data.js";
 import { Alone } from "./alone.js";
 
 /**
- * Why a program differs from the loop: rounding of float32, which the ordinary gradient of the sample alone
- * suffers as well (a sum whose terms cancel, say), however large it is; or anything else: a fault of pergrad, or
+ * Why a program differs from the loop. "rounding": float32 rounding, however large, that the ordinary gradient of the
+ * sample alone shows as well (in a sum whose terms cancel, say). "difference": anything else, a fault of pergrad or
  * numbers that are not finite in float32.
  */
 export type Cause = "rounding" | "difference";
@@ -17,47 +17,50 @@ export interface CheckedParameter {
   /** The parameter's name. */
   readonly parameter: string;
   /**
-   * max |program - loop| in `worstSample`, over max |loop| of all samples compared (at least a thousandth of the
-   * largest of any parameter).
+   * max |program - loop| in `worstSample`, divided by max |loop| over all samples compared (or by a thousandth of the
+   * largest of any parameter, if that is more).
    */
   readonly loopError: number;
-  /** The sample in which the program differs most from the loop; where rounding explains some only, of the others. */
+  /**
+   * The sample in which the program differs most from the loop; if rounding explains only some samples, the worst of
+   * the others.
+   */
   readonly worstSample: number;
-  /** max |loop - finite difference| over max |loop|, over the elements tried; there where some were. */
+  /** max |loop - finite difference| divided by max |loop|, over the elements that were tried; absent if none were. */
   readonly differenceError?: number;
-  /** There where an error is above its tolerance. Rounding alone does not fail a check. */
+  /** Present if an error is above its tolerance. Rounding alone does not fail a check. */
   readonly cause?: Cause;
   /**
-   * The error, in the same measure, of the float32 gradient of `worstSample` computed alone and without
-   * per-sample code: the largest of a few computations, which move data and parameters in the last bit only.
-   * There where `loopError` is above its tolerance.
+   * The error, measured in the same way, of the float32 gradient of `worstSample` computed alone and without per-sample
+   * code: the largest of a few computations in which data and parameters are moved in the last bit. Present if
+   * `loopError` is above its tolerance.
    */
   readonly aloneError?: number;
   /**
-   * The sum of absolute values of what is added up to the gradient, over max |loop|: how much larger its terms
-   * are than the gradient. There where `aloneError` is; 1 or less where it is not seen to be a sum.
+   * The sum of absolute values of the gradient's terms, divided by max |loop|: how much larger the terms are than the
+   * gradient. Present if `aloneError` is; 1 or less if the gradient is not recognisable as a sum.
    */
   readonly cancellation?: number;
 }
 
 /**
- * Relative error allowed between a float32 program and the float64 loop, and between the loop and finite differences.
- * Above `rounding` hardly a digit is right: rounding still is no fault, but it is reported.
+ * The relative error allowed between a float32 program and the float64 loop, and between the loop and finite
+ * differences. Above `rounding` hardly a digit is right: such rounding is still no fault, but it is reported.
  */
 export const tolerance = { loop: 1e-4, difference: 1e-4, rounding: 1e-2 };
 
-/** Rounding explains an error of up to so many times that of the gradient alone: two roundings differ by chance. */
+/** Rounding explains an error of up to this many times that of the gradient alone: two roundings differ by chance. */
 const roundingFactor = 2;
 
 /**
- * Times that the gradient of a sample alone is computed at most. Before anything is called a fault, many roundings
- * are seen: one computation in several may round as badly, or take the other side of a tie between two maxima.
+ * The most times that the gradient of a sample alone is computed. Many roundings are tried before anything is called a
+ * fault: one computation in several may round as badly, or break a tie between two maxima differently.
  */
 export const draws = 16;
 
 /**
- * A gradient that vanishes identically (a bias before a normalisation) is rounding error alone, which has no
- * relative size: errors are measured against at least this part of the model's largest gradient.
+ * A gradient that is identically zero (a bias before a normalisation) consists of rounding errors only, which have no
+ * relative size: errors are measured against at least this share of the model's largest gradient.
  */
 const vanishing = 1e-3;
 
@@ -69,12 +72,12 @@ interface Beyond {
   contributions: number;
 }
 
-/** How far one parameter's gradients are off, as far as is known. */
+/** The errors of one parameter's gradients, as far as they are known. */
 export class ParameterErrors {
   scale = 0;
   difference = 0;
   worst = 0;
-  /** Undefined where none was tried. */
+  /** Undefined if none was tried. */
   finiteDifference: number | undefined;
   readonly beyond: Beyond[] = [];
 
@@ -100,7 +103,7 @@ export class ParameterErrors {
       ...(this.finiteDifference === undefined ? {} : { differenceError: relative(this.finiteDifference, scale) }),
     };
     const wrong = (own.differenceError ?? 0) > tolerance.difference ? ({ cause: "difference" } as const) : {};
-    // What was beyond a scale that later samples raised need not be any more.
+    // Later samples may have raised the scale, so that this is no longer above the tolerance.
     const beyond = this.beyond.filter(({ difference }) => relative(difference, scale) > tolerance.loop);
     const unexplained = beyond.filter((each) => !isRounding(each));
     const [worst] = (unexplained.length > 0 ? unexplained : beyond).sort((a, b) => b.difference - a.difference);
@@ -117,18 +120,18 @@ export class ParameterErrors {
   }
 }
 
-/** Whether what is computed alone is as far off. What is not finite is no rounding. */
+/** Whether the value computed alone is as far off. Non-finite values are not rounding. */
 export function isRounding({ alone, difference }: { readonly alone: number; readonly difference: number }): boolean {
   return Number.isFinite(difference) && difference <= roundingFactor * alone;
 }
 
 /**
- * A program rounds many more numbers than those of the data and parameters, and into one direction where samples are
- * alike: so many times what moving the latter changes. What is wrong is off by thousands of times that.
+ * A program rounds many more numbers than the data and parameters, and in the same direction if samples are alike, so
+ * its error may be this many times the change that moving those causes. A real fault is thousands of times larger.
  */
 const ownFactor = 10;
 
-/** Whether what is off moves by about as much where data and parameters move in the last bits. */
+/** Whether the result moves by about as much as its error if data and parameters are moved in the last bits. */
 export function isOwnRounding(error: number, ownRounding: number): boolean {
   return Number.isFinite(error) && error <= ownFactor * ownRounding;
 }
@@ -137,7 +140,7 @@ export function relative(difference: number, scale: number): number {
   return difference === 0 ? 0 : difference / (scale || 1);
 }
 
-/** max |actual - expected|, from `offset` on in `actual`. Infinite where exactly one of two is NaN. */
+/** max |actual - expected|, with `actual` read from `offset` on. Infinite if exactly one of the two is NaN. */
 export function furthest(actual: ArrayLike<number>, expected: ArrayLike<number>, offset = 0): number {
   let most = 0;
   for (let i = 0; i < expected.length; i++) {
@@ -153,7 +156,7 @@ export function largestFinite(array: Float64Array): number {
   return array.reduce((most, x) => (Number.isFinite(x) ? Math.max(most, Math.abs(x)) : most), 0);
 }
 
-/** Gradients of single samples alone, by a program that is compiled when it is first needed. */
+/** Gradients of single samples alone, from a program that is compiled when it is first needed. */
 export class AloneOnDemand {
   #compiled: Alone | undefined;
 
@@ -173,20 +176,20 @@ export class AloneOnDemand {
   }
 }
 
-/** A parameter's gradient in a whole batch, and the loop's of one sample. */
+/** A parameter's gradient in a whole batch, and the loop's for one sample. */
 interface Pair {
   readonly actual: ArrayLike<number>;
   readonly expected: Float64Array;
 }
 
-/** Holds a program against the loop, sample by sample. */
+/** Compares a program with the loop, sample by sample. */
 export class LoopComparison {
   constructor(
     private readonly compared: readonly ParameterErrors[],
     readonly alone: AloneOnDemand,
   ) {}
 
-  /** What errors of a parameter are relative to, as far as the samples so far tell. */
+  /** The scale of a parameter's errors, as far as the samples so far show it. */
   scaleOf({ scale }: ParameterErrors): number {
     return Math.max(scale, vanishing * this.compared.reduce((most, each) => Math.max(most, each.scale), 0));
   }

@@ -1,4 +1,4 @@
-/** A program's products of curvature with a vector, held against the same of single samples in float64. */
+/** Compares a program's products of curvature and vector with the same products for single samples in float64. */
 
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
@@ -16,16 +16,19 @@ import { type PlainProducts, type ProductName, productNames, type SkippedWant } 
 import type { CheckedWant } from "./wants.js";
 import { workOf } from "./work.js";
 
-/** Samples that the program is run on, at most. */
+/** The most samples that the program runs on. */
 const mostSamples = 8;
-/** Numbers that the reference reads and writes in no time to speak of. */
+/** The number of numbers that the reference reads and writes in negligible time. */
 const cheap = 2 ** 22;
-/** Products of one sample take the reference some seven times as long as its gradients: with fewer samples, too long. */
+/**
+ * Products for one sample take the reference some seven times as long as its gradients: too long if there are fewer
+ * samples than this.
+ */
 const enoughSamples = 16;
 
 /**
- * Products below this part of the model's largest one, or of its largest gradient, are compared with that: they may
- * vanish identically, and then are rounding error alone.
+ * Products below this share of the model's largest product, or of its largest gradient, are compared with that share:
+ * they may be identically zero, and consist of rounding errors only.
  */
 const vanishing = 1e-3;
 
@@ -55,7 +58,7 @@ export class CurvatureComparison {
   readonly #run: OnFirstSamples<Found> | null;
   readonly #skipped: SkippedWant[];
   readonly #expected = new Map<number, ReadonlyMap<string, Float64Array>>();
-  /** The largest element of a gradient, of the samples that were seen. */
+  /** The largest element of a gradient in the samples so far. */
   #slope = 0;
 
   private constructor(
@@ -70,8 +73,8 @@ export class CurvatureComparison {
   }
 
   /**
-   * Runs a program on the first few samples. Where the reference takes long, one of them is compared: the last, so that
-   * what is taken from another sample shows.
+   * Runs a program on the first few samples. If the reference takes long, one of them is compared: the last, so that a
+   * mix-up between samples shows.
    */
   static async run(
     objective: Objective,
@@ -120,7 +123,7 @@ export class CurvatureComparison {
     return { wants, skipped: this.#skipped };
   }
 
-  /** Without those of which a number is not finite: how float32 computes these tells nothing. */
+  /** Leaves out those with a number that is not finite: how float32 computes these says nothing. */
   #compared(found: Found): ComparedProduct[] {
     return productNames.flatMap((name) => {
       const own = found[name];
@@ -142,7 +145,7 @@ export class CurvatureComparison {
     });
   }
 
-  /** What differences are relative to: the largest product of the parameter, of all samples. */
+  /** What differences are relative to: the parameter's largest product over all samples. */
   #scales(compared: readonly ComparedProduct[]): (each: ComparedProduct) => number {
     const peaks = new Map<string, number>();
     let most = this.#slope;
@@ -178,7 +181,9 @@ function tooLong({ skipped }: Parts): SkippedWant[] {
   return productNames.map((name) => skipped.find((each) => each.want === name) ?? { want: name, reason });
 }
 
-/** None where no product has a second derivative, or the program refuses one. Throws what compiling and running throw. */
+/**
+ * Undefined if no product has a second derivative, or the program refuses one. Throws what compiling and running throw.
+ */
 async function runOf(
   objective: Objective,
   data: Readonly<Record<string, Data>>,

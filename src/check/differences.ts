@@ -1,4 +1,4 @@
-/** The loop against finite differences: a few elements, spread over parameters and samples. */
+/** Compares the loop with finite differences, for a few elements spread over parameters and samples. */
 
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
@@ -6,25 +6,31 @@ import { nth } from "../present.js";
 import { furthest, type ParameterErrors } from "./comparison.js";
 import type { Reference } from "./oracle.js";
 
-/** Elements tried where the user does not say: of each parameter, and in all. */
+/** The default numbers of elements to try: for each parameter, and in all. */
 const defaults = { each: 4, all: 64 };
 
 /**
- * Tried in turn for one element, each times its size (at least 1). The first is small enough that few activations
- * cross a kink, and its rounding, of about 1e-8, is well below what is close enough. The large ones are for losses
- * of which a gradient is a tiny part.
+ * Steps that are tried in turn for one element, each times its size (at least 1). The first is so small that few
+ * activations cross a kink, and its rounding, of about 1e-8, is well below what is close enough. The large ones are for
+ * losses that are much larger than their gradient.
  */
 const steps = [1e-7, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3] as const;
-/** Of what the parameter's errors are relative to: an error that no other step need improve. */
+/** An error, relative to the parameter's scale, that is small enough to stop trying other steps. */
 const closeEnough = 1e-5;
-/** For several elements: the more there are, the more activations cross a kink. The first of which rounding is small enough. */
+/**
+ * Steps for several elements: the more elements move, the more activations cross a kink. The first step with small
+ * enough rounding counts.
+ */
 const jointSteps = [1e-9, 1e-8, 1e-7] as const;
-/** Of a loss, in units of its size: what float64 rounds in a model of many layers. */
+/** The rounding of a loss in float64, relative to its size, in a model of many layers. */
 const lossRounding = 2 ** -46;
-/** Elements that are moved together at first. */
+/** The number of elements that are moved together at first. */
 const together = 16;
 
-/** Elements that the loss depends less on are moved further, up to so many times, so that they are heard beside others. */
+/**
+ * Elements on which the loss depends less are moved further, up to this many times, so that their effect shows beside
+ * others.
+ */
 const maxStretched = 100;
 
 /** An element to be tried. */
@@ -35,7 +41,10 @@ export interface Try {
   readonly gradient: number;
   /** What an error is relative to. */
   readonly scale: number;
-  /** How far it is moved beside others, and to which side: drawn, so that errors of several do not cancel. */
+  /**
+   * How far it is moved together with others, and in which direction: random, so that errors of several elements do not
+   * cancel.
+   */
   readonly weight: number;
 }
 
@@ -44,10 +53,10 @@ export interface DifferencesOptions {
   readonly seed?: number;
 }
 
-/** The choice of what is tried. */
+/** Chooses the elements to try. */
 export class Differences {
   readonly #random;
-  /** Of which parameter, in which sample. */
+  /** The parameter and the sample of each element. */
   readonly #chosen: readonly (readonly [ParameterErrors, number])[];
 
   constructor(
@@ -75,9 +84,8 @@ export class Differences {
   }
 
   /**
-   * What is to be tried in sample n, whose gradients by the loop these are, in groups that are moved together. They
-   * are of parameters that follow each other in the model, so that all come late in it where one does, and what comes
-   * before them is computed once.
+   * The elements to try in sample n, given its gradients by the loop, in groups that are moved together. A group's
+   * parameters follow each other in the model, so that everything before them is computed only once.
    */
   groups(
     n: number,
@@ -106,10 +114,10 @@ export class Differences {
 }
 
 /**
- * How far each gradient is from finite differences. All elements are moved at once, each by a step of its own: if
- * the loss changes by what the gradients say, each is that close. If not, halves of them are tried, down to single
- * ones, and those with the step that suits them best: a weight that thousands of activations depend on moves some
- * of them over a kink, ever fewer as the step shrinks, while rounding grows. A wrong gradient is wrong at every step.
+ * How far each gradient is from finite differences. All elements are moved at once, each by its own step: if the loss
+ * changes as the gradients predict, each of them is that close. If not, halves of them are tried, down to single
+ * elements, each with the step that suits it best: moving a weight that thousands of activations depend on pushes some
+ * of them over a kink, fewer as the step shrinks, while rounding grows. A wrong gradient is wrong at every step.
  */
 export function differenceErrors(reference: Reference, sample: number, tries: readonly Try[]): number[] {
   const [first] = tries;
@@ -136,7 +144,7 @@ function alone(reference: Reference, sample: number, tried: Try): number {
   return least;
 }
 
-/** What the errors of the gradients are at most, if the others' are none. */
+/** Bounds on the errors of the gradients, each assuming that the others are exact. */
 function jointErrors(reference: Reference, sample: number, tries: readonly Try[]): number[] {
   const largest = Math.max(...tries.map(({ scale }) => scale));
   const factors = tries.map(({ parameter, index, weight, scale }) => {

@@ -1,4 +1,4 @@
-/** What one program computes of the first samples. */
+/** Runs one program on the first samples. */
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
 import { prepare } from "../program/feeds.js";
@@ -11,11 +11,11 @@ import { lastBitsOf } from "./last-bits.js";
 
 export interface OnFirstSamples<R> {
   readonly found: R;
-  /** The same where data and parameters are moved in their last bits, so many times. */
+  /** The results for data and parameters moved in their last bits, `draws` times. */
   again(draws: number): AsyncIterable<R>;
 }
 
-/** @param wantFor of the first so many samples' data */
+/** @param wantFor makes the wants, given the data of the samples */
 export async function onFirstSamples<W extends Wants>(
   objective: Objective,
   data: Readonly<Record<string, Data>>,

@@ -1,4 +1,4 @@
-/** What is wanted of gradients, computed in float64 of gradients that are there, one sample after another. */
+/** Computes wants in float64 from given gradients, one sample after another. */
 
 import type { PlacedElements } from "../gradients/shifts.js";
 import { nth, present } from "../present.js";
@@ -11,7 +11,7 @@ export interface Settings {
   readonly maxNorm: number;
   readonly vectors: ReadonlyMap<string, FloatTensor>;
   readonly placed: ReadonlyMap<string, PlacedElements>;
-  /** Of a projection. */
+  /** The dimensions of a projection. */
   readonly dims: number;
 }
 
@@ -26,7 +26,7 @@ interface Sums {
   peak: number;
 }
 
-/** Inner products are compared among so many samples, whose gradients are held. */
+/** The number of samples whose gradients are held to compare inner products. */
 const maxPairs = 3;
 
 export class InFloat64 {
@@ -93,7 +93,7 @@ function products(a: SampleGradients, b: SampleGradients): number {
   return [...a].reduce((sum, [name, own]) => sum + product(own, b.get(name) ?? []), 0);
 }
 
-/** Takes the `count`-th sample into the sums; returns its largest element. */
+/** Adds the `count`-th sample to the sums; returns its largest element. */
 function take(gradient: ArrayLike<number>, { mean, deviations, clipped }: Sums, count: number, factor: number): number {
   let largest = 0;
   for (let i = 0; i < gradient.length; i++) {

@@ -1,9 +1,9 @@
-/** The reference of one check, in the thread that asks. */
+/** The reference of a check, in the calling thread. */
 import { differenceErrors, type Try } from "./differences.js";
 import { Reference, type ReferenceParts } from "./oracle.js";
 
 export interface References {
-  /** Samples that it computes at the same time. */
+  /** The number of samples that it computes at once. */
   readonly lanes: number;
   /** See `Reference.sample`. */
   gradients(sample: number): Promise<ReadonlyMap<string, Float64Array>>;

@@ -1,15 +1,15 @@
-/** Numbers of wants beside those in float64: how far off they are, and whether that is rounding. */
+/** Compares numbers of wants with those in float64: finds their errors, and whether these are rounding. */
 import { draws, furthest, isOwnRounding, isRounding, relative, tolerance } from "./comparison.js";
 import type { OnFirstSamples } from "./first-samples.js";
 import type { CheckedWant } from "./wants.js";
 
-/** What was compared. Differences are absolute. */
+/** A comparison. Differences are absolute. */
 export interface Judged {
   readonly want: string;
   readonly parameter: string;
   readonly found: ArrayLike<number>;
   readonly difference: number;
-  /** How far the same numbers computed alone are off; undefined where they are not computed so. */
+  /** The error of the same numbers computed alone; undefined if they are not computed that way. */
   alone?: number;
   ownRounding: number;
 }
@@ -19,8 +19,8 @@ function isExplained({ difference, alone, ownRounding }: Judged): boolean {
 }
 
 /**
- * Sees how far the program's own numbers move where data and parameters move in the last bits.
- * @param numbersOf those of one of them, in what the program returned
+ * Measures how far the program's own numbers move if data and parameters are moved in the last bits.
+ * @param numbersOf the numbers of one comparison, from the program's results
  */
 export async function seeOwnRounding<R, J extends Judged>(
   of: readonly J[],
@@ -37,7 +37,7 @@ export async function seeOwnRounding<R, J extends Judged>(
   }
 }
 
-/** The worst; where rounding explains some only, of the others. */
+/** The worst; if rounding explains only some, the worst of the others. */
 export function resultOf<J extends Judged>(
   name: string,
   compared: readonly J[],

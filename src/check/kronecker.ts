@@ -1,6 +1,7 @@
 /**
- * Kronecker factors in float64 of ordinary backward passes, one sample at a time: the second moments of what goes into a layer,
- * and of the cotangents of what comes out of it, at all positions. No factored gradients, and of the loss no square root.
+ * Kronecker factors in float64 from ordinary backward passes, one sample at a time: the second moments of a layer's
+ * inputs, and of the cotangents of its outputs, at all positions. It uses no factored gradients, and no square root of
+ * the loss.
  */
 import { type Objective, targetName } from "../compile/objective.js";
 import type { Array64 } from "../float64/array64.js";
@@ -20,23 +21,23 @@ export type FactorsOptions = Required<Pick<KroneckerFactorsOptions, "approximati
 
 type Matrix = readonly (readonly number[])[];
 
-/** What one sample's values are, where others (vectors and seeds) are as given. */
+/** Reads values of one sample, with given values for others (vectors and seeds). */
 type ReadValues = Reference["values"];
 
-/** Pseudo-targets of one sample, the coefficients of the products of their gradients, and what layers read. */
+/** Pseudo-targets of one sample, the coefficients of the products of their gradients, and the inputs of layers. */
 export interface SampleTargets {
   readonly inputs: ReadonlyMap<Value, Float64Array>;
   readonly coefficients: Matrix;
-  /** For each the derivatives of parameters and of what comes out of operators, by value. */
+  /** For each pseudo-target, the derivatives in parameters and in outputs of operators, by value. */
   readonly derivatives: readonly ReadonlyMap<Value, Float64Array>[];
 }
 
-/** What a program's factors are held against, of one model. */
+/** The factors that those of a program are compared with, for one model. */
 export class PlainFactors {
   readonly #parameters: ReadonlyMap<string, Value>;
   readonly #parts: ReadonlyMap<string, Participation>;
   readonly #inputs: readonly Value[];
-  /** What derivatives are taken in: parameters, and what comes out of operators. */
+  /** The values in which derivatives are taken: parameters, and outputs of operators. */
   readonly #targets: readonly Value[];
   readonly #ofLoss: readonly Value[];
   readonly #ofOutput: readonly Value[];
@@ -66,9 +67,9 @@ export class PlainFactors {
   }
 
   /**
-   * What each of the program's tensors must be, by its name: `A/<parameter>`, `B/<parameter>`, `block/<parameter>` or
-   * `diagonal/<parameter>`; without those of parameters whose part in the model is not followed.
-   * @param all of each of the program's samples its `sample` of that kind
+   * The expected value of each of the program's tensors, by name: `A/<parameter>`, `B/<parameter>`, `block/<parameter>`
+   * or `diagonal/<parameter>`. Parameters whose role in the model is not recognised are left out.
+   * @param all the result of `sample` for that kind, for each of the program's samples
    */
   of(
     found: KroneckerFactors,
@@ -87,13 +88,13 @@ export class PlainFactors {
       const sides = this.#sides(all, name, approximation, { size: A.dims[0] ?? 0, terms });
       if (!sides) continue;
       put(`B/${name}`, B.data, sides.rows);
-      // Where no cotangent comes whatever the sample, a program need not know of the layer's inputs.
+      // If no cotangent reaches a layer in any sample, the program need not know its inputs.
       if (sides.rows.some((row) => row.some((x) => x !== 0))) put(`A/${name}`, A.data, sides.columns);
     }
     return result;
   }
 
-  /** All that the empirical kind is made of. */
+  /** The values that the empirical kind needs. */
   get readForLabels(): readonly Value[] {
     return [...this.#inputs, ...this.#ofLoss];
   }
@@ -112,7 +113,7 @@ export class PlainFactors {
       return { rows, columns: scaled(columns, 1 / (trace || 1)) };
     }
     if (!("uses" in part)) return null;
-    // Uses of the same input are one, with the sum of their cotangents.
+    // Uses of the same input count as one, with the sum of their cotangents.
     const uses = grouped(part.uses.map((use) => [use.input, use] as const));
     const reduced = (rows: FloatRows, by: (count: number) => number) =>
       approximation === "reduce" ? [sumOfRows(rows, by(rows.length))] : rows;
@@ -136,7 +137,7 @@ export class PlainFactors {
     );
   }
 
-  /** A parameter by itself: its gradients as a matrix of its first axis, or of one row. */
+  /** A parameter by itself: its gradients as a matrix, with its first axis as rows, or with a single row. */
   #alone({ coefficients, derivatives }: SampleTargets, name: string, least = 0) {
     const value = present(this.#parameters.get(name));
     const sizes = value.shape.map(factorOf).filter((size) => size !== 1);
@@ -151,7 +152,7 @@ export class PlainFactors {
     };
   }
 
-  /** @param readValues for the empirical kind, where to read what `readForLabels` names, if not in float64 */
+  /** @param readValues for the empirical kind: reads the values that `readForLabels` lists, if not in float64 */
   sample(
     n: number,
     kind: FactorsOptions["kind"],
@@ -199,7 +200,7 @@ function products(all: readonly FloatRows[], coefficients: Matrix): Matrix {
   return result;
 }
 
-/** How often each row of a table is picked, as a diagonal matrix; a mean over positions. */
+/** How often each row of a table is picked, as a diagonal matrix; averaged over positions. */
 function picked(places: FloatRows, size: number): Matrix {
   const result = Array.from({ length: size }, () => Array<number>(size).fill(0));
   for (const [place] of places) {

@@ -1,4 +1,4 @@
-/** Numbers moved in their last bits: what comes out then differs by about as much as rounding makes it differ. */
+/** Moves numbers in their last bits: the results then change by about as much as rounding changes them. */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import type { Tensor } from "../tensor/tensor.js";
@@ -7,9 +7,9 @@ import type { Tensor } from "../tensor/tensor.js";
 export type MoveLastBits = <T extends Tensor>(tensor: T) => T;
 
 /**
- * @param draw 0 for tensors as they are; for any other number about half of their elements, chosen by it, are moved
- * by one unit in the last place, from 8 on by up to 4: what a deep model's own rounding amounts to. One computation
- * may happen to round well; several tell.
+ * @param draw 0 leaves tensors unchanged. Any other number selects about half of their elements and moves them by one
+ *   unit in the last place, or, from 8 on, by up to 4, about as much as a deep model's own rounding. One computation
+ *   may happen to round well; several show the truth.
  */
 export function lastBitsOf(draw: number): MoveLastBits {
   if (draw === 0) return (tensor) => tensor;
@@ -20,8 +20,8 @@ export function lastBitsOf(draw: number): MoveLastBits {
 }
 
 /**
- * Towards zero, so that nothing leaves the range it is in. Whole numbers stay: they may be labels, masks or
- * indices, which mean something else one step away.
+ * Towards zero, so that nothing leaves its range. Whole numbers stay: they may be labels, masks or indices, and one
+ * step would change their meaning.
  */
 function moved(data: Float32Array, random: RandomGenerator, units: number): Float32Array {
   return data.map((x) => (Number.isInteger(x) || random.next() < 0 ? x : x * (1 - units * 2 ** -24)));

@@ -1,4 +1,4 @@
-/** The operators that multiply by a weight as it is in the model, or turned: what goes into them and comes out, of one sample. */
+/** The operators that multiply by a weight, directly or transposed: their inputs and outputs for one sample. */
 import { factorOf } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
@@ -13,13 +13,16 @@ export type FloatRows = readonly Float64Array[];
 export interface Use {
   readonly input: Value;
   readonly output: Value;
-  /** Of the input's numbers of one sample: what the weight is multiplied by, `[S, I]`; for a table the rows that are picked, `[S, 1]`. */
+  /**
+   * From the input's numbers for one sample: the rows that the weight multiplies, `[S, I]`; for a table, the indices of
+   * the picked rows, `[S, 1]`.
+   */
   readonly inputs: (data: Float64Array) => FloatRows;
-  /** Of the output's: where the products come out, `[S, O]`. */
+  /** From the output's numbers: the products, `[S, O]`. */
   readonly outputs: (data: Float64Array) => FloatRows;
 }
 
-/** How a parameter takes part: in a layer, as a table, by itself, or in a way that is not followed here. */
+/** The role of a parameter: in a layer, as a table, by itself, or one that is not recognised here. */
 export type Participation =
   | { readonly kind: "layer" | "table"; readonly uses: readonly Use[] }
   | { readonly kind: "alone" | "other" };
@@ -38,7 +41,7 @@ export function partOf(parameter: Value, output: Value): Participation {
 
 interface Read {
   readonly kind: Participation["kind"];
-  /** Uses of one form are one layer's. */
+  /** Uses with the same form belong to one layer. */
   readonly form?: string;
   readonly use?: Use;
 }
@@ -59,7 +62,7 @@ function readOf(node: Node, parameter: Value, output: Value): Read[] {
 
 const isPerSample = ({ shape }: Value) => shape.some((dim) => typeof dim !== "number");
 
-/** Rows of so many numbers. */
+/** Rows of `size` numbers each. */
 export function rowsOf(data: Float64Array, size: number): FloatRows {
   return Array.from({ length: data.length / size }, (_, k) => data.subarray(k * size, (k + 1) * size));
 }
@@ -76,7 +79,7 @@ function productOf(node: Node, weight: Value, turned: boolean): Read {
   const sizes = weight.shape.map(factorOf);
   const [from, to] = transposed ? [nth(sizes, 1), nth(sizes, 0)] : [nth(sizes, 0), nth(sizes, 1)];
   const output = present(node.outputs[0]);
-  // A sample that lies along the last axis has no rows of its own.
+  // If the samples lie along the last axis, a sample has no rows of its own.
   if (isPerSample({ ...input, shape: input.shape.slice(-1) })) return { kind: "other" };
   return {
     kind: "layer",
@@ -97,7 +100,7 @@ function tableOf(node: Node, input: Value, table: Value): Read {
   return { kind: "table", form: "table", use: { input, output, inputs, outputs: (data) => rowsOf(data, size) } };
 }
 
-/** A convolution's patches, in the order of the weight's own elements. */
+/** A convolution's patches, in the order of the weight's elements. */
 function convolutionOf(node: Node, input: Value, weight: Value): Read {
   const rank = weight.shape.length - 2;
   if (intAttribute(node, "group", 1) !== 1 || !isPerSample(input)) return { kind: "other" };

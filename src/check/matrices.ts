@@ -1,6 +1,7 @@
 /**
- * Compares what a program makes of all columns of the curvature, or all rows of the Jacobian, with the same for single samples
- * in float64: a plain product with each unit vector, a plain backward pass for each element of the output. For small models.
+ * Compares results that use all columns of the curvature, or all rows of the Jacobian, with those of single samples in
+ * float64: a plain product with each unit vector, a plain backward pass for each element of the output. For small
+ * models.
  */
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
@@ -24,7 +25,7 @@ import { type PlainProducts, productNames, unitsLike } from "./products.js";
 import type { CheckedWant } from "./wants.js";
 import { workOf } from "./work.js";
 
-/** Both kinds, and both ways with positions. */
+/** Both kinds, and both approximations for positions. */
 const ofLabels: FactorsOptions = { kind: "empirical", approximation: "expand" };
 const ofModel: FactorsOptions = { kind: "type2", approximation: "reduce" };
 
@@ -43,11 +44,11 @@ const factorsName = "kroneckerFactors";
 /** The wants that are compared here. */
 const matrixNames = ["ggnDiagonal", "hessianDiagonal", "trace", "jacobian", "ntk", factorsName] as const;
 
-/** Samples that are compared, at most. */
+/** The most samples that are compared. */
 const mostSamples = 3;
-/** Numbers that the reference reads and writes in no more than a few seconds. */
+/** The number of numbers that the reference reads and writes in no more than a few seconds. */
 const affordable = 2 ** 26;
-/** What a node, and a loop over some steps, cost the reference at least, in such numbers. */
+/** The least cost of a node, and of a loop of some steps, in such numbers. */
 const leastWork = { node: 2 ** 9, loop: 2 ** 17 };
 
 /** See `vanishing` in curvature.ts. */
@@ -63,7 +64,7 @@ const whole = "\0all";
 
 /**
  * Compares the first few samples, unless that would take long.
- * @param gradients as a program computed them
+ * @param gradients as computed by a program
  */
 export async function comparedMatrices(
   objective: Objective,
@@ -125,7 +126,7 @@ function leftOut(reason: string): ComparedCurvature {
 /** One sample in float64. */
 interface OfSample {
   readonly gradients: readonly Float64Array[];
-  /** For each element of the output its derivative, by parameter. */
+  /** For each element of the output, its derivative by parameter. */
   readonly jacobian: readonly ReadonlyMap<string, Float64Array>[];
   /** By `<want>/<parameter>` of the products. */
   readonly diagonals: ReadonlyMap<string, Float64Array>;
@@ -133,7 +134,7 @@ interface OfSample {
   readonly ofModel: SampleTargets;
 }
 
-/** The reference keeps one sample's activations, so all that is needed of a sample is computed together. */
+/** The reference keeps only one sample's activations, so everything about a sample is computed together. */
 function ofSample(reference: Reference, factors: PlainFactors, parts: Parts, sample: number): OfSample {
   return {
     gradients: [...reference.sample(sample).gradients.values()],
@@ -144,7 +145,7 @@ function ofSample(reference: Reference, factors: PlainFactors, parts: Parts, sam
   };
 }
 
-/** By want and parameter, with the samples one after another. */
+/** By want and parameter, with the samples in order. */
 function inFloat64(samples: readonly OfSample[], names: readonly string[]): Numbers {
   const joined = (of: (sample: OfSample) => ArrayLike<number>) =>
     Float64Array.from(samples.flatMap((sample) => Array.from(of(sample))));
@@ -168,7 +169,7 @@ function inFloat64(samples: readonly OfSample[], names: readonly string[]): Numb
   ]);
 }
 
-/** By `<want>/<side>` and parameter: sides are of sizes of their own. */
+/** By `<want>/<side>` and parameter, since sides have different sizes. */
 function factorsInFloat64(
   factors: PlainFactors,
   { ofLabels: first, ofModel: second }: Found,
@@ -179,8 +180,8 @@ function factorsInFloat64(
 }
 
 /**
- * Those of labels from float32 values of each sample alone, computed without per-sample code. The others are made of what a
- * program computes only within its factors.
+ * The factors for labels, from float32 values of each sample alone, computed without per-sample code. The other kinds
+ * need values that a program computes only within its factors.
  */
 async function factorsAlone(
   factors: PlainFactors,
@@ -233,7 +234,7 @@ function tensorsOf({ layers, blocks, diagonals }: KroneckerFactors): Map<string,
 const sumOf = (numbers: ArrayLike<number>) => Array.from(numbers).reduce((sum, x) => sum + x, 0);
 const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, x, i) => sum + x * (b[i] ?? Number.NaN), 0);
 
-/** The diagonals of one sample's matrices, by `<want>/<parameter>` of the products: from their columns. */
+/** The diagonals of one sample's matrices, by `<want>/<parameter>` of the products, from their columns. */
 function diagonalsOf(
   reference: Reference,
   { names, products, vectors }: Parts,
@@ -259,7 +260,7 @@ function diagonalsOf(
   return diagonals;
 }
 
-/** For each element of one sample's output its derivative, by parameter. */
+/** For each element of one sample's output, its derivative by parameter. */
 function jacobianOf(reference: Reference, { names, jacobian }: Parts, sample: number): Map<string, Float64Array>[] {
   const { seed, rows } = present(jacobian);
   return unitsLike(seed).map((unit) => {
@@ -288,14 +289,14 @@ function returned({
   ]);
 }
 
-/** One parameter's numbers of all samples. */
+/** One parameter's numbers for all samples. */
 interface ComparedMatrix extends Judged {
   readonly expected: Float64Array;
 }
 
 /**
  * @param slope the largest element of the gradients
- * @param aloneValues numbers of samples alone, which are needed only where some differ
+ * @param aloneValues the numbers of samples alone, needed only if some differ
  */
 async function resultsOf(
   run: OnFirstSamples<Found>,
@@ -330,7 +331,10 @@ async function resultsOf(
   });
 }
 
-/** What differences are relative to: the parameter's largest number, or a part of the largest of the want or the gradients. */
+/**
+ * What differences are relative to: the parameter's largest number, or a share of the largest of the want or the
+ * gradients.
+ */
 function scales(all: readonly ComparedMatrix[], slope: number): (each: ComparedMatrix) => number {
   const peaks: Record<string, number> = {};
   for (const { want: name, expected } of all) peaks[name] = Math.max(peaks[name] ?? slope, largestFinite(expected));

@@ -24,32 +24,34 @@ export interface OneSample {
   readonly gradients: ReadonlyMap<string, Float64Array>;
 }
 
-/** What the reference computes, and with which numbers. It holds no functions: other threads can be given it. */
+/**
+ * The graphs and numbers that the reference computes with. It holds no functions, so it can be sent to other threads.
+ */
 export interface ReferenceParts {
   readonly samples: number;
   /** `[N]` */
   readonly losses: Value;
-  /** Of the sum of all losses, in the order of `names`. */
+  /** For the sum of all losses, in the order of `names`. */
   readonly gradients: readonly Value[];
   readonly names: readonly string[];
-  /** The parameters of these names. */
+  /** The parameters with these names. */
   readonly trained: readonly Value[];
-  /** All parameters, trained or frozen, and all else that samples share. */
+  /** All parameters, trained or frozen, and everything else that samples share. */
   readonly parameters: readonly (readonly [Value, Array64])[];
   readonly inputs: readonly InputData[];
   /** Products of the curvature with vectors, by `<want>/<parameter>`; the vectors are among the parameters. */
   readonly products: ReadonlyMap<string, Value>;
 }
 
-/** What only who compares needs to know. */
+/** Facts that only the comparing thread needs. */
 type Vectors = Pick<PlainProducts, "vectors" | "skipped">;
 
-/** The vectors, and the rows of the Jacobian, are looked at in the thread of who compares. */
+/** The vectors, and the rows of the Jacobian, are used in the comparing thread. */
 type Own = Vectors & Pick<PlainProducts, "jacobian">;
 
 export interface InputData {
   readonly value: Value;
-  /** The axis that holds the samples; null where all samples share the input. */
+  /** The axis that holds the samples; null if all samples share the input. */
   readonly sampleAxis: number | null;
   readonly tensor: Tensor;
 }
@@ -76,8 +78,8 @@ export function plainGradients({ losses, parameters }: Objective, notFiniteInput
 }
 
 /**
- * Throws what `prepare` throws. Large arrays are in memory that all threads see.
- * @param secondDerivatives whether the products of curvature are among it, which take long to differentiate
+ * Throws what `prepare` throws. Large arrays are in memory that all threads share.
+ * @param secondDerivatives whether to include products of curvature, which take long to differentiate
  */
 export function referenceParts(
   objective: Objective,
@@ -151,20 +153,20 @@ export class Reference {
     return new Map([...products.keys()].map((name, k) => [name, nth(found, k).data]));
   }
 
-  /** Values of one sample that depend on `given`, which may take the place of a parameter or vector. */
+  /** Values of one sample that depend on `given`, which may replace a parameter or vector. */
   values(sample: number, of: readonly Value[], given: ReadonlyMap<Value, Array64>): Float64Array[] {
     const feeds = new Map([...this.#forward(sample).values, ...given]);
     return evaluateGraph([...of], feeds, 1).map(({ data }) => data);
   }
 
   /**
-   * Half of how much more the loss of a sample is where these elements are moved up than where they are moved down,
-   * by the distance given for each: a central difference, but for its division.
+   * Half of the difference between a sample's losses with these elements moved up and down by the given distances: a
+   * central difference without its division.
    */
   halfDifference(sample: number, moves: readonly Move[]): number {
     const { losses } = this.#parts;
     const moved = [...new Set(moves.map(({ parameter }) => this.#valueOf(parameter)))];
-    // What depends on none of them stays as it is.
+    // Values that depend on none of them stay as they are.
     const dependent = dependentsOf(moved, nodesBefore([losses]));
     const fixed = [...this.#forward(sample).values].filter(([each]) => !dependent.has(each));
     const lossAt = (side: number): number => {
@@ -199,7 +201,7 @@ export class Reference {
     return this.#forward(sample).values.get(this.#parts.losses)?.data[0] ?? Number.NaN;
   }
 
-  /** Where in the model a parameter is read first: smaller for what is computed earlier. */
+  /** Where a parameter is first read in the model: smaller for earlier nodes. */
   placeOf(parameter: string): number {
     this.#places ??= placesIn(nodesBefore([this.#parts.losses]));
     return this.#places.get(this.#valueOf(parameter)) ?? Number.MAX_SAFE_INTEGER;
@@ -234,7 +236,7 @@ export class Reference {
   }
 }
 
-/** For each value the first of these nodes that reads it. */
+/** For each value, the index of the first of these nodes that reads it. */
 function placesIn(nodes: readonly Node[]): Map<Value, number> {
   const places = new Map<Value, number>();
   for (const [place, node] of nodes.entries()) {

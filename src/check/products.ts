@@ -1,6 +1,6 @@
 /**
- * Products of one sample's curvature with a vector, by ordinary differentiation of the graph: no per-sample code, no
- * factors, and none of the formulas that losses give of their second derivative.
+ * Products of one sample's curvature with a vector, by ordinary differentiation of the graph: without per-sample code,
+ * factors, or the formulas that losses give for their second derivative.
  */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { Ranges } from "../analysis/ranges.js";
@@ -24,27 +24,30 @@ export type ProductName = (typeof productNames)[number];
 /** A want that is not compared, and why. */
 export interface SkippedWant {
   readonly want: string;
-  /** A sentence. */
+  /** The reason, as a sentence. */
   readonly reason: string;
 }
 
 export interface PlainProducts {
-  /** What the matrices are multiplied by, `[...shape]` for each parameter: its place in the graph, and its numbers. */
+  /** The vectors, `[...shape]` for each parameter: the place of each in the graph, and its numbers. */
   readonly vectors: ReadonlyMap<string, { readonly value: Value; readonly tensor: FloatTensor }>;
-  /** By `<want>/<parameter>`: of the sum of all losses. */
+  /** By `<want>/<parameter>`, for the sum of all losses. */
   readonly values: ReadonlyMap<string, Value>;
-  /** A backward pass from the output, for each parameter in order, and the leaf in the output's shape that it begins with. */
+  /**
+   * A backward pass from the output, for each parameter in order, and the leaf in the output's shape from which it
+   * starts.
+   */
   readonly jacobian: {
     readonly seed: Value;
     readonly rows: readonly Value[];
     /** Whether the data may hold NaN or infinity. */
     readonly notFiniteInputs: boolean;
   } | null;
-  /** Those of which the model has no second derivative. */
+  /** Wants for which the model has no second derivative. */
   readonly skipped: readonly SkippedWant[];
 }
 
-/** Where no second derivatives are asked for. */
+/** Used if no second derivatives are requested. */
 export const noProducts: PlainProducts = { vectors: new Map(), values: new Map(), jacobian: null, skipped: [] };
 
 /**
@@ -82,10 +85,12 @@ export function plainProducts(
   return { vectors, values, jacobian: { seed, rows, notFiniteInputs }, skipped };
 }
 
-/** Of 32 random bits a number between 1/2 and 1 or its negative: no element of a product goes unseen. */
+/**
+ * Turns 32 random bits into a number between 1/2 and 1 or its negative, so that no element of a product goes unnoticed.
+ */
 const apartFromZero = (bits: number) => (bits < 0 ? -1 : 1) * (0.5 + Math.abs(bits) / 2 ** 32);
 
-/** What is computed, or why this model has none. Throws what is wrong otherwise. */
+/** The results, or the reason why this model has none. Throws any other error. */
 function ofModel(want: ProductName, compute: () => readonly Value[]): { products: readonly Value[] } | SkippedWant {
   try {
     return { products: compute() };
@@ -117,7 +122,7 @@ function gaussNewtonProduct(
   const targets = [...parameters.values()];
   const tangents = new Map(targets.map((target, k) => [target, nth(vectors, k)]));
   const change = pushForward(output, tangents, build, { notFiniteInputs });
-  // The change depends on the output, which the loss's derivatives must not be taken through.
+  // The change depends on the output, but the loss's derivatives must not go through it.
   const constant = leaf("change", output, { kind: "input" });
   const ones = build.expand(build.scalar(1, losses), losses.shape);
   const slope = nth(pulled(losses, ones, [output], notFiniteInputs), 0);
@@ -127,14 +132,14 @@ function gaussNewtonProduct(
   return pulled(output, given, targets, notFiniteInputs);
 }
 
-/** The derivatives of a value in others, by ordinary reverse mode: zeros where it depends on one in no way. */
+/** The derivatives of a value in others, by ordinary reverse mode: zeros if it does not depend on one. */
 export function pulled(value: Value, seed: Value, targets: readonly Value[], notFiniteInputs: boolean): Value[] {
   const ranges = Ranges.before([value, seed], { notFiniteInputs });
   const found = reverse(new Map([[value, seed]]), new Set(targets), plain, ranges);
   return targets.map((target) => found.get(target) ?? build.zeros(target.shape, target.dtype));
 }
 
-/** For each element of one sample's part of a value, `[1, ...]`: 1 there, and 0 elsewhere. */
+/** For each element of one sample's part of a value, `[1, ...]`: 1 at that element, and 0 elsewhere. */
 export function unitsLike({ shape }: Value): Array64[] {
   const [, ...own] = shape;
   const dims = [1, ...own.map(factorOf)];

@@ -1,4 +1,4 @@
-/** What a check and the threads of its reference say to each other. */
+/** The messages between a check and the threads of its reference. */
 import type { ErrorCode } from "../errors.js";
 import type { Array64 } from "../float64/array64.js";
 import type { FlatGraph } from "../graph/flat.js";
@@ -16,7 +16,7 @@ export interface SentParts {
   readonly inputs: readonly Omit<InputData, "value">[];
 }
 
-/** Errors of these tries where there are some, products where these are asked for, else the gradients. */
+/** With tries, it asks for their errors; with `products`, for products; else for gradients. */
 export interface Question {
   readonly sample: number;
   readonly products?: boolean;

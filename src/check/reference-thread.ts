@@ -1,4 +1,4 @@
-/** A thread of the reference: answers what references.ts asks it. */
+/** A thread of the reference: answers the questions of references.ts. */
 import { parentPort, workerData } from "node:worker_threads";
 import { defect, PergradError } from "../errors.js";
 import { differenceErrors } from "./differences.js";

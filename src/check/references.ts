@@ -1,4 +1,4 @@
-/** The reference of one check, in this thread or spread over several. */
+/** The reference of a check, in this thread or spread over several. */
 
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -12,12 +12,12 @@ import type { ReferenceParts } from "./oracle.js";
 import type { Answer, Question, SentParts } from "./reference-messages.js";
 import { workOf } from "./work.js";
 
-/** Numbers that a check reads and writes, below which starting threads takes longer than it saves. */
+/** Starting threads pays off only if a check reads and writes more numbers than this. */
 const worthThreads = 2 ** 26;
 
 /**
- * @param threads at most; default: one for each core
- * @param passes how often the model will be gone through, about
+ * @param threads the most threads; default: one for each core
+ * @param passes how often the model will be evaluated, approximately
  */
 export function referencesOf(parts: ReferenceParts, passes: number, threads = availableParallelism()): References {
   const module = entry();
@@ -27,7 +27,7 @@ export function referencesOf(parts: ReferenceParts, passes: number, threads = av
   return new InThreads(parts, module, count);
 }
 
-/** The module of the threads; undefined in a bundle, which holds it no more. */
+/** The module of the threads; undefined in a bundle, which no longer holds it. */
 function entry(): URL | undefined {
   const module = new URL("./reference-thread.js", import.meta.url);
   return module.protocol === "file:" && existsSync(module) ? module : undefined;
@@ -41,12 +41,12 @@ interface Request {
 
 interface Lane {
   readonly worker: Worker;
-  /** Whose activations it holds. */
+  /** The sample whose activations it holds. */
   sample: number;
   busy: Request | undefined;
 }
 
-/** Threads that take one question after another, of the sample that they hold before those of others. */
+/** Threads that take one question after another; those about the sample that they hold come first. */
 class InThreads implements References {
   readonly #lanes: readonly Lane[];
   readonly #waiting: Request[] = [];
@@ -96,7 +96,7 @@ class InThreads implements References {
     for (const lane of this.#lanes) {
       if (lane.busy || this.#waiting.length === 0) continue;
       const own = this.#waiting.findIndex(({ question }) => question.sample === lane.sample);
-      // One that no other thread holds the activations of, if there is: they need not be computed again.
+      // Prefers a question about a sample whose activations no other thread holds: they need not be computed twice.
       const free = this.#waiting.findIndex(({ question }) =>
         this.#lanes.every(({ sample }) => sample !== question.sample),
       );
@@ -124,7 +124,7 @@ class InThreads implements References {
   }
 }
 
-/** Values become places in a flat graph. */
+/** Replaces values by their places in a flat graph. */
 export function sentParts({
   losses,
   gradients,
@@ -153,7 +153,7 @@ export function sentParts({
   };
 }
 
-/** The other way round. */
+/** The reverse. */
 export function receivedParts({ graph, parameters, inputs, names, productNames, samples }: SentParts): ReferenceParts {
   const values = restore(graph);
   const take = (count: number) => values.splice(0, count);

@@ -1,4 +1,4 @@
-/** What the self-test takes and gives. */
+/** Options and results of the self-test. */
 import type { OptionNames } from "../arguments.js";
 import type { ObjectiveOptions } from "../compile/objective.js";
 import type { Observer } from "../inspect/observe.js";
@@ -9,25 +9,25 @@ import type { CheckedWant } from "./wants.js";
 
 /** Options of `check`. */
 export interface CheckOptions extends ObjectiveOptions {
-  /** Samples compared with the loop, taken from the front. Default: all. */
+  /** The number of samples compared with the loop, from the first one on. Default: all. */
   readonly samples?: number;
   /**
-   * Elements of gradients compared with finite differences, in all: spread evenly over the parameters and the
-   * samples, and chosen at random. Default: 4 of each parameter, at most 64. Each takes two forward passes of
-   * the reference.
+   * The number of gradient elements compared with finite differences, in all: spread evenly over parameters and
+   * samples, and chosen at random. Default: 4 of each parameter, at most 64. Each takes two forward passes of the
+   * reference.
    */
   readonly differences?: number;
   /**
-   * Whether second derivatives are compared too, in models that are not too large for it: `hvp` and `ggnProduct`, and in
-   * small ones the diagonals, the trace, the Jacobian, the ntk and Kronecker factors. Of deep recurrent models that takes several times as
-   * long as all else. Default true.
+   * Whether to compare second derivatives too, if the model is not too large: `hvp` and `ggnProduct`, and for small
+   * models the diagonals, the trace, the Jacobian, the ntk and Kronecker factors. For deep recurrent models this takes
+   * several times as long as everything else. Default true.
    */
   readonly secondDerivatives?: boolean;
-  /** Seed of that choice. Default 0. */
+  /** The seed of that choice. Default 0. */
   readonly seed?: number;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
-  /** Observes the program that computes the gradients; see the same option of `perSample`. Default: none. */
+  /** Observes the program that computes the gradients; see the option `observe` of `perSample`. Default: none. */
   readonly observe?: Observer;
   /** Called after each gradient and each finite difference, and once before the first (`done` is 0). Default: no call. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -47,29 +47,32 @@ export const checkOptionNames: OptionNames<CheckOptions> = {
   signal: true,
 };
 
-/** What a check found. */
+/** The result of a check. */
 export interface CheckResult {
   /** Each parameter's errors, in the order of the model. */
   readonly parameters: readonly CheckedParameter[];
   /**
-   * Every want of gradients, by a program that gives none, against the same in float64 of the loop's gradients; none where
-   * one is not finite. And `hvp` and `ggnProduct` with a random vector, diagonals, trace, Jacobian, ntk and Kronecker factors, against the
-   * same by ordinary differentiation.
+   * Every want of gradients, from a program that returns no gradients, compared with the same quantity in float64 of
+   * the loop's gradients; empty if a gradient is not finite. Also `hvp` and `ggnProduct` with a random vector,
+   * diagonals, trace, Jacobian, ntk and Kronecker factors, compared with ordinary differentiation.
    */
   readonly wants: readonly CheckedWant[];
-  /** Wants that were not compared, and why: the model has no second derivative, it is not finite, or it would take too long. */
+  /**
+   * Wants that were not compared, and why: the model has no second derivative, it is not finite, or it would take too
+   * long.
+   */
   readonly skipped: readonly SkippedWant[];
-  /** How many samples were compared with the loop. */
+  /** The number of samples compared with the loop. */
   readonly samples: number;
-  /** The bounds that errors were held against. Above `rounding`, rounding of float32 leaves hardly a digit right. */
+  /** The tolerances. Above `rounding`, float32 rounding leaves hardly a digit right. */
   readonly tolerance: {
-    /** Of the program against the loop, relative. */
+    /** For the program against the loop, relative. */
     readonly loop: number;
-    /** Of the loop against finite differences, relative. */
+    /** For the loop against finite differences, relative. */
     readonly difference: number;
     /** Above it, rounding leaves hardly a digit right. */
     readonly rounding: number;
   };
-  /** Whether no parameter's and no want's cause is a difference. */
+  /** Whether no parameter and no want has the cause "difference". */
   readonly passed: boolean;
 }

@@ -1,4 +1,7 @@
-/** A program's other results than gradients, held against the same in float64 from the loop's gradients. */
+/**
+ * Compares a program's results other than gradients with the same quantities in float64, computed from the loop's
+ * gradients.
+ */
 
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import { drawShifts, placedElements } from "../gradients/shifts.js";
@@ -22,22 +25,22 @@ import { InFloat64, type SampleGradients, type Settings } from "./in-float64.js"
 
 export interface CheckedWant {
   readonly want: string;
-  /** max |program - loop| over what `worst` is relative to: the largest gradient, its square for products. */
+  /** max |program - loop| divided by the largest gradient, or for products by its square. */
   readonly error: number;
-  /** The parameter, or "all" for what is of the whole gradient, where the program is furthest off. */
+  /** The parameter in which the program is furthest off, or "all" for a quantity of the whole gradient. */
   readonly worst: string;
-  /** There where the error is above its tolerance. Rounding alone does not fail a check. */
+  /** Present if the error is above its tolerance. Rounding alone does not fail a check. */
   readonly cause?: Cause;
   /**
-   * The error, in the same measure, of what float64 makes of the float32 gradients of each sample computed alone and
-   * without per-sample code: the largest of a few computations, which move data and parameters in the last bit only.
-   * There where `error` is above its tolerance.
+   * The error, measured in the same way, of the want computed in float64 from the float32 gradients of each sample,
+   * which are computed alone and without per-sample code: the largest of a few computations in which data and
+   * parameters are moved in the last bit. Present if `error` is above its tolerance.
    */
   readonly aloneError?: number;
   /**
-   * How far the program's own result moves, in the same measure, where data and parameters move in the last bits:
-   * where it is about as much as the error, that is rounding, but of the way in which the program computes the want.
-   * There where the cause is a difference.
+   * How far the program's own result moves, measured in the same way, if data and parameters are moved in the last
+   * bits. If that is about as much as the error, the error is rounding, but due to the way in which the program
+   * computes the want. Present if the cause is a difference.
    */
   readonly ownRounding?: number;
 }
@@ -72,7 +75,7 @@ type Found = Results<ReturnType<typeof wantsFor>>;
 type Numbers = Readonly<Record<string, Readonly<Record<string, Float64Array>>>>;
 
 const whole = "all";
-/** What `Float64Array.from` makes of it, several times as fast. */
+/** What `Float64Array.from` computes, several times as fast. */
 const mapped = (data: ArrayLike<number>, f: (x: number) => number) => {
   const result = new Float64Array(data.length);
   for (let i = 0; i < result.length; i++) result[i] = f(data[i] as number);
@@ -82,7 +85,10 @@ const squared = (data: ArrayLike<number>) => mapped(data, (x) => x * x);
 const entries = <T, U>(of: Readonly<Record<string, T>>, f: (value: T, name: string) => U): Record<string, U> =>
   Object.fromEntries(Object.entries(of).map(([name, value]) => [name, f(value, name)]));
 
-/** What a program returned. Of norms the squares: rounding of what nearly cancels grows no further there. */
+/**
+ * The numbers that a program returned. For norms, their squares: rounding in nearly cancelling sums is not amplified
+ * there.
+ */
 function returned(found: Found, pairs: number): Numbers {
   const plain = ({ data }: FloatTensor) => mapped(data, (x) => x);
   const samples = found.norms.total.data.length;
@@ -107,7 +113,7 @@ function returned(found: Found, pairs: number): Numbers {
   };
 }
 
-/** The same of gradients, in float64. */
+/** The same numbers of gradients, in float64. */
 function computed(of: InFloat64): Numbers {
   const { samples, squaredNorms, gram, parameters } = of;
   const each = (f: (own: NonNullable<ReturnType<typeof parameters.get>>) => Float64Array) =>
@@ -147,10 +153,10 @@ function computed(of: InFloat64): Numbers {
   };
 }
 
-/** Parts below this part of a whole are compared with it: they may be sums that nearly cancel. */
+/** Parts below this share of a whole are compared with that share: they may be sums that nearly cancel. */
 const vanishing = 1e-3;
 
-/** What an error of a want is relative to, by parameter or for the whole gradient. */
+/** The scale of a want's errors, by parameter or for the whole gradient. */
 function scaleOf(of: InFloat64, vectors: number, maxNorm: number): (name: string, parameter: string) => number {
   const square = largestFinite(Float64Array.from(of.squaredNorms));
   const peak = Math.max(...[...of.parameters.values()].map((own) => own.peak), 0);
@@ -197,7 +203,7 @@ export class WantsComparison {
 
   /**
    * Runs a program on the first samples.
-   * @param own the gradients that another program gives: half of the samples are clipped
+   * @param own the gradients from another program: they set the norm so that half of the samples are clipped
    */
   static async run(
     objective: Objective,
@@ -210,14 +216,14 @@ export class WantsComparison {
     return new WantsComparison(settings, run);
   }
 
-  /** Takes the loop's gradients of the next sample. */
+  /** Takes the loop's gradients for the next sample. */
   add(gradients: SampleGradients): void {
     this.#loop.add(gradients);
   }
 
   /**
-   * None where a gradient is not finite: then it depends on the order of sums what is not, and how.
-   * @param alone the gradients of each sample alone, of which rounding takes wants as far as it has to
+   * Empty if a gradient is not finite: which results are then not finite depends on the order of sums.
+   * @param alone the gradients of each sample alone, which show how far rounding can take a want
    */
   async results(alone: Pick<AloneOnDemand, "sample">): Promise<CheckedWant[]> {
     if (!this.#loop.squaredNorms.every(Number.isFinite)) return [];
@@ -265,7 +271,7 @@ export class WantsComparison {
     );
   }
 
-  /** The same of float32 gradients. */
+  /** The same numbers from float32 gradients. */
   async #fromAlone(alone: Pick<AloneOnDemand, "sample">, draw: number): Promise<InFloat64> {
     const all = new InFloat64(this.settings);
     for (let n = 0; n < this.#loop.samples; n++) {
@@ -276,12 +282,12 @@ export class WantsComparison {
   }
 }
 
-/** Numbers of a want that are judged by one error. */
+/** Numbers of a want that one error judges. */
 interface Compared {
   readonly want: string;
   readonly part: string;
   readonly numbersOf: (numbers: Numbers) => ArrayLike<number>;
-  /** A difference, relative to what errors of these numbers are relative to. */
+  /** A difference relative to the scale of these numbers. */
   readonly relative: (difference: number) => number;
   readonly errorOf: (numbers: Numbers) => number;
   readonly error: number;
@@ -289,7 +295,9 @@ interface Compared {
   ownRounding: number;
 }
 
-/** What is one number for each sample or pair, each judged by itself: what one rounds explains no other. */
+/**
+ * Wants with one number for each sample or pair, each judged by itself: the rounding of one does not explain another.
+ */
 const oneByOne = new Set(["norms", "noiseScale", "dot", "gram", "cosine", "cross", "project"]);
 
 /** Where the numbers that are judged together start and end. */
@@ -305,7 +313,7 @@ const isOf =
     want === name;
 const isRoundingOf = ({ error, alone }: Compared) => isRounding({ difference: error, alone });
 
-/** The worst of one want; where rounding explains some only, of the others. */
+/** The worst numbers of one want; if rounding explains only some, the worst of the others. */
 function resultOf(compared: readonly Compared[]): CheckedWant {
   const beyond = compared.filter(({ error }) => error > tolerance.loop);
   const unexplained = beyond.filter((each) => !isRoundingOf(each));
@@ -317,7 +325,7 @@ function resultOf(compared: readonly Compared[]): CheckedWant {
   return { ...own, cause: "difference", aloneError: alone, ownRounding };
 }
 
-/** Half of the samples' norms, about, are above the norm to clip to. */
+/** A clip norm that about half of the samples' norms exceed. */
 function settingsFor({ parameters }: Objective, own: readonly SampleGradients[]): Settings {
   const norms = own.map((gradients) => {
     const squares = [...gradients.values()].map((data) => Array.prototype.reduce.call(data, addSquare, 0) as number);

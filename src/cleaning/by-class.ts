@@ -1,4 +1,6 @@
-/** Measures of scores of classes, `[N, C]`, beside one label for each sample. A label of -1 is none: its measures are 0. */
+/**
+ * Measures of class scores, `[N, C]`, for samples with one label each. A label of -1 means none: its measures are 0.
+ */
 
 /** The probabilities of one sample's scores, in float64. */
 export function softmax(scores: Float32Array): Float64Array {
@@ -14,18 +16,18 @@ export function el2n(scores: Float32Array, label: number): number {
   return Math.sqrt(softmax(scores).reduce((sum, p, k) => sum + (p - (k === label ? 1 : 0)) ** 2, 0));
 }
 
-/** The score of the label minus the largest other one (Pleiss et al. 2020, of which AUM is the mean over a training). */
+/** The score of the label minus the largest other one (Pleiss et al. 2020; AUM is its mean over a training). */
 export function marginOf(scores: ArrayLike<number>, label: number): number {
   if (label < 0) return 0;
   return (scores[label] ?? 0) - (scores[largestBut(scores, label)] ?? 0);
 }
 
-/** The class with the largest score, the first of equal ones. */
+/** The class with the largest score; the first one of equals. */
 export function largest(scores: ArrayLike<number>): number {
   return largestBut(scores, -1);
 }
 
-/** The same, leaving one class out. */
+/** The same, with one class left out. */
 export function largestBut(scores: ArrayLike<number>, left: number): number {
   let best = -1;
   for (let k = 0; k < scores.length; k++)

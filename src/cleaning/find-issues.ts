@@ -1,4 +1,4 @@
-/** Which samples of a data set are wrong, there twice, odd, or of no use: callers enter here. */
+/** Finds samples of a data set that are wrong, duplicated, odd, or useless: the public entry point. */
 
 import { checkOptions, type OptionNames } from "../arguments.js";
 import type { Model } from "../graph/model.js";
@@ -23,8 +23,8 @@ const optionNames: OptionNames<FindIssuesOptions> = {
 };
 
 /**
- * Scores every sample of a data set: wrong labels, copies, outliers, and samples that teach nothing, each from 0 to 1,
- * beside the measures that the literature has for them. docs/cleaning.md defines all of them.
+ * Scores every sample of a data set, from 0 to 1, for wrong labels, copies, outliers, and samples that teach nothing,
+ * and computes the measures that the literature uses for them. docs/cleaning.md defines all of them.
  * @param data all samples by the inputs' names, or the path of a file, which is read several times
  * @throws PergradError INVALID_ARGUMENT, and what `perSample`, its runs and training throw.
  */

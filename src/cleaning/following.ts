@@ -12,12 +12,12 @@ import type { Targets } from "./targets.js";
 
 export type Parameters = Readonly<Record<string, Tensor<"float32">>>;
 
-/** Means over the checkpoints, and the numbers of the last. */
+/** Means over the checkpoints, and the numbers at the last one. */
 export interface Followed {
   readonly losses: Float32Array;
   readonly norms: Float32Array;
   readonly grand: Float32Array;
-  /** `[N, C]` of the last checkpoint. */
+  /** `[N, C]` at the last checkpoint. */
   readonly scores?: Float32Array;
   readonly el2n?: Float32Array;
   readonly aum?: Float32Array;

@@ -1,4 +1,4 @@
-/** Gradients as features of samples: projected at random, so that inner products are kept. */
+/** Gradients as features of samples: projected at random, so that inner products are preserved. */
 import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
 import { bindShape } from "../graph/dim.js";
 import type { Loss } from "../nn/loss.js";
@@ -18,12 +18,14 @@ export interface ProjectedGradients {
   readonly data: Float32Array;
 }
 
-/** Weights of the output that are drawn, at most: of larger outputs, those of their last axis are drawn, and repeated. */
+/**
+ * The most weights of the output that are drawn: for larger outputs, those of their last axis are drawn and repeated.
+ */
 const maxWeights = 2 ** 20;
 
 /**
- * A loss that knows no labels: the output, weighted by random numbers that are the same for all samples. The inner product
- * of two samples' gradients is then a random look at their neural tangent kernel.
+ * A loss that does not depend on labels: the output, weighted by random numbers that are the same for all samples. The
+ * inner product of two samples' gradients is then a random sample of their neural tangent kernel.
  */
 function labelFree(seed: number): Loss {
   return {
@@ -66,7 +68,7 @@ export async function lossFeatures(
   }
 }
 
-/** The gradients of what the model says, whatever the labels: those of a random sum of its outputs. */
+/** Gradients that do not depend on labels: those of a random sum of the model's outputs. */
 export async function outputFeatures(
   objective: Objective,
   given: ObjectiveOptions,
@@ -83,7 +85,7 @@ export async function outputFeatures(
   return lossFeatures(own, dataset, options);
 }
 
-/** Rows that hold NaN or infinity as zeros: nothing is known of them, and others stay as they are. */
+/** Replaces rows that hold NaN or infinity by zeros: nothing is known about them, and other rows stay as they are. */
 export function finiteOnly({ samples, dims, data }: ProjectedGradients): ProjectedGradients {
   const kept = data.slice();
   for (let n = 0; n < samples; n++) {
@@ -98,7 +100,7 @@ export function isZero({ dims, data }: ProjectedGradients, n: number): boolean {
   return data.subarray(n * dims, (n + 1) * dims).every((x) => x === 0);
 }
 
-/** Rows of length 1; what is zero or not finite is zero. */
+/** Rows scaled to length 1; rows that are zero or not finite become zeros. */
 export function normalised({ samples, dims, data }: ProjectedGradients): ProjectedGradients {
   const scaled = new Float32Array(data.length);
   for (let n = 0; n < samples; n++) {

@@ -1,4 +1,4 @@
-/** How likely each label is wrong, by what the other samples say. */
+/** How likely each label is wrong, judged by the other samples. */
 import { largest, largestBut, marginOf } from "./by-class.js";
 import type { Ridge } from "./ridge.js";
 import { farAbove, logistic } from "./scales.js";
@@ -10,13 +10,13 @@ export interface LabelScores {
   /** `[N]`, from 0 to 1. */
   readonly score: Float32Array;
   readonly by: Issues["labelsBy"];
-  /** Of classes: how much more the others speak for the label than for any other class. */
+  /** For classes: how much more the other samples support the label than any other class. */
   readonly margin?: Float32Array;
-  /** Of classes. */
+  /** For classes. */
   readonly suggested?: Int32Array;
 }
 
-/** A margin of regressed classes lies between -1 and 1, mostly: this many times it is a logit. */
+/** A margin of regressed classes is mostly between -1 and 1; times this number it acts as a logit. */
 const steepness = 6;
 
 export function labelScores(
@@ -41,7 +41,7 @@ export function labelScores(
   const score = margin.map((each, n) => {
     if ((labels[n] ?? 0) < 0) return 0;
     const others = logistic(-steepness * each);
-    // The margin of log-probabilities is a logit as it is.
+    // The margin of log-probabilities is already a logit.
     if (outOfSample) return (others + logistic(-(outOfSample.margins[n] ?? 0))) / 2;
     return (others + trust * logistic(-(modelMargins[n] ?? 0))) / (1 + trust);
   });
@@ -53,14 +53,15 @@ export function labelScores(
   return { score, by: outOfSample ? "neighbours and cross-validation" : "neighbours", margin, suggested };
 }
 
-/** Of the model's own scores `[N, C]`; 0 where there are none. */
+/** From the model's own scores `[N, C]`; 0 if there are none. */
 function modelMargin(scores: Float32Array | undefined, classes: number, n: number, label: number): number {
   return scores ? marginOf(scores.subarray(n * classes, (n + 1) * classes), label) : 0;
 }
 
 /**
- * How much the model's own word counts, from 0 to 1. A model that is right about the labels more often than the others
- * are has learned some by heart, wrong ones too: 1 where it is right as often as they, 0 where it is right everywhere.
+ * The weight of the model's own score, from 0 to 1. A model that is right about the labels more often than the other
+ * samples are has learned some by heart, wrong ones included: the weight is 1 if it is right as often as they are, and
+ * 0 if it is always right.
  */
 function trustInModel(labels: Int32Array, others: Float32Array, model: Float32Array): number {
   const share = (margins: Float32Array) =>
@@ -73,7 +74,7 @@ function combined(regressed: Float32Array, probabilities: Float32Array | undefin
   return probabilities ? regressed.map((each, k) => each + (probabilities[k] ?? 0)) : regressed;
 }
 
-/** Of several labels that are 0 or 1 the one that is most likely wrong. */
+/** For several labels that are 0 or 1: the score of the one most likely wrong. */
 function wrongBits(values: Float32Array, predictions: Float32Array, columns: number): Float32Array {
   return Float32Array.from({ length: values.length / columns }, (_, n) => {
     let worst = Number.POSITIVE_INFINITY;
@@ -85,7 +86,7 @@ function wrongBits(values: Float32Array, predictions: Float32Array, columns: num
   });
 }
 
-/** Of numbers: how far the prediction is off, in comparison with the other samples. */
+/** For numbers: how far off the prediction is, compared with the other samples. */
 function farOff(values: Float32Array, predictions: Float32Array, columns: number): Float32Array {
   const errors = Float64Array.from({ length: values.length / columns }, (_, n) => {
     let sum = 0;

@@ -5,11 +5,11 @@ import { floatsIn } from "../tensor/tensor.js";
 import { input } from "../trace/functions.js";
 import type { ProjectedGradients } from "./gradient-features.js";
 
-/** Rows that are compared at once, and with so many others at a time. */
+/** The number of rows compared at once, and of others they are compared with. */
 const [rowsAtOnce, othersAtOnce] = [256, 8192];
 
 export interface Neighbours {
-  /** Of each row; fewer than asked for where there are no more. */
+  /** For each row; smaller than requested if there are too few others. */
   readonly count: number;
   /** `[N, count]`, the nearest first. */
   readonly indices: Int32Array;
@@ -18,8 +18,8 @@ export interface Neighbours {
 }
 
 /**
- * @param wanted neighbours of each row
- * @param left rows that are neighbours only where there are too few others
+ * @param wanted the number of neighbours of each row
+ * @param left rows that become neighbours only if there are too few others
  */
 export async function nearestOf(
   rows: ProjectedGradients,
@@ -53,7 +53,10 @@ export async function nearestOf(
   return measured(rows, count, best.places);
 }
 
-/** The distances, of the differences themselves: a cosine near 1 has lost their digits. The nearest first. */
+/**
+ * The distances, computed from the differences themselves, since a cosine near 1 has lost their digits. The nearest
+ * come first.
+ */
 function measured({ samples, dims, data }: ProjectedGradients, count: number, indices: Int32Array): Neighbours {
   const distances = new Float32Array(samples * count);
   for (let n = 0; n < samples; n++) {

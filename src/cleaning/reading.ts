@@ -1,4 +1,4 @@
-/** What is taken from a data set besides what programs are fed. */
+/** Reads what scoring needs from a data set besides the feeds of programs. */
 import type { Objective } from "../compile/objective.js";
 import { piecesOf } from "../program/dataset.js";
 import { type Prepared, prepare } from "../program/feeds.js";
@@ -8,10 +8,10 @@ import type { Tensor } from "../tensor/tensor.js";
 import { SameInputs } from "./same-inputs.js";
 import { type Targets, targetsOf } from "./targets.js";
 
-/** Samples that are read at a time. */
+/** The number of samples that are read at a time. */
 const pieceSize = 256;
 
-/** The samples as programs are fed them, in pieces; `size` of them at most in each. */
+/** The samples in the form that programs are fed, in pieces of at most `size`. */
 export function preparedPieces(
   { expected }: Pick<Objective, "expected">,
   dataset: Dataset,
@@ -28,7 +28,7 @@ export interface Read {
   readonly sameAs: Int32Array;
 }
 
-/** Goes through the data once. Throws what `prepare` and the loss throw. */
+/** Reads the data once. Throws what `prepare` and the loss throw. */
 export async function readOnce(objective: Objective, dataset: Dataset, allowNotFinite: boolean): Promise<Read> {
   const same = new SameInputs(objective.expected);
   const parts: Tensor[] = [];
@@ -49,7 +49,7 @@ export async function readOnce(objective: Objective, dataset: Dataset, allowNotF
   };
 }
 
-/** What a program takes that does not look at targets. */
+/** The data for a program that does not use targets. */
 export function withoutTarget(dataset: Dataset): Dataset {
   if (!isBatch(dataset)) return dataset;
   const { target: _, ...inputs } = dataset;

@@ -1,4 +1,4 @@
-/** Ridge regression on rows of features, with what it would predict of each sample by all the others. */
+/** Ridge regression on rows of features, with its predictions for each sample from all others. */
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { compiled } from "../program/compiled.js";
 import { elementsIn } from "../tensor/tensor.js";
@@ -6,13 +6,13 @@ import { einsum } from "../trace/einsum.js";
 import { input } from "../trace/functions.js";
 import type { ProjectedGradients } from "./gradient-features.js";
 
-/** Rows that go through the runtime at once. */
+/** The number of rows that go through the runtime at once. */
 const block = 1024;
 
-/** Samples that the damping is chosen by, at most. */
+/** The most samples used to choose the damping. */
 const mostTried = 2000;
 
-/** Shares of the mean squared length of a row, times the number of rows over their rank: each is tried. */
+/** Dampings to try: shares of a row's mean squared length, times the number of rows divided by their rank. */
 const dampings = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30];
 
 export class Ridge {
@@ -45,15 +45,16 @@ export class Ridge {
     return this.eigenvalues.reduce((a, b) => a + b, 0) / Math.max(1, this.samples * this.dims);
   }
 
-  /** r_n' (sum r r' + damping I)^-1 r_n of each row, `[N]`: from 0 to 1. */
+  /** r_n' (sum r r' + damping I)^-1 r_n for each row, `[N]`: from 0 to 1. */
   leverages(damping: number): Float64Array {
     const factors = this.#factors(damping);
     return Float64Array.from({ length: this.samples }, (_, n) => this.#leverage(n, factors));
   }
 
   /**
-   * What the others predict of each sample, `[N, columns]`: the prediction of all, p, and the sample's leverage h give
-   * (p - h y) / (1 - h) without training again. The damping is the one with the smallest squared error.
+   * The prediction for each sample from all others, `[N, columns]`: from the prediction p of all samples and the
+   * sample's leverage h it is (p - h y) / (1 - h), without training again. The damping is the one with the smallest
+   * squared error.
    */
   leaveOneOut(values: Float32Array, columns: number): { readonly predictions: Float32Array; readonly damping: number } {
     const weights = this.#weights(values, columns);
@@ -91,13 +92,13 @@ export class Ridge {
     return sum;
   }
 
-  /** The rows' sums of the values, `[dims, columns]`. */
+  /** The sums of the rows times the values, `[dims, columns]`. */
   #weights(values: Float32Array, columns: number): Float64Array {
     const weights = new Float64Array(this.dims * columns);
     for (let n = 0; n < this.samples; n++) {
       for (let c = 0; c < columns; c++) {
         const value = values[n * columns + c] ?? 0;
-        // Most elements of classes are 0.
+        // Most elements are 0 if the values are classes.
         if (value === 0) continue;
         for (let k = 0; k < this.dims; k++)
           weights[k * columns + c] = (weights[k * columns + c] ?? 0) + value * (this.rotated[n * this.dims + k] ?? 0);
@@ -121,7 +122,7 @@ export class Ridge {
   }
 }
 
-/** The rows' products with themselves, `[dims, dims]`, summed in float64 over blocks. */
+/** The sum of the rows' outer products with themselves, `[dims, dims]`, in float64 over blocks. */
 async function gramOf({ samples, dims, data }: ProjectedGradients): Promise<Float64Array> {
   const rows = input("rows", ["N", dims]);
   const program = await compiled({ gram: einsum("nd,ne->de", rows, rows) });

@@ -1,10 +1,10 @@
-/** Samples with exactly the same inputs. */
+/** Finds samples with exactly the same inputs. */
 import type { Expected } from "../graph/model.js";
 import { entryOf } from "../present.js";
 import type { Prepared } from "../program/feeds.js";
 import { takeSamples } from "../tensor/take-samples.js";
 
-/** The first sample with the same inputs (the target aside) for each, -1 where no other has; `[N]`. */
+/** For each sample, the first other one with the same inputs (the target aside), -1 if there is none; `[N]`. */
 export class SameInputs {
   readonly #first = new Map<string, number>();
   readonly #found: number[] = [];
@@ -34,10 +34,12 @@ export class SameInputs {
   }
 }
 
-/** Odd multipliers of four independent 32-bit hashes: that two different samples agree in all has a chance of 2^-128. */
+/**
+ * Odd multipliers of four independent 32-bit hashes: two different samples agree in all with a probability of 2^-128.
+ */
 const multipliers = [0x01000193, 0x85ebca6b, 0xc2b2ae35, 0x27d4eb2f] as const;
 
-/** FNV-1a with four multipliers, each mixed at the end as MurmurHash3 does: it runs in browsers too. */
+/** FNV-1a with four multipliers, each mixed at the end as in MurmurHash3: this also runs in browsers. */
 function fingerprint(bytes: Uint8Array): string {
   let [a, b, c, d] = [0x811c9dc5, 0x9e3779b9, 0x165667b1, 0x2545f491];
   for (let i = 0; i < bytes.length; i++) {

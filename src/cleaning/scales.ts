@@ -1,6 +1,6 @@
 /** Scores from 0 to 1. */
 
-/** The middle value, the mean of the two middle ones where there is an even number; 0 of none. */
+/** The middle value, or the mean of the two middle ones if their number is even; 0 if there are none. */
 export function median(values: ArrayLike<number>): number {
   const sorted = Float64Array.from(values).sort();
   const middle = sorted.length >> 1;
@@ -12,13 +12,13 @@ export function logistic(x: number): number {
   return 1 / (1 + Math.exp(-x));
 }
 
-/** Standard deviations above the median, by the median absolute deviation, at which a value's score is 0.5. */
+/** A value this many standard deviations above the median, by the median absolute deviation, scores 0.5. */
 const unusual = 3;
 
 /**
- * How far values lie above the median of all: 0.5 at three standard deviations, by the median absolute deviation (times
- * 1.4826, which of normal numbers is their standard deviation). Zeros where all values are equal; 1 of what is not finite,
- * which does not count among the others.
+ * How far values are above the median of all: 0.5 at three standard deviations, estimated by the median absolute
+ * deviation (times 1.4826, which for normal numbers is the standard deviation). All values equal: zeros. Values that
+ * are not finite score 1, and do not count among the others.
  */
 export function farAbove(values: ArrayLike<number>): Float32Array {
   const finite = Array.from(values).filter(Number.isFinite);

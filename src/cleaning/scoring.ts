@@ -1,4 +1,4 @@
-/** Scores every sample of a data set: each part of the work in turn. */
+/** Scores every sample of a data set: runs each part of the work in turn. */
 import { invalidArgument } from "../arguments.js";
 import type { Objective } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
@@ -26,7 +26,7 @@ import { type TrainedHere, trainHere } from "./training-here.js";
 import type { FindIssuesOptions, IssueMeasures, Issues } from "./types.js";
 import { varianceOfGradients } from "./variance-of-gradients.js";
 
-/** As `findIssues`, of an objective; its own settings count, not those of the options. */
+/** As `findIssues`, for an objective; its own settings count, not those of the options. */
 export async function issuesOf(objective: Objective, data: Dataset, options: FindIssuesOptions): Promise<Issues> {
   checkGiven(data, options);
   const { allowNotFinite = false, onStage = () => {} } = options;
@@ -105,13 +105,14 @@ async function trainedHere(
   }
 }
 
-/** Checkpoints with the parameters that they leave out. Throws MISSING_TENSOR, SHAPE_MISMATCH. */
+/** Checkpoints, completed by the parameters that they leave out. Throws MISSING_TENSOR, SHAPE_MISMATCH. */
 function completed(model: Model, checkpoints: FindIssuesOptions["checkpoints"]): readonly Parameters[] {
   return checkpoints?.map((own) => withParameters(model, own).parameters) ?? [model.parameters];
 }
 
 /**
- * g' (F + d I)^-1 g, with F the empirical Fisher matrix, the mean of g g' over the samples; by the projected gradients.
+ * g' (F + d I)^-1 g for projected gradients g, where F is the empirical Fisher matrix, the mean of g g' over the
+ * samples.
  * @param damping d; a tenth of the mean eigenvalue of F unless given
  */
 function influenceOnItself(gradients: Ridge, damping = 0.1 * gradients.meanEigenvalue): Float32Array {
@@ -158,7 +159,7 @@ function assembled(
   };
 }
 
-/** Samples whose loss or gradient is not finite: of them the others can say nothing, but that they are odd. */
+/** Samples whose loss or gradient is not finite: the others can say nothing about them except that they are odd. */
 function oddOnes({ losses, norms }: Followed): number[] {
   return [...losses.keys()].filter((n) => !(Number.isFinite(losses[n]) && Number.isFinite(norms[n])));
 }
@@ -193,8 +194,8 @@ function agreementOf({ count, indices }: Neighbours, targets: Targets): Float32A
 }
 
 /**
- * How much nearer than usual the nearest neighbour is: 1 where inputs are the same, 0 from the median distance on. Samples
- * whose features are zeros look all alike, so that of them the inputs alone count.
+ * How much nearer than usual the nearest neighbour is: 1 if inputs are the same, 0 from the median distance on. Samples
+ * whose features are zeros all look alike, so only their inputs are compared.
  */
 function copies({ count, distances }: Neighbours, sameAs: Int32Array, features: ProjectedGradients): Float32Array {
   const nearest = Float32Array.from(sameAs, (_, n) => distances[n * count] ?? Number.POSITIVE_INFINITY);
@@ -205,7 +206,7 @@ function copies({ count, distances }: Neighbours, sameAs: Int32Array, features: 
   });
 }
 
-/** e^(-|g| / mean |g|): near 1 where the gradient is much shorter than usual. */
+/** e^(-|g| / mean |g|): near 1 if the gradient is much shorter than usual. */
 function uninformative(grand: Float32Array): Float32Array {
   const finite = grand.filter(Number.isFinite);
   const mean = finite.reduce((sum, norm) => sum + norm, 0) / Math.max(1, finite.length);

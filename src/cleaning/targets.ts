@@ -1,4 +1,4 @@
-/** What a data set's targets are: classes, numbers, or something that has no common form. */
+/** The targets of a data set: classes, numbers, or anything else. */
 import type { Objective } from "../compile/objective.js";
 import { isBatch } from "../graph/dim.js";
 import { elementsIn, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
@@ -12,7 +12,7 @@ export type Targets =
 
 export type TargetKind = Targets["kind"];
 
-/** Numbers per sample that are predicted at most. */
+/** The most numbers per sample that are predicted. */
 const mostColumns = 4096;
 
 export function targetKind({ expected, output, loss }: Objective): TargetKind {
@@ -31,7 +31,7 @@ export function targetKind({ expected, output, loss }: Objective): TargetKind {
     : "none";
 }
 
-/** @param target of all samples; undefined where the loss has none */
+/** @param target of all samples; undefined if the loss has none */
 export function targetsOf(objective: Objective, target: Tensor | undefined): Targets {
   const kind = targetKind(objective);
   if (kind === "none" || !target) return { kind: "none" };
@@ -42,12 +42,12 @@ export function targetsOf(objective: Objective, target: Tensor | undefined): Tar
     return { kind, columns: sizeOf(target.dims.slice(1)), values, binary };
   }
   const classes = Number(objective.output.shape[1]);
-  // Of a label that the loss ignores nothing is known.
+  // Nothing is known about a label that the loss ignores.
   const labels = Int32Array.from(given, (label) => (Number(label) >= 0 && label < classes ? Number(label) : -1));
   return { kind, classes, labels };
 }
 
-/** `[N, columns]`: classes as one column each. Numbers that are not finite are 0, so that they spoil no sum. */
+/** `[N, columns]`: classes as one column each. Numbers that are not finite become 0, so that they spoil no sum. */
 export function columnsOf(targets: Exclude<Targets, { kind: "none" }>): { columns: number; values: Float32Array } {
   if (targets.kind === "values")
     return { columns: targets.columns, values: targets.values.map((x) => (Number.isFinite(x) ? x : 0)) };

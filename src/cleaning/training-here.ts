@@ -1,4 +1,4 @@
-/** Trains the model on all samples, and on all but each fold of them, whose samples it then predicts. */
+/** Trains the model on all samples, and on all samples outside each fold, to predict the fold's samples. */
 import { invalidArgument } from "../arguments.js";
 import type { Objective } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
@@ -17,10 +17,10 @@ import type { Parameters } from "./following.js";
 import type { Targets } from "./targets.js";
 import type { CleaningTraining } from "./types.js";
 
-/** Samples read at a time where models predict them. */
+/** The number of samples read at a time for predictions. */
 const readAtOnce = 256;
 
-/** A data set for somebody who releases it: it stays open. */
+/** Lends a data set to code that would release it: it stays open. */
 const lent = (data: TrainingData): TrainingData => ({
   samples: data.samples,
   take: (samples) => data.take(samples),
@@ -42,7 +42,7 @@ class Subset implements TrainingData {
     return this.all.take(samples.map((n) => this.numbers[n] ?? 0));
   }
 
-  /** All of them, a few at a time. */
+  /** All of its samples, a few at a time. */
   async *batches(): AsyncGenerator<Readonly<Record<string, Data>>, void, undefined> {
     for (let from = 0; from < this.samples; from += readAtOnce)
       yield this.all.take(this.numbers.subarray(from, from + readAtOnce));
@@ -51,7 +51,7 @@ class Subset implements TrainingData {
   async release(): Promise<void> {}
 }
 
-/** What models say of samples that they were not trained on. */
+/** Predictions of models for samples that they were not trained on. */
 export interface OutOfSample {
   /** Log-probability of the label minus the largest other one, `[N]`. */
   readonly margins: Float32Array;
@@ -63,9 +63,9 @@ export interface OutOfSample {
 
 export interface TrainedHere {
   readonly model: Model;
-  /** After each epoch. */
+  /** The parameters after each epoch. */
   readonly checkpoints: readonly Parameters[];
-  /** Of classes alone. */
+  /** For classes only. */
   readonly outOfSample?: OutOfSample;
 }
 
@@ -118,7 +118,7 @@ async function train(task: TrainingTask, { optimizer, epochs, batchSize }: Clean
   }
 }
 
-/** Each fold's samples as the models say that were trained on the others, from the same first parameters. */
+/** The predictions for each fold's samples by a model trained on the others, from the same initial parameters. */
 async function crossValidate(
   task: TrainingTask,
   { classes, labels }: Extract<Targets, { kind: "classes" }>,

@@ -8,82 +8,90 @@ import type { Optimizer } from "../train/optimizer.js";
 export interface CleaningTraining {
   /** Makes the optimizer of one training: `(steps) => adam({ learningRate: 1e-3 })`. */
   readonly optimizer: (steps: number) => Optimizer<object>;
-  /** Passes over the data. The parameters after each are a checkpoint. */
+  /** The number of passes over the data. The parameters after each pass are a checkpoint. */
   readonly epochs: number;
   /** Samples per step. */
   readonly batchSize: number;
-  /** Parts of the data, each predicted by a model that was trained on the others: from 2 up. Default 5. */
+  /**
+   * The number of parts of the data, from 2 up; each is predicted by a model that was trained on the others. Default 5.
+   */
   readonly folds?: number;
 }
 
 /** Options of `findIssues`. */
 export interface FindIssuesOptions extends ObjectiveOptions, ModelOptions {
   /**
-   * Parameters at several times of a training, by name: those measures that follow a training (`el2n`, `grand`, `aum`,
-   * `forgetting`, `vog`) look at all of them. Default: the model's own alone.
+   * Parameters at several times of a training, by name: used by the measures that follow a training (`el2n`, `grand`,
+   * `aum`, `forgetting`, `vog`). Default: only the model's own.
    */
   readonly checkpoints?: readonly Readonly<Record<string, Tensor<"float32">>>[];
   /**
-   * Trains the model here, from the values that it has, and adds predictions of models that did not see a sample
-   * (cross-validation). Default: the model is taken as it is.
+   * Trains the model, starting from its current values, and adds predictions of models that did not see a sample
+   * (cross-validation). Default: the model is used as it is.
    */
   readonly training?: CleaningTraining;
-  /** Numbers that each sample's gradient is projected to. Default 512. */
+  /** The number of dimensions that each sample's gradient is projected to. Default 512. */
   readonly dims?: number;
-  /** Neighbours of each sample. Default 10. */
+  /** The number of neighbours of each sample. Default 10. */
   readonly neighbours?: number;
-  /** Of `selfInfluence`: added to the diagonal of the empirical Fisher matrix. Default: a tenth of its mean eigenvalue. */
+  /**
+   * The damping of `selfInfluence`: the number added to the diagonal of the empirical Fisher matrix. Default: a tenth
+   * of its mean eigenvalue.
+   */
   readonly damping?: number;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
   /** Ends all work before the next batch, with the signal's reason as the error. Default: no signal. */
   readonly signal?: AbortSignal;
-  /** Compute even where the data holds NaN or infinity. Default false. */
+  /** Compute even if the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
-  /** Called with the name of each part of the work as it begins. Default: no call. */
+  /** Called with the name of each part of the work when it begins. Default: no call. */
   readonly onStage?: (stage: string) => void;
 }
 
-/** Scores from 0 (nothing to see) to 1, `[N]` each. */
+/** Scores from 0 (nothing unusual) to 1, `[N]` each. */
 export interface IssueScores {
   /**
-   * A wrong label. Above 0.5: the other samples say another class (or, of numbers, a value far from the target).
-   * The samples' gradients predict the targets by ridge regression, each sample's by all others; see docs/cleaning.md.
+   * A wrong label. Above 0.5, the other samples predict another class (or, for numbers, a value far from the target). A
+   * ridge regression predicts each sample's target from the gradients and targets of all others; see docs/cleaning.md.
    */
   readonly label: Float32Array;
-  /** A copy: 1 where another sample has the same inputs, near 1 where one has nearly the same. */
+  /** A copy: 1 if another sample has the same inputs, near 1 if one has nearly the same. */
   readonly duplicate: Float32Array;
   /** Unlike all others: far from its neighbours in gradient space. */
   readonly outlier: Float32Array;
-  /** Teaches nothing (any more): its gradient is much shorter than those of others. */
+  /** Teaches nothing (any more): its gradient is much shorter than that of other samples. */
   readonly uninformative: Float32Array;
 }
 
-/** Measures of each sample, `[N]` each, under the names of the literature; docs/cleaning.md defines them. */
+/** Measures of each sample, `[N]` each, under their names in the literature; docs/cleaning.md defines them. */
 export interface IssueMeasures {
   /** The loss, at the last checkpoint. */
   readonly loss: Float32Array;
   /** The norm of the gradient, at the last checkpoint. */
   readonly norm: Float32Array;
-  /** The norm of the gradient, mean over the checkpoints (GraNd). */
+  /** The norm of the gradient, averaged over the checkpoints (GraNd). */
   readonly grand: Float32Array;
-  /** g' (F + d I)^-1 g, with F the empirical Fisher matrix and d the damping. */
+  /** g' (F + d I)^-1 g, where F is the empirical Fisher matrix and d the damping. */
   readonly selfInfluence: Float32Array;
   /** The mean distance to the nearest neighbours in gradient space, from 0 to 2. */
   readonly neighbourDistance: Float32Array;
-  /** |softmax(o) - onehot(y)|, mean over the checkpoints; of classes. */
+  /** |softmax(o) - onehot(y)|, averaged over the checkpoints; for classes. */
   readonly el2n?: Float32Array;
-  /** The score of the label minus the largest other one, mean over the checkpoints; of classes. */
+  /** The score of the label minus the largest other one, averaged over the checkpoints; for classes. */
   readonly aum?: Float32Array;
-  /** How much more the other samples speak for the label than for another class; of classes. */
+  /** How much more the other samples support the label than another class; for classes. */
   readonly margin?: Float32Array;
-  /** How often it is right at one checkpoint and wrong at the next; of classes and several checkpoints. */
+  /** How often it is right at one checkpoint and wrong at the next; for classes and several checkpoints. */
   readonly forgetting?: Float32Array;
-  /** Standard deviation over the checkpoints of the gradient of the label's score in the inputs, mean over their elements. */
+  /**
+   * The standard deviation, over the checkpoints, of the gradient of the label's score in the inputs, averaged over
+   * their elements.
+   */
   readonly vog?: Float32Array;
-  /** The same of variances. */
+  /** The same with variances. */
   readonly vogVariance?: Float32Array;
-  /** The share of the neighbours with the same label; of classes. */
+  /** The share of the neighbours with the same label; for classes. */
   readonly neighbourAgreement?: Float32Array;
   /** Log-probability of the label minus the largest other one, by a model that did not see the sample. */
   readonly outOfSampleMargin?: Float32Array;
@@ -92,24 +100,27 @@ export interface IssueMeasures {
   readonly [name: string]: Float32Array | undefined;
 }
 
-/** What `findIssues` gives. */
+/** The result of `findIssues`. */
 export interface Issues {
   /** N, the number of samples. */
   readonly samples: number;
   /** From 0 to 1. */
   readonly scores: IssueScores;
-  /** In units of their own. */
+  /** In their own units. */
   readonly measures: IssueMeasures;
-  /** What `scores.label` was made of: predictions of the others, or the loss alone where the targets are none that can be predicted. */
+  /**
+   * The source of `scores.label`: predictions from the other samples, or the loss alone if the targets cannot be
+   * predicted.
+   */
   readonly labelsBy: "neighbours" | "neighbours and cross-validation" | "loss";
-  /** Of classes: each sample's label, -1 where it is ignored. */
+  /** For classes: each sample's label, -1 if it is ignored. */
   readonly labels?: Int32Array;
-  /** Of classes: what the model itself says. */
+  /** For classes: the model's own prediction. */
   readonly predictions?: Int32Array;
-  /** Of classes: the class that the other samples speak for; the label itself where its score is below 0.5. */
+  /** For classes: the class that the other samples predict; the label itself if its score is below 0.5. */
   readonly suggested?: Int32Array;
-  /** The sample that is nearest in gradient space, -1 where there is no other. */
+  /** The nearest sample in gradient space, -1 if there is no other. */
   readonly nearest: Int32Array;
-  /** The first sample with exactly the same inputs, -1 where no other has. */
+  /** The first other sample with exactly the same inputs, -1 if there is none. */
   readonly sameAs: Int32Array;
 }

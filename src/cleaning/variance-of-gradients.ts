@@ -1,4 +1,4 @@
-/** Variance of gradients (Agarwal et al. 2022): how the gradient in a sample's inputs changes over the checkpoints. */
+/** Variance of gradients (Agarwal et al. 2022): how the gradient in a sample's inputs varies over the checkpoints. */
 import { grad } from "../autodiff/grad.js";
 import type { Objective } from "../compile/objective.js";
 import type { Value } from "../graph/value.js";
@@ -13,19 +13,22 @@ import { Traced } from "../trace/traced.js";
 import type { Parameters } from "./following.js";
 
 export interface Vog {
-  /** Standard deviations over the checkpoints (divided by their number), mean over the elements of the inputs, `[N]`. */
+  /**
+   * Standard deviations over the checkpoints (divided by their number), averaged over the elements of the inputs,
+   * `[N]`.
+   */
   readonly vog: Float32Array;
-  /** The same of variances. */
+  /** The same with variances. */
   readonly vogVariance: Float32Array;
 }
 
-/** The name of an input that no model has. */
+/** Not a name that an input of a model can have. */
 const labelsName = "/labels";
 
 /**
- * Of the gradient of the label's score in all floating-point inputs, element by element; undefined where no input is
+ * Of the gradient of the label's score in all floating-point inputs, element by element; undefined if no input is
  * floating-point. Not normalised by class.
- * @param pieces of the data, each at most as large as a run may be
+ * @param pieces the data in pieces, each at most as large as a run may be
  */
 export async function varianceOfGradients(
   objective: Objective,
@@ -54,7 +57,7 @@ export async function varianceOfGradients(
   };
 }
 
-/** Samples first. Samples do not interact, so the gradient of the sum holds each one's own. */
+/** Samples first. Samples do not interact, so the gradient of the sum holds each sample's own. */
 function inputGradients({ model, output }: Objective, inputs: readonly Value[]): Record<string, Traced> {
   const labels = input(labelsName, ["N"], "int64");
   const score = new Traced(output).gatherElements(labels.unsqueeze(1), 1).sum();
@@ -66,7 +69,7 @@ function inputGradients({ model, output }: Objective, inputs: readonly Value[]):
   return Object.fromEntries(first.map((value, k) => [`gradient${k}`, new Traced(value)]));
 }
 
-/** Ignored labels are no class: of these samples the first class's score is looked at, and nobody is told of it. */
+/** Ignored labels are no class: for these samples the first class's score is used, and the result is discarded. */
 function labelsIn(target: Tensor | undefined, samples: number): Tensor<"int64"> {
   const labels = target ? elementsIn(target) : new Float32Array(samples);
   return {
@@ -92,7 +95,7 @@ async function courses(
   return at;
 }
 
-/** Of sample `n`'s elements: the means of their standard deviations and variances over the checkpoints. */
+/** For the elements of sample `n`: the means of their standard deviations and variances over the checkpoints. */
 function spread(at: readonly (readonly Float32Array[])[], n: number, samples: number) {
   let [deviation, variance, elements] = [0, 0, 0];
   const [first = []] = at;

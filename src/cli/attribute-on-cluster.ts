@@ -10,7 +10,10 @@ import type { Progress } from "./progress.js";
 import { dataTaskOf } from "./task.js";
 import { UsageError } from "./usage.js";
 
-/** The queries are read and computed here; of them comes what the model leaves open. Throws UsageError, and what `attribute` throws. */
+/**
+ * The queries are read and computed here; sizes that the model leaves open are taken from them. Throws UsageError, and
+ * what `attribute` throws.
+ */
 export async function attributeOnCluster(
   modelFile: string,
   files: readonly string[],

@@ -19,7 +19,7 @@ import { cleaningUp } from "./signals.js";
 import { checkOut, type DataTask, dataTaskOf, type TaskOptions } from "./task.js";
 import { UsageError } from "./usage.js";
 
-/** As commander gives them. */
+/** The options as commander returns them. */
 export interface AttributeOptions extends TaskOptions, MethodOptions, Pick<OnCluster, "ray" | "execution" | "ids"> {
   readonly train?: string;
   readonly data?: string;
@@ -68,7 +68,7 @@ export async function attribute(
   if (options.out !== standardOutput) io.stdout.write(`wrote ${options.out}: ${summaryOf(found, models.length)}\n`);
 }
 
-/** The file of the training samples. Throws UsageError, and what the writing would throw in the end. */
+/** The file of the training samples. Throws UsageError, and any error that writing would raise in the end. */
 async function checkedTrain(modelFile: string, files: readonly string[], options: AttributeOptions): Promise<string> {
   requireFitting(options);
   if (options.leaveOut && files.length === 0)
@@ -82,7 +82,7 @@ async function checkedTrain(modelFile: string, files: readonly string[], options
   return train;
 }
 
-/** What was computed: scores [queries, samples], and beside them what was asked for. */
+/** The results: scores [queries, samples], and whatever else was requested. */
 interface Results {
   readonly scores: Tensor;
   readonly self?: Tensor;
@@ -118,7 +118,7 @@ export function dampingsIn(dampings: readonly number[] = []): string {
   return shown.length === 0 ? "" : `, damping ${shown.join(", ")}`;
 }
 
-/** What may surprise. */
+/** Notes on what may surprise. */
 function remark({ method, inverse }: AttributeOptions, { objective, samples }: DataTask, progress: Progress): void {
   if (method === "trak" && objective.loss.name !== "cross_entropy")
     progress.note(
@@ -155,10 +155,10 @@ async function withoutEach(...given: Parameters<typeof leaveOut>): Promise<Recor
   return { change, error };
 }
 
-/** The queries, as the training samples were taken. */
+/** The queries, read in the same way as the training samples. */
 async function queriesOf(task: DataTask, { query, allowNotFinite }: AttributeOptions, progress: Progress) {
   const data = await readData(query);
-  // What --fix took away from the training data, or a note told of, is told once.
+  // Inputs that --fix removed from the training data, and tensors that a note already named, are not reported again.
   const known = [...data].filter(([name]) => task.objective.expected.has(name) || name === idsName);
   return feedsOf(new Map(known), query, task.objective, allowNotFinite ?? false, progress);
 }

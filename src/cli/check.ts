@@ -17,7 +17,7 @@ export interface CheckCommandOptions extends TaskOptions {
   readonly json?: boolean;
 }
 
-/** The naive loop in plain TypeScript is slow: a few samples tell. */
+/** The naive loop in plain TypeScript is slow; a few samples are enough. */
 const defaultSamples = 8;
 
 /** Returns whether everything agrees. */
@@ -94,7 +94,7 @@ function report({ parameters, wants, skipped, samples, tolerance, passed }: Chec
   );
 }
 
-/** With what they are compared, where they were; else the end of the sentence. */
+/** What second derivatives are compared with, if any were; else the end of the sentence. */
 function secondDerivatives(wants: CheckResult["wants"]): string {
   const has = (...names: readonly string[]) => wants.some(({ want }) => names.includes(want));
   const products = has("hvp", "ggnProduct");
@@ -116,7 +116,7 @@ function notCompared(skipped: CheckResult["skipped"]): string {
   return sentences.join("");
 }
 
-/** One sentence on each want that differs, and one on all of which rounding leaves hardly a digit right. */
+/** A sentence on each want that differs, and one on all wants for which rounding leaves hardly a digit right. */
 function wantsBeyond(wants: CheckResult["wants"], { rounding }: CheckResult["tolerance"]): string {
   const lost = wants.filter(({ cause, error }) => cause === "rounding" && error > rounding);
   const names = lost.map(({ want }) => want).join(", ");
@@ -140,14 +140,14 @@ function wantThatDiffers({ want, error, worst, aloneError, ownRounding = 0 }: Ch
 
 const useless = "float32 leaves hardly a digit of it right";
 
-/** @param aloneError of what was computed without per-sample code */
+/** @param aloneError the error of the value computed without per-sample code */
 function faultOf(error: number, aloneError: number): string {
   if (!Number.isFinite(error) && !Number.isFinite(aloneError))
     return "float32 cannot represent these numbers; scale the data or the loss";
   return "it is not rounding but a fault of pergrad; please report it";
 }
 
-/** One sentence on the worst of the parameters that are above the tolerance; nothing where none is. */
+/** A sentence on the worst of the parameters above the tolerance; nothing if there are none. */
 function explanation(parameters: readonly CheckedParameter[], tolerance: CheckResult["tolerance"]): string {
   const errorOf = ({ loopError, differenceError = 0 }: CheckedParameter) => Math.max(loopError, differenceError);
   const [worst] = parameters
@@ -158,7 +158,7 @@ function explanation(parameters: readonly CheckedParameter[], tolerance: CheckRe
   return `The worst is "${worst.parameter}": ${why}.\n`;
 }
 
-/** Terms of this many times their sum nearly cancel. */
+/** Terms that are this many times larger than their sum nearly cancel. */
 const cancelling = 10;
 
 function roundingOf(

@@ -1,4 +1,4 @@
-/** Weights of a model from other files: checkpoints of its training, and models of the same graph. */
+/** Weights of a model from other files: checkpoints of its training, and models with the same graph. */
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import { withParameters } from "../graph/with-parameters.js";
@@ -9,8 +9,8 @@ import type { Progress } from "./progress.js";
 import { modelTaskOf, type TaskOptions } from "./task.js";
 
 /**
- * The model with the weights of another file: .safetensors or .npz by parameter, else .onnx, read as the model was.
- * Throws MISSING_TENSOR, SHAPE_MISMATCH, DTYPE_MISMATCH, NOT_FINITE, and what reading throws.
+ * The model with the weights of another file: .safetensors or .npz by parameter, else .onnx, read with the model's
+ * options. Throws MISSING_TENSOR, SHAPE_MISMATCH, DTYPE_MISMATCH, NOT_FINITE, and what reading throws.
  */
 export async function checkpointOf(
   file: string,

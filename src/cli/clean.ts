@@ -28,7 +28,7 @@ export interface CleanCommandOptions extends TaskOptions, OptimizerOptions, Show
   readonly folds?: number;
 }
 
-/** What only a page shows. `--ids` names the samples of the table too. */
+/** Options that only a page uses. `--ids` also names the samples in the table. */
 const shownOnly = ["show", "rate", "texts", "classNames", "title"] as const;
 
 /** Throws UsageError. */
@@ -51,7 +51,7 @@ export async function clean(
   await checkTable(options.out);
   if (options.report !== undefined)
     await checkPage(options.report, [modelFile, options.data, options.ids, options.texts, ...files], options.out);
-  // The samples of a page are looked at one by one, in memory.
+  // The samples of a page are read one by one, from memory.
   const held = options.report === undefined ? undefined : await dataTaskOf(modelFile, options, progress);
   const task = held ?? (await fileTaskOf(modelFile, options, progress));
   const checkpoints: Readonly<Record<string, Tensor<"float32">>>[] = [];
@@ -59,7 +59,7 @@ export async function clean(
   const { dims, neighbours, damping, threads } = options;
   const issues = await issuesOf(task.objective, held?.feeds ?? task.dataFile, {
     ...task.options,
-    // NaN and infinity were looked for when a file was read whole.
+    // A file that is read whole has already been checked for NaN and infinity.
     allowNotFinite: held !== undefined || (options.allowNotFinite ?? false),
     ...(files.length > 0 ? { checkpoints } : {}),
     ...(training ? { training } : {}),
@@ -86,7 +86,7 @@ export async function clean(
   }
 }
 
-/** A row for each sample: its name, its scores, then what they were made of. */
+/** A row for each sample: its name, its scores, and the measures behind them. */
 export function columnsOf(issues: Issues, ids?: readonly string[]): Column[] {
   const { scores, measures, labels, suggested, predictions } = issues;
   return [

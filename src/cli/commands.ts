@@ -33,7 +33,7 @@ const definitions: readonly ((program: Command, run: Runner) => void)[] = [
   completionCommand,
 ];
 
-/** The program. An action that is done gives its exit code to `ended`. */
+/** The program. Each action passes its exit code to `ended`. */
 export function commands(io: Io, ended: (code: number) => void): Command {
   const program = new Command("pergrad")
     .description("Per-sample gradients of any ONNX model.")
@@ -41,7 +41,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .helpOption("-h, --help", "show this help")
     .helpCommand("help [command]", "show the help of a command")
     .exitOverride()
-    // Errors are written once, as one sentence, by main.
+    // main writes errors once, as one sentence.
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
       writeErr: () => {},

@@ -1,12 +1,12 @@
-/** Completion of commands, options and their words by the user's shell. */
+/** Completion of commands, options and their words in the user's shell. */
 import type { Command } from "commander";
 
 export const shells = ["bash", "zsh", "fish"] as const;
 
-/** The script that a shell reads; files are completed where nothing else is. */
+/** The script that a shell reads; it completes file names where nothing else fits. */
 export function completionScript(program: Command, shell: string): string {
   if (shell === "fish") return fish(program.commands);
-  // zsh reads what is written for bash.
+  // zsh can read a bash completion.
   return `${shell === "zsh" ? "autoload -U +X bashcompinit && bashcompinit\n" : ""}${bash(program.commands)}`;
 }
 

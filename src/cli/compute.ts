@@ -22,9 +22,9 @@ export interface ComputeOptions extends TaskOptions, OnCluster {
   readonly data: string;
   readonly out: string;
   readonly microbatchSize?: number;
-  /** Bytes. */
+  /** In bytes. */
   readonly memoryBudget?: number;
-  /** Worker threads. */
+  /** The number of worker threads. */
   readonly workers?: number;
 }
 
@@ -42,7 +42,7 @@ export interface WrittenResult<W extends Wants> {
   /** Takes the results of the samples from `from` on. */
   take(results: Results<W>, from: number, samples: number, writer: TensorWriter): Promise<void>;
   finish?(writer: TensorWriter): Promise<void>;
-  /** What is done about samples that are not finite, and what that comes to, as the end of a sentence. */
+  /** What to do about non-finite samples, and its effect, as the end of a sentence. */
   readonly notFinite?: { readonly mode: "leave out" | "ignore"; readonly consequence: string };
 }
 
@@ -91,7 +91,7 @@ export interface ProjectCommandOptions extends ComputeOptions {
   readonly seed?: number;
 }
 
-/** Each sample's gradient, projected to a few numbers. */
+/** Projects each sample's gradient to a few numbers. */
 export async function project(
   modelFile: string,
   options: ProjectCommandOptions,
@@ -126,7 +126,7 @@ export async function clippedSum(
   const shapes = shapesOf(task, "norms");
   const sums = new Map([...shapes].map(([name, dims]) => [name, new Float64Array(sizeOf(dims))]));
   await compute(task, options, io, progress, {
-    // The norms tell in which parameters a gradient is not finite.
+    // The norms show in which parameters a gradient is not finite.
     want: { clipped: want.clippedSum({ maxNorm: limitsOf(options.maxNorm, task) }), norms: want.norms() },
     notFinite: {
       mode: leaveOut ? "leave out" : "ignore",
@@ -155,7 +155,7 @@ export function floats(...dims: readonly number[]): TensorLayout {
   return { dtype: "float32", dims };
 }
 
-/** A parameter that only steps without a derivative lead to has no result: its gradient is zero. */
+/** A parameter that reaches the loss only through steps without a derivative has no result: its gradient is zero. */
 export function dataOf(
   byParameter: Readonly<Record<string, { readonly data: Float32Array }>>,
   name: string,
@@ -175,12 +175,12 @@ export async function begin(
   return dataTaskOf(modelFile, options, progress);
 }
 
-/** Checks what the name of a result file says, before any file is opened. Throws UsageError. */
+/** Checks the name of a result file before any file is opened. Throws UsageError. */
 export function outputFile(path: string): string {
   return named(path, formatToWrite);
 }
 
-/** The same of a table. */
+/** The same for a table. */
 export function tableFile(path: string): string {
   return named(path, tableFormat);
 }
@@ -194,7 +194,7 @@ function named(path: string, format: (path: string) => string): string {
   }
 }
 
-/** @param taken the name under which another result stands in the file */
+/** @param taken a tensor name in the file that another result uses */
 function shapesOf({ objective }: DataTask, taken: string): Shapes {
   if (objective.parameters.has(taken)) {
     throw new PergradError(
@@ -205,7 +205,7 @@ function shapesOf({ objective }: DataTask, taken: string): Shapes {
   return new Map([...objective.parameters].map(([name, { shape }]) => [name, bindShape(shape, 0)]));
 }
 
-/** Limits for each parameter must name exactly those that are differentiated. */
+/** Limits for each parameter must name exactly the parameters that are differentiated. */
 function limitsOf(maxNorm: MaxNorm, { objective }: Task): number | Record<string, number> {
   if (typeof maxNorm === "number") return maxNorm;
   const names = [...objective.parameters.keys()];
@@ -257,7 +257,7 @@ export async function compute<W extends Wants>(
   if (options.out !== standardOutput) io.stdout.write(`wrote ${options.out}: ${summary}${left}\n`);
 }
 
-/** Which samples are not finite, and whether that comes of their data. */
+/** Which samples are not finite, and whether their data is the cause. */
 function warningOf<W extends Wants>(
   samples: readonly NotFiniteSample[],
   task: DataTask,
@@ -274,7 +274,7 @@ function warningOf<W extends Wants>(
   return `${message}, ${why}${notFinite ? `; ${notFinite.consequence}` : ""}.`;
 }
 
-/** Whether a result is written as a table, and not as tensors. */
+/** Whether a result is written as a table rather than tensors. */
 export function isTable(out: string): boolean {
   return !/\.(safetensors|npz)$/i.test(out);
 }
@@ -289,7 +289,7 @@ async function stream<W extends Wants>(
   notFinite: NotFiniteSample[],
 ): Promise<void> {
   const { microbatchSize } = options;
-  // A result of the same name comes first.
+  // A result of the same name takes precedence.
   const ids = result.layout.has(idsName) ? undefined : task.ids;
   const writer = isTable(options.out)
     ? new TableWriter(options.out, result.layout, (text) => io.stdout.write(text), ids?.names)
@@ -297,7 +297,7 @@ async function stream<W extends Wants>(
   try {
     if (ids && !isTable(options.out)) await writer.write(idsName, 0, ids.tensor.data);
     progress.stage("samples", task.samples);
-    // NaN and infinity were looked for in the whole file.
+    // The whole file has already been checked for NaN and infinity.
     const chunks = program.stream(task.feeds, {
       ...(microbatchSize === undefined ? {} : { chunkSize: microbatchSize }),
       allowNotFinite: true,
@@ -309,7 +309,7 @@ async function stream<W extends Wants>(
     for await (const { from, to, results } of chunks) {
       await result.take(results, from, to - from, writer);
       progress.update(to);
-      // A run of the model blocks the event loop: signals are heard here.
+      // A run of the model blocks the event loop: this lets signals arrive.
       await setImmediate();
     }
     await result.finish?.(writer);

@@ -21,7 +21,7 @@ export interface CurvatureCommandOptions extends ComputeOptions {
   readonly vector?: string;
 }
 
-/** The results of each sample by parameter, with the name that goes before the parameter's. */
+/** The results of each sample by parameter, with the prefix before the parameter's name. */
 const byParameter = {
   hvp: { prefix: "hvp", make: (vector: ByParameter) => want.hvp({ vector }), vector: true },
   "ggn-product": { prefix: "ggn_vp", make: (vector: ByParameter) => want.ggnProduct({ vector }), vector: true },
@@ -52,7 +52,7 @@ export function curvatureWants(text: string): readonly CurvatureName[] {
   return [...new Set(found)];
 }
 
-/** Results that take all samples at once, or go through them many times. */
+/** Results that need all samples at once, or read them many times. */
 interface Later {
   readonly layout: TensorLayout;
   compute(task: DataTask, options: ComputeOptions): Promise<Float32Array>;
@@ -118,7 +118,7 @@ export async function curvatureOf(
   const finish = async (writer: TensorWriter) => {
     for (const [key, { compute: found }] of ends) await writer.write(key, 0, await found(task, options));
   };
-  // What each sample's losses are is asked where nothing else of each sample is.
+  // The losses are requested if no other per-sample result is.
   const all = { ...wants, ...(traced ? { trace: want.trace() } : {}) };
   const nothing = Object.keys(all).length === 0;
   await compute<Wants>(task, options, io, progress, {
@@ -150,7 +150,9 @@ function requireVector({ vector }: CurvatureCommandOptions, requested: readonly 
     throw new UsageError("--vector is for --want hvp and ggn-product; leave it out, or ask for one of these.");
 }
 
-/** The vector's part for each parameter, in float32. Throws FILE_UNREADABLE, MISSING_TENSOR, SHAPE_MISMATCH, NOT_FINITE. */
+/**
+ * The vector's part for each parameter, in float32. Throws FILE_UNREADABLE, MISSING_TENSOR, SHAPE_MISMATCH, NOT_FINITE.
+ */
 async function readVector(path: string, { objective }: DataTask): Promise<ByParameter> {
   const tensors = await readTensors(path);
   const known = objective.model.graph.parameters.map(({ name }) => `v/${name}`);

@@ -1,4 +1,4 @@
-/** The data file: which of its tensors are fed, and whether they are fit to be. */
+/** The data file: which of its tensors are fed, and whether they are valid. */
 import { open } from "node:fs/promises";
 import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
@@ -22,7 +22,7 @@ export async function readData(path: string): Promise<Tensors> {
   return scaledTensors(await readingData(path, () => readTensors(path)));
 }
 
-/** Throws what reading throws; where a model is in the data's place, it says so. */
+/** Throws what reading throws; if the file is a model instead of data, the error says so. */
 export async function readingData<T>(path: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
@@ -33,7 +33,7 @@ export async function readingData<T>(path: string, read: () => Promise<T>): Prom
   }
 }
 
-/** Whether a file begins as ONNX files do: with the version of their format, field 1 of a protobuf message. */
+/** Whether a file begins like an ONNX file: with the format's version, field 1 of a protobuf message. */
 async function isModel(path: string): Promise<boolean> {
   const file = await open(path).catch(() => undefined);
   if (!file) return false;
@@ -65,7 +65,7 @@ export function hasNotFinite(
   });
 }
 
-/** Of how many of these samples the data holds NaN or infinity. Throws FILE_UNREADABLE. */
+/** How many of these samples have data with NaN or infinity. Throws FILE_UNREADABLE. */
 export async function countNotFinite(
   dataFile: string,
   objective: Objective,
@@ -99,8 +99,8 @@ function listed(names: readonly string[]): string {
 }
 
 /**
- * Checks the inputs that the file holds against the model, before a loss is put on top of it: a wrong input is
- * blamed for what it is, not for the output it would lead to. Throws what `prepare` throws.
+ * Checks the inputs in the file against the model, before a loss is added: a wrong input is then reported as such, and
+ * not through the output it would lead to. Throws what `prepare` throws.
  */
 export function checkInputs(data: Tensors, { graph, sampleAxes }: Model): void {
   const held = graph.inputs.filter(({ name }) => data.has(name));
@@ -109,8 +109,8 @@ export function checkInputs(data: Tensors, { graph, sampleAxes }: Model): void {
 }
 
 /**
- * What is fed for all samples of the file, checked at once so that messages count samples as the file does.
- * Tensors that the model does not take are left out with a note. Throws what `prepare` and the loss throw.
+ * The feeds for all samples of the file, checked at once so that messages count samples as the file does. Tensors that
+ * the model does not use are left out, with a note. Throws what `prepare` and the loss throw.
  */
 export function feedsOf(
   data: Tensors,
@@ -130,7 +130,7 @@ export function feedsOf(
   return { ...prepared, ...(names ? { ids: names } : {}) };
 }
 
-/** That the file lacks nothing; what the model does not take is noted. Throws MISSING_TENSOR. */
+/** Checks that the file lacks nothing, and notes tensors that the model does not use. Throws MISSING_TENSOR. */
 export function checkNames(
   data: ReadonlyMap<string, TensorLayout>,
   dataFile: string,

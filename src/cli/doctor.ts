@@ -1,4 +1,4 @@
-/** doctor: whether pergrad can run here, and what to do where it cannot. */
+/** doctor: finds whether pergrad can run on this machine, and what to do if not. */
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -10,7 +10,7 @@ export interface DoctorOptions {
   readonly json?: boolean;
 }
 
-/** What a diagnosis rests on. */
+/** The facts that a diagnosis uses. */
 export interface Surroundings {
   /** Node's version, "20.19.0". */
   readonly node: string;
@@ -18,16 +18,20 @@ export interface Surroundings {
   readonly oldestNode: string;
   readonly platform: string;
   readonly arch: string;
-  /** Version of the GNU C library; undefined on other systems, and on Linux with another library (Alpine's musl). */
+  /**
+   * The version of the GNU C library; undefined on other systems, and on Linux with another library (Alpine's musl).
+   */
   readonly glibc: string | undefined;
   readonly runtime: RuntimePackage | undefined;
-  /** The version of onnxruntime-web, on which programs run where the native runtime does not; undefined without it. */
+  /**
+   * The version of onnxruntime-web, which runs programs if the native runtime cannot; undefined if it is not installed.
+   */
   readonly web: string | undefined;
   /** The version of onnxruntime-node that pergrad was tested with. */
   readonly testedRuntime: string;
   /** `ORT_DISABLE_TELEMETRY` in the environment. */
   readonly telemetry: string | undefined;
-  /** Bytes that the process may use; undefined where nothing limits it. */
+  /** The bytes that the process may use; undefined if there is no limit. */
   readonly memoryLimit: number | undefined;
 }
 
@@ -39,14 +43,14 @@ export interface RuntimePackage {
 
 export interface Finding {
   readonly ok: boolean;
-  /** One sentence; where something is wrong it ends in what to do. */
+  /** One sentence; if something is wrong, it ends with what to do. */
   readonly text: string;
 }
 
-/** Gigabytes below which models of ordinary size may not fit. */
+/** With fewer gigabytes than this, models of ordinary size may not fit. */
 const littleMemory = 1;
 
-/** What can be said without running anything. */
+/** The findings that need no run. */
 export function diagnose(found: Surroundings): Finding[] {
   return [
     nodeFinding(found),
@@ -104,7 +108,7 @@ function memoryFinding({ memoryLimit }: Surroundings): Finding {
   return { ok: gigabytes >= littleMemory, text: `${told}${gigabytes >= littleMemory ? "" : `; ${advice}`}.` };
 }
 
-/** What is there, of this process. */
+/** The facts about this process. */
 function surroundings(): Surroundings {
   const own = packageFile();
   const limit = process.constrainedMemory?.() ?? 0;
@@ -118,7 +122,7 @@ function surroundings(): Surroundings {
     web: webVersion(),
     testedRuntime: own.dependencies?.["onnxruntime-node"] ?? own.optionalDependencies?.["onnxruntime-node"] ?? "latest",
     telemetry: process.env.ORT_DISABLE_TELEMETRY,
-    // Without a limit the operating system gives a number beyond all memory, or 0.
+    // Without a limit the operating system reports a number beyond all memory, or 0.
     memoryLimit: limit > 0 && limit < 2 ** 50 ? limit : undefined,
   };
 }
@@ -148,7 +152,7 @@ function runtimePackage(): RuntimePackage | undefined {
 function webVersion(): string | undefined {
   const require = createRequire(import.meta.url);
   try {
-    // The package does not export its package.json, which lies above what it exports.
+    // The package does not export its package.json, which is above the files that it exports.
     const { version }: { version: string } = require(
       join(dirname(require.resolve("onnxruntime-web/wasm")), "..", "package.json"),
     );
@@ -158,10 +162,10 @@ function webVersion(): string | undefined {
   }
 }
 
-/** A small program, compiled, run here and in a worker thread, and compared with the loop in float64. */
+/** Compiles a small program, runs it here and in a worker thread, and compares it with the float64 loop. */
 async function trial(): Promise<Finding> {
   try {
-    // Loaded here, so that the rest is said even where the runtime is not installed.
+    // Loaded here, so that the other findings appear even if the runtime is not installed.
     const { check } = await import("../check/check.js");
     const nn = await import("../nn/index.js");
     const { losses } = await import("../nn/losses.js");
@@ -187,7 +191,7 @@ async function trial(): Promise<Finding> {
   }
 }
 
-/** Prints what was found. Gives false where something is wrong. */
+/** Prints the findings. Returns false if something is wrong. */
 export async function doctor(options: DoctorOptions, io: Io): Promise<boolean> {
   const findings = [...diagnose(surroundings()), await trial()];
   const ok = findings.every((each) => each.ok);

@@ -1,4 +1,4 @@
-/** epsilon: what private training costs in privacy, or the noise that a wanted privacy needs. */
+/** epsilon: the privacy cost of private training, or the noise that a desired privacy needs. */
 import { table } from "../inspect/table.js";
 import { type Accountant, epsilonDetails, type Mechanism, noiseMultiplierFor } from "../privacy/index.js";
 import { stepsOfEpochs } from "../train/samplers.js";
@@ -43,7 +43,7 @@ export async function epsilonCommand(options: EpsilonCommandOptions, io: Io): Pr
   );
 }
 
-/** Rounded up, so that what is printed holds too. */
+/** Rounded up, so that the printed value also holds. */
 function rounded(value: number): string {
   if (value === Number.POSITIVE_INFINITY) return "infinite";
   if (value === 0) return "0";

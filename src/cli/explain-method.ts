@@ -1,4 +1,4 @@
-/** explain --method: by which approximation each parameter takes part in a method of attribution. */
+/** explain --method: how each parameter is approximated in a method of attribution. */
 import { type AttributionExplanation, explain as explained } from "../attribution/index.js";
 import { asMethod } from "../attribution/scores.js";
 import { type ExplainOptions, explain } from "./explain.js";
@@ -9,13 +9,13 @@ import type { Progress } from "./progress.js";
 import { taskOf } from "./task.js";
 import { flagOf, UsageError } from "./usage.js";
 
-/** As commander gives them. */
+/** The options as commander returns them. */
 export type AnyExplainOptions = ExplainOptions & Partial<MethodOptions>;
 
 const ofPrograms = ["want", "graph", "rewrites", "profile", "samples", "threads", "saveStages"] as const;
 const ofMethods = ["inverse", "curvature", "dims", "layer"] as const;
 
-/** Programs, or a method of attribution. */
+/** Explains programs, or a method of attribution. */
 export async function explainAny(
   modelFile: string,
   { method, ...options }: AnyExplainOptions,
@@ -37,7 +37,7 @@ async function explainMethod(
   io: Io,
   progress: Progress,
 ): Promise<void> {
-  // What representer points are divided by is of no consequence here.
+  // The divisor of representer points does not matter here.
   const named = { ...options, ...(options.method === "representer" ? { l2: 1 } : {}) };
   requireFitting(named);
   const task = await taskOf(modelFile, options, progress);

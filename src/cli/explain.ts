@@ -21,14 +21,14 @@ import { type Task, type TaskOptions, taskOf } from "./task.js";
 import { UsageError } from "./usage.js";
 
 export interface ExplainOptions extends TaskOptions {
-  /** Each is the wants of one program. */
+  /** Each entry holds the wants of one program. */
   readonly want?: readonly (readonly string[])[];
   readonly json?: boolean;
-  /** Instead of the plan: the graph that the runtime is given, the rewrites, time and bytes by node. */
+  /** What to show instead of the plan: the graph that the runtime is given, the rewrites, or time and bytes by node. */
   readonly graph?: boolean;
   readonly rewrites?: boolean;
   readonly profile?: boolean;
-  /** Samples that a profile runs, at most. */
+  /** The most samples that a profile runs. */
   readonly samples?: number;
   /** A folder for the graph of each stage. */
   readonly saveStages?: string;
@@ -50,7 +50,7 @@ const makers: Readonly<Record<string, () => Want<unknown>>> = {
 
 export const wantNames = Object.keys(makers).join(", ");
 
-/** Reads "norms,clipped-sum", the wants of one program, and adds it to the programs before. */
+/** Parses "norms,clipped-sum", the wants of one program, and adds it to the earlier programs. */
 export function programs(text: string, before: readonly (readonly string[])[] = []): readonly (readonly string[])[] {
   const names = text.split(",");
   const unknown = names.find((name) => !Object.hasOwn(makers, name));
@@ -58,7 +58,7 @@ export function programs(text: string, before: readonly (readonly string[])[] = 
   throw new InvalidArgumentError(`it must be a list, separated by commas, of ${wantNames}`);
 }
 
-/** What `explain` prints beside the plan, or instead of it. */
+/** What `explain` prints besides the plan, or instead of it. */
 interface Requested {
   readonly graph: boolean;
   readonly rewrites: boolean;
@@ -87,7 +87,7 @@ export async function explain(modelFile: string, options: ExplainOptions, io: Io
   io.stdout.write(options.json ? json(shown) : shown.join("\n"));
 }
 
-/** What was found out about one program. */
+/** What is known about one program. */
 interface Explained {
   readonly wants: readonly string[];
   readonly explanation: Explanation;
@@ -98,7 +98,7 @@ interface Explained {
 
 interface ExplainSettings {
   readonly batch: Readonly<Record<string, Tensor>> | undefined;
-  /** Where stages are written to. */
+  /** The folder that stages are written to. */
   readonly folder: string | undefined;
   readonly observe: Observer | undefined;
   readonly threads: number | undefined;
@@ -133,14 +133,14 @@ async function explained(
   }
 }
 
-/** Where inner products are asked for, with the parameters themselves. */
+/** If inner products are requested, the vectors are the parameters themselves. */
 function vectorsOf({ objective }: Task): Record<string, Tensor> {
   return Object.fromEntries(
     [...objective.parameters].map(([name, value]) => [name, parameterValue(objective.model, value)]),
   );
 }
 
-/** The samples that a profile runs: the first of the data, or as many at random. */
+/** The samples that a profile runs: the first of the data, or random ones. */
 function batchOf(
   { objective, data }: Task & { readonly data?: Tensors },
   { data: dataFile, samples: wanted }: ExplainOptions,

@@ -1,4 +1,4 @@
-/** A task whose data stays in its file, where it is read batch by batch. */
+/** A task whose data stays in its file, which is read batch by batch. */
 import { targetName } from "../compile/objective.js";
 import { bindShape } from "../graph/dim.js";
 import type { Expected, Model } from "../graph/model.js";
@@ -17,17 +17,17 @@ import { lossOf } from "./loss.js";
 import type { Progress } from "./progress.js";
 import { modelKnowing, mostShared, type Task, type TaskOptions, withLoss } from "./task.js";
 
-/** A task, and the file of its data, of whose samples the first has been checked. */
+/** A task, and its data file, of which the first sample has been checked. */
 export interface FileTask extends Task {
   readonly dataFile: string;
   readonly samples: number;
-  /** What the file calls its samples. */
+  /** The names that the file gives its samples. */
   readonly ids?: SampleNames;
 }
 
-/** What is known of a file beside the numbers of its samples. */
+/** What is known about a file besides the numbers of its samples. */
 interface Known {
-  /** Without the scales of others. */
+  /** Without the scales of other tensors. */
   readonly layout: ReadonlyMap<string, TensorLayout>;
   readonly small: ReadonlyMap<string, Tensor>;
   readonly ids?: Tensor;
@@ -35,7 +35,7 @@ interface Known {
 
 /**
  * Throws UsageError, and what reading, tracing and `prepare` throw.
- * @param finite whether all samples are looked through for NaN and infinity
+ * @param finite whether to search all samples for NaN and infinity
  */
 export async function fileTaskOf(
   modelFile: string,
@@ -76,14 +76,14 @@ async function knownOf(path: string): Promise<Known> {
   }
 }
 
-/** A scale or an offset of bytes is no tensor of its own. */
+/** The scale or offset of bytes does not count as a tensor of its own. */
 function unscaled({ layout }: TensorFile): ReadonlyMap<string, TensorLayout> {
   const scaled = [...layout].filter(([name, { dtype }]) => dtype === "uint8" && layout.has(scaleName(name)));
   const taken = new Set(scaled.flatMap(([name]) => [scaleName(name), offsetName(name)]));
   return new Map([...layout].filter(([name]) => !taken.has(name)));
 }
 
-/** A wrong input is blamed for what it is, before a loss is put on top of the model. */
+/** Reports a wrong input as such, before a loss is added to the model. */
 function inputsOf(
   { graph, sampleAxes }: Model,
   layout: ReadonlyMap<string, TensorLayout>,
@@ -92,7 +92,7 @@ function inputsOf(
   return new Map(held.map((value) => [value.name, { value, sampleAxis: sampleAxes[value.name] ?? null }]));
 }
 
-/** How many samples there are. Throws what `prepare` throws of the first one. */
+/** The number of samples. Throws what `prepare` throws for the first one. */
 async function checkFirst(path: string, expected: ReadonlyMap<string, Expected>): Promise<number> {
   const prepared = (batch: Batch) => prepare(batch, expected, true);
   const source = await FileSource.open(path, { expected, prepare: prepared });
@@ -104,7 +104,7 @@ async function checkFirst(path: string, expected: ReadonlyMap<string, Expected>)
   }
 }
 
-/** Numbers that are checked at a time. */
+/** The number of elements that are checked at a time. */
 const numbersAtOnce = 2 ** 20;
 
 /** Throws what `prepare` throws, NaN and infinity included. */

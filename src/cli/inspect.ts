@@ -43,11 +43,11 @@ interface Inspection {
   readonly constants: Readonly<Record<string, string>>;
   readonly leftOut: Readonly<Record<string, string>>;
   readonly notes: readonly string[];
-  /** Losses that fit the first output; of each, whether gradients per sample can be computed. */
+  /** Losses that fit the first output; for each, whether per-sample gradients can be computed. */
   readonly losses: readonly { readonly name: NamedLoss; readonly target: string }[];
-  /** By parameter: the kind of its gradient, and how its norm is computed. */
+  /** For each parameter: the kind of its gradient, and how its norm is computed. */
   readonly plan: readonly { readonly parameter: string; readonly kind: string; readonly norm: string }[];
-  /** Why there are no gradients per sample, where there are none. */
+  /** Why there are no per-sample gradients, if there are none. */
   readonly problem?: string;
 }
 
@@ -95,14 +95,14 @@ function samplesOf(value: Value, axes: SampleAxes): string {
   }
 }
 
-/** How many nodes there are of each operator. */
+/** The number of nodes of each operator. */
 function operatorsOf({ graph }: Model): Record<string, number> {
   const counts = new Map<string, number>();
   for (const { op } of nodesBefore(graph.outputs.map(({ value }) => value))) counts.set(op, (counts.get(op) ?? 0) + 1);
   return Object.fromEntries([...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)));
 }
 
-/** Which losses fit, and what would be done for the norms by the first that does. */
+/** The losses that fit, and how norms would be computed with the first of them. */
 function planned(model: Model): Pick<Inspection, "losses" | "plan" | "problem"> {
   let problem: string | undefined;
   const losses = namedLosses.flatMap((name) => {

@@ -1,4 +1,4 @@
-/** Where the command line writes to. */
+/** The streams that the command line writes to. */
 import type { Observer } from "../inspect/observe.js";
 
 export interface Io {

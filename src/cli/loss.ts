@@ -1,4 +1,4 @@
-/** Losses by the names of the command line. */
+/** Losses by their names on the command line. */
 import { InvalidArgumentError } from "commander";
 import { nearest } from "../meant.js";
 import { lossNamed, lossNameOf, lossNames, namedLosses } from "../nn/as-loss.js";
@@ -22,7 +22,7 @@ export function lossName(text: string): string {
   throw new InvalidArgumentError(`the losses are ${lossNames}${near === undefined ? "" : ` (Did you mean ${near}?)`}`);
 }
 
-/** The loss, and the output of the model that it looks at where that is said. Throws UsageError. */
+/** The loss, and the output that it reads, if one is named. Throws UsageError. */
 export function lossOf(options: LossOptions): { readonly loss: Loss; readonly output?: string } {
   const { loss: name, labelSmoothing, ignoreIndex, classAxis, output } = options;
   if (labelSmoothing !== undefined && name !== "cross_entropy") {

@@ -1,4 +1,4 @@
-/** The command line: runs one command and turns whatever goes wrong into one sentence and an exit code. */
+/** The command line: runs one command and turns any error into one sentence and an exit code. */
 import { type Command, CommanderError } from "commander";
 import { PergradError } from "../errors.js";
 import { type DebugWord, debugObserver, debugOf } from "../inspect/debug.js";
@@ -34,7 +34,7 @@ export async function main(argv: readonly string[], io: Io = systemIo()): Promis
   }
 }
 
-/** Help for a command that does not exist is a mistake in its name: commander would answer with the help of all. */
+/** Help for an unknown command means a misspelt name: commander would answer with the general help. */
 function withoutHelpForUnknown(argv: readonly string[], names: readonly string[]): string[] {
   const [first, second] = argv.filter((argument) => !argument.startsWith("-"));
   const asked = first === "help" ? second : first;
@@ -47,7 +47,7 @@ function report(
   argv: readonly string[],
   { io, words }: { readonly io: Io; readonly words: ReadonlySet<DebugWord> },
 ): number {
-  // Help and the version are printed by way of an error.
+  // Commander prints help and the version by way of an error.
   if (error instanceof CommanderError && error.exitCode === 0) return exit.done;
   const usage = error instanceof UsageError || error instanceof CommanderError;
   const names = known.map((command) => command.name());
@@ -57,7 +57,7 @@ function report(
   return usage ? exit.usage : exit.fault;
 }
 
-/** Spells options as flags, where the command has them. */
+/** Spells options as flags, if the command has them. */
 function asFlags(command: Command | undefined): Spelling {
   const flags = new Set(command?.options.map(({ long }) => long));
   return (option) => {
@@ -72,7 +72,7 @@ function asFlags(command: Command | undefined): Spelling {
   };
 }
 
-/** Options of which the command line gives the entries, one by one. */
+/** Options whose entries are given one by one on the command line. */
 const written: Readonly<Record<string, string>> = { sampleAxes: "sampleAxis", dimensions: "dim" };
 
 function explanation(error: unknown, spelling: Spelling = String): string {
@@ -85,7 +85,7 @@ function explanation(error: unknown, spelling: Spelling = String): string {
   return `Internal error: ${first}; please report it, with the output of the same command under PERGRAD_DEBUG=stack.`;
 }
 
-/** What was used wrongly, as one sentence that ends in where to read on. */
+/** A usage error as one sentence that ends with where to read on. */
 function misuse(error: UsageError | CommanderError, names: readonly string[], argv: readonly string[]): string {
   const command = argv.find((argument) => names.includes(argument));
   const text = error instanceof UsageError ? error.message : reworded(error, names);
@@ -93,9 +93,9 @@ function misuse(error: UsageError | CommanderError, names: readonly string[], ar
   return `${sentence} (see pergrad ${command === undefined ? "" : `${command} `}--help)${stop || "."}`;
 }
 
-/** Commander's messages as sentences. */
+/** Rewords commander's messages as sentences. */
 function reworded({ code, message }: CommanderError, names: readonly string[]): string {
-  // No command, or help of one that does not exist.
+  // No command, or help for one that does not exist.
   if (code === "commander.help") {
     return `Give a command and a model: pergrad COMMAND MODEL.onnx, where COMMAND is ${names.join(", ")}.`;
   }

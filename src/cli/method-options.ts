@@ -1,4 +1,4 @@
-/** Options that say by which method training samples are scored: of attribute, and of explain. */
+/** Options that select the method of scoring training samples: for attribute and explain. */
 import { type Command, InvalidArgumentError } from "commander";
 import {
   type GivenMethod,
@@ -42,7 +42,7 @@ const inverses = {
 const inverseWords = Object.keys(inverses);
 const curvatureWords = ["hessian", "ggn", "fisher"] as const;
 
-/** A method and its settings, as commander gives them. */
+/** A method and its settings, as commander returns them. */
 export interface MethodOptions {
   readonly method: (typeof methodWords)[number];
   readonly inverse?: keyof typeof inverses;
@@ -75,7 +75,7 @@ const takenBy: readonly (readonly [option: keyof MethodOptions, ...methods: Meth
   ["leaveOut", "influence"],
 ];
 
-/** Those on which it depends how parameters take part. */
+/** The options that decide how parameters are approximated. */
 export function withApproximation(command: Command): Command {
   return command
     .addOption(choice("--inverse <name>", "of influence and relatif (default: gram)", inverseWords))

@@ -1,4 +1,4 @@
-/** --ray: the same results, by a cluster's workers, as parts in a folder. */
+/** --ray: the same results, computed by a cluster's workers and written as parts into a folder. */
 import { cluster, ray } from "../cluster/cluster.js";
 import type { RayAddress } from "../cluster/ray/address.js";
 import type { ClusterProgress, JobOptions, MapOptions } from "../cluster/types.js";
@@ -14,14 +14,14 @@ import { interruptible } from "./signals.js";
 import { type Task, type TaskOptions, taskOf } from "./task.js";
 import { flagOf, UsageError } from "./usage.js";
 
-/** The option of commands that can be computed on a cluster. */
+/** The options of commands that a cluster can compute. */
 export interface OnCluster {
   readonly ray?: string;
   /** A file with the inputs that all samples share. */
   readonly shared?: string;
-  /** What computes on the nodes, the preferred first. */
+  /** The execution providers on the nodes, the preferred first. */
   readonly execution?: readonly ExecutionProvider[];
-  /** The column of the samples' ids. */
+  /** The column with the samples' ids. */
   readonly ids?: string;
 }
 
@@ -34,8 +34,8 @@ interface OnClusterOptions extends TaskOptions, OnCluster, Pick<MapOptions, "not
 }
 
 /**
- * The data is not read here: what the model leaves open is given by --dim. Throws UsageError, and what compiling and `map`
- * throw.
+ * The data is not read here, so --dim must set sizes that the model leaves open. Throws UsageError, and what compiling
+ * and `map` throw.
  */
 export async function onCluster(
   modelFile: string,
@@ -79,7 +79,7 @@ export async function onCluster(
   }
 }
 
-/** Waits for a job and shows its progress; undefined where it was stopped by a signal. */
+/** Waits for a job and shows its progress; undefined if a signal stopped it. */
 export async function followed<R>(
   { out }: { readonly out: string },
   io: Io,
@@ -107,7 +107,7 @@ export async function followed<R>(
 const dataFile = /\.(safetensors|npz|npy|csv|tsv|jsonl|ndjson|json|arrow|feather|onnx)$/i;
 const resultFile = /\.(safetensors|npz|csv|jsonl|json|parquet)$/i;
 
-/** What a cluster reads and writes are folders: said before it is asked. Throws UsageError. */
+/** A cluster reads and writes folders: checked before it is contacted. Throws UsageError. */
 export function requireFolders(data: string, out: string): void {
   if (dataFile.test(data))
     throw new UsageError(`With --ray, --data is a folder or a glob of Parquet files, not "${data}"; give that.`);

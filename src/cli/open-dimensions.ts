@@ -1,4 +1,4 @@
-/** Sizes, taken from the data, of dimensions that a model leaves open. */
+/** Takes sizes of dimensions that a model leaves open from the data. */
 import { PergradError } from "../errors.js";
 import type { TensorLayout } from "../io/bytes.js";
 import { parseModel } from "../onnx/proto.js";
@@ -7,8 +7,8 @@ import type { LoadOptions } from "../onnx/read/load-options.js";
 import { missing } from "./data.js";
 
 /**
- * `given` and what the data adds to it: the sizes of open dimensions, named or not, of the model's inputs. What is
- * given is kept, so that data of another size is refused later. Throws MISSING_TENSOR, SHAPE_MISMATCH.
+ * `given`, plus the sizes that the data has for open dimensions, named or not, of the model's inputs. Given sizes are
+ * kept, so that data of another size is refused later. Throws MISSING_TENSOR, SHAPE_MISMATCH.
  */
 export function openDimensions(
   bytes: Uint8Array,

@@ -6,8 +6,8 @@ const requiredOptions = new WeakSet<Option>();
 const repeatableOptions = new WeakSet<Option>();
 
 /**
- * An option that a command cannot do without. Not commander's mandatory: that would complain of what is missing
- * before it complains of the misspelt option that was meant.
+ * An option that a command requires. It is not one of commander's mandatory options: those complain of what is missing
+ * before they complain of the misspelt option that was meant.
  */
 export function required<T>(flags: string, description: string, parse?: (text: string, before?: T) => T): Option {
   const option = new Option(flags, `${description} (required)`);
@@ -15,7 +15,7 @@ export function required<T>(flags: string, description: string, parse?: (text: s
   return parse ? option.argParser((text: string, before: T | undefined) => parse(text, before)) : option;
 }
 
-/** An option that may be given several times; `parse` adds to what was given before. */
+/** An option that may be repeated; `parse` adds to the values before. */
 export function repeatable<T>(option: Option, parse: (text: string, before?: T) => T): Option {
   repeatableOptions.add(option);
   option.description += " (repeatable)";
@@ -38,7 +38,7 @@ export function requireOptions(command: Command): void {
   throw new UsageError(`${missing.length === 1 ? "The option" : "The options"} ${list} must be given.`);
 }
 
-/** Makes commands refuse an option with a value that is given twice: which one was meant cannot be known. */
+/** Makes commands refuse an option with a value that is given twice, since it is unclear which was meant. */
 export function refuseTwice(commands: readonly Command[]): void {
   for (const command of commands) {
     for (const option of command.options) {

@@ -1,4 +1,4 @@
-/** --out and what goes with it. */
+/** --out and the options that go with it. */
 import { type Command, InvalidArgumentError, type Option } from "commander";
 import { meant } from "../meant.js";
 import { type ExecutionProvider, executionProviders } from "../target/runtime.js";
@@ -8,13 +8,13 @@ import { required } from "./options.js";
 import { inWorkers } from "./shared-options.js";
 import { bytes, UsageError, wholeNumber } from "./usage.js";
 
-/** The name of a page. Throws InvalidArgumentError. */
+/** The file name of a page. Throws InvalidArgumentError. */
 export function pageFile(path: string): string {
   if (/\.html?$/i.test(path)) return path;
   throw new InvalidArgumentError("its name must end in .html");
 }
 
-/** What a command writes: which names its files may have. */
+/** The file names allowed for a command's output. */
 export interface OutputKind {
   readonly formats: string;
   readonly check: (path: string) => string;
@@ -30,7 +30,7 @@ export function outOption({ formats, check }: OutputKind): Option {
   return required("--out <file>", `where to write, ${formats}`, check);
 }
 
-/** Names of what computes, with commas between. Throws InvalidArgumentError. */
+/** Execution providers, separated by commas. Throws InvalidArgumentError. */
 function providers(text: string): readonly ExecutionProvider[] {
   return text.split(",").map((each) => {
     const found = executionProviders.find((name) => name === each.trim());
@@ -64,7 +64,7 @@ export function withFolder(command: Command, { formats, check }: OutputKind): Co
     });
 }
 
-/** A command whose samples a cluster may compute: what it writes is then a folder. */
+/** A command whose samples a cluster can compute; its output is then a folder. */
 export function withCluster(command: Command, kind: OutputKind = tensors): Command {
   return inWorkers(withFolder(command, kind))
     .option(
@@ -74,7 +74,7 @@ export function withCluster(command: Command, kind: OutputKind = tensors): Comma
     .option("--shared <file>", "with --ray: a file with the inputs that all samples share, .safetensors or .npz");
 }
 
-/** A command that writes what it computes in batches. */
+/** A command that writes results in batches. */
 export function withOutput(command: Command, kind: OutputKind = tensors): Command {
   return withOutputOf(command, outOption(kind));
 }

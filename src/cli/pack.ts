@@ -1,4 +1,4 @@
-/** pack: tables and folders of pictures as a file that the other commands take. */
+/** pack: turns tables and folders of pictures into a file for the other commands. */
 import { stat } from "node:fs/promises";
 import { type Packed, packImages, packRows, readRows } from "../data/index.js";
 import { writeFileSafely } from "../io/atomic.js";
@@ -31,7 +31,7 @@ export async function pack(source: string, options: PackCommandOptions, io: Io, 
   await checkOut(options.out, found.isDirectory() ? [] : [source]);
   progress.stage("reading");
   const packed = found.isDirectory() ? await ofFolder(source, options) : await ofRows(source, options);
-  // An input of that name comes first.
+  // An input of that name takes precedence.
   const named = packed.ids && !(idsName in packed.tensors) ? { [idsName]: tensorOfTexts(packed.ids) } : {};
   await writeTensors(options.out, unboundScales(new Map(Object.entries({ ...packed.tensors, ...named }))));
   const written = [options.out];

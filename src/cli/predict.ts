@@ -59,7 +59,7 @@ function isTensorFile(path: string): boolean {
   return path !== standardOutput && ["safetensors", "npz"].includes(tableFormat(path)) && formatToWrite(path) !== "npy";
 }
 
-/** The outputs with the axis of their samples in front. */
+/** The outputs with their sample axis in front. */
 function samplesFirst(model: Model, found: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
   const axes = outputAxes(model, Object.keys(found));
   return Object.fromEntries(
@@ -76,10 +76,10 @@ function samplesFirst(model: Model, found: Readonly<Record<string, Tensor>>): Re
   );
 }
 
-/** Numbers for each sample that a table has columns for, at most, of one output. */
+/** The most numbers per sample of one output for which a table has columns. */
 const mostColumns = 1000;
 
-/** A column for each number of a sample; of scores of classes, the class with the largest one besides. */
+/** A column for each number of a sample; for scores of classes, also the class with the largest one. */
 function columnsOf(found: Readonly<Record<string, Tensor>>, out: string, ids?: readonly string[]): Column[] {
   const samples = Object.values(found)[0]?.dims[0] ?? 0;
   const columns: Column[] = samplesColumns(samples, ids);

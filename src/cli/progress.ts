@@ -5,7 +5,7 @@ const patience = 1000;
 
 const counted = "{stage} [{bar}] {value}/{total} {eta_formatted}";
 
-/** A bar on stderr for what takes longer than a second, and only on a terminal. */
+/** A bar on stderr for work that takes longer than a second, on a terminal only. */
 export class Progress {
   readonly #stream: Io["stderr"];
   readonly #start = Date.now();
@@ -31,28 +31,28 @@ export class Progress {
     this.#set({ ...this.#state, done });
   }
 
-  /** Steps of the stage that are done. */
+  /** The number of finished steps of the stage. */
   get done(): number {
     return this.#state.done;
   }
 
-  /** A remark that stops nothing. */
+  /** A remark that does not stop anything. */
   note(message: string): void {
     this.line(`pergrad: note: ${message}`);
   }
 
-  /** A remark on a result that is not what it should be. */
+  /** A remark on a result that is not as it should be. */
   warn(message: string): void {
     this.line(`pergrad: warning: ${message}`);
   }
 
-  /** A line that says what has come so far. */
+  /** A line on what has been done so far. */
   line(text: string): void {
     this.#hide();
     this.#stream.write(`${text}\n`);
   }
 
-  /** Takes the bar away: before anything else is written, and at the end. */
+  /** Removes the bar: before anything else is written, and at the end. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -69,7 +69,7 @@ export class Progress {
     const { stage, done, total } = state;
     this.#bar?.setTotal(total);
     this.#bar?.update(done, { stage });
-    // While a program runs, timers do not: look at the clock too.
+    // Timers do not run while a program runs, so look at the clock too.
     if (!this.#bar && Date.now() - this.#start >= this.#after) this.#show();
   }
 
@@ -77,7 +77,7 @@ export class Progress {
     if (this.#bar || this.#stopped || !this.#stream.isTTY) return;
     const { stage, done, total } = this.#state;
     this.#bar = new cliProgress.SingleBar({
-      // A stage of one step has nothing to count, and no end that could be foreseen.
+      // A stage of one step has nothing to count, and no foreseeable end.
       format: (options, params, payload) =>
         params.total <= 1
           ? `${payload.stage} ...`
@@ -85,7 +85,7 @@ export class Progress {
       stream: this.#stream,
       clearOnComplete: true,
       barsize: 30,
-      // Nothing to restore in the terminal, so that signals need no care here.
+      // Leaves nothing to restore in the terminal, so that signals need no special care here.
       linewrap: null,
       etaBuffer: 200,
       gracefulExit: false,

@@ -1,4 +1,4 @@
-/** Data for a profile where none is given: drawn at random, of the model's dimensions. */
+/** Random data of the model's dimensions, for a profile without data. */
 
 import type { Objective } from "../compile/objective.js";
 import { targetName } from "../compile/objective.js";
@@ -9,8 +9,8 @@ import { type Random, random } from "../tensor/random.js";
 import { arrayOf, isFloat, sizeOf, type Tensor, tensorWith, zeroTensor } from "../tensor/tensor.js";
 
 /**
- * Every input and the target: floats of mean 0 and variance 1 (targets from 0 to 1), whole numbers 0 and 1 or as the
- * model limits them, lengths as long as there are. The same numbers each time.
+ * Every input and the target: floats of mean 0 and variance 1 (targets from 0 to 1), whole numbers 0 and 1 or within
+ * the model's limits, and full lengths. The numbers are the same each time.
  */
 export function randomData({ expected, loss, output }: Objective, samples: number): Record<string, Tensor> {
   const source = random(0);

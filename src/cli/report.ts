@@ -41,7 +41,7 @@ export async function report(
   io.stdout.write(`wrote ${written.join(", ")}\n`);
 }
 
-/** What the options say of how samples are shown. Throws FILE_UNREADABLE, BATCH_MISMATCH. */
+/** The options on how samples are shown. Throws FILE_UNREADABLE, BATCH_MISMATCH. */
 export async function showing(
   options: ShowOptions & Pick<TaskOptions, "threads">,
   { samples, ids: own }: Pick<DataTask, "samples" | "ids">,
@@ -60,7 +60,7 @@ export async function showing(
   };
 }
 
-/** A line for each sample; of an array in JSON, an entry, in which a text may have several lines. */
+/** A line for each sample; or an entry of a JSON array, in which a text may have several lines. */
 async function lines(path: string, samples: number): Promise<string[]> {
   const text = await readFile(path, "utf8").catch((error: unknown) => {
     throw unreadable(path, error);

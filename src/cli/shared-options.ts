@@ -6,7 +6,7 @@ import { choice, repeatable, required } from "./options.js";
 import { belowOne, fromZero, optimizers, positive, scheduleNames } from "./train-options.js";
 import { collect, dimensions, fixedValues, number, sampleAxes, wholeNumber } from "./usage.js";
 
-/** A command with a model, and the options that say how it is read. */
+/** A command with a model, and the options for reading it. */
 export function ofModel(program: Command, name: string, what: string, example: string): Command {
   return program
     .command(name)
@@ -39,7 +39,7 @@ export function ofModel(program: Command, name: string, what: string, example: s
     .addHelpText("after", `\nExample: pergrad ${name} model.onnx ${example}`.trimEnd());
 }
 
-/** A command with the options that all have. */
+/** Adds the options that all these commands have. */
 export function withLoss(
   program: Command,
   name: string,

@@ -5,13 +5,15 @@ const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 type Signal = (typeof signals)[number];
 
-/** Ends the process as shells expect of one that a signal ended: 130 for Ctrl-C. Nothing half-written is left. */
+/**
+ * Ends the process with the exit code that shells expect after a signal: 130 for Ctrl-C. Nothing half-written is left.
+ */
 function end(signal: Signal): void {
   removeUnfinishedFiles();
   process.exit(128 + constants.signals[signal]);
 }
 
-/** Runs `action`; a signal meanwhile removes the temporary files, calls `onSignal`, and ends the process. */
+/** Runs `action`. A signal in the meantime removes temporary files, calls `onSignal`, and ends the process. */
 export async function cleaningUp<T>(action: () => Promise<T>, onSignal: () => void): Promise<T> {
   const stop = (signal: Signal) => {
     onSignal();
@@ -26,8 +28,8 @@ export async function cleaningUp<T>(action: () => Promise<T>, onSignal: () => vo
 }
 
 /**
- * Runs an action that can be asked to end early: a signal aborts what it is given, and once it has ended the process
- * ends. A second signal ends it at once.
+ * Runs an action that can end early: a signal aborts its AbortSignal, and the process ends once the action has. A
+ * second signal ends it at once.
  */
 export async function interruptible<T>(action: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();

@@ -1,4 +1,4 @@
-/** What all commands begin with: the model, the data and the loss put together. */
+/** What all commands start with: the model, the data and the loss together. */
 import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { ModelProto } from "onnx-buf";
@@ -20,7 +20,7 @@ import { openDimensions } from "./open-dimensions.js";
 import type { Progress } from "./progress.js";
 import { UsageError } from "./usage.js";
 
-/** Options of all commands, as commander gives them. */
+/** Options of all commands, as commander returns them. */
 export interface TaskOptions extends LossOptions {
   readonly data?: string;
   readonly sampleAxis?: ReadonlyMap<string, number | null>;
@@ -45,10 +45,10 @@ export interface Task {
 /** A task with its data. */
 export interface DataTask extends Task {
   readonly dataFile: string;
-  /** Converted and checked; all samples of the file. */
+  /** All samples of the file, converted and checked. */
   readonly feeds: Readonly<Record<string, Tensor>>;
   readonly samples: number;
-  /** What the file calls its samples. */
+  /** The names that the file gives its samples. */
   readonly ids?: SampleNames;
 }
 
@@ -88,7 +88,7 @@ export function withLoss(
 export interface ModelTask {
   readonly model: Model;
   readonly data?: Tensors;
-  /** The inputs that are constants. */
+  /** The inputs that are fixed to constants. */
   readonly fixed: ReadonlySet<string>;
 }
 
@@ -108,15 +108,15 @@ export async function modelTaskOf(
   return { model, fixed, ...(data ? { data } : {}) };
 }
 
-/** What a model may depend on of the data. */
+/** The parts of the data that a model may depend on. */
 export interface KnownData {
   /** How all tensors are laid out. */
   readonly layout: ReadonlyMap<string, TensorLayout>;
-  /** Those of few elements, at least. */
+  /** At least those with few elements. */
   readonly small: Tensors;
 }
 
-/** A model, where some of the data must be known for that. Throws what reading throws. */
+/** Reads a model whose course may depend on some of the data. Throws what reading throws. */
 export async function modelKnowing(
   modelFile: string,
   options: Omit<TaskOptions, "loss">,
@@ -136,7 +136,7 @@ export async function modelKnowing(
   return { model, fixed };
 }
 
-/** The same with data, which is there. */
+/** The same with data, which must be given. */
 export async function dataTaskOf(
   modelFile: string,
   options: TaskOptions & { readonly data: string },
@@ -149,7 +149,7 @@ export async function dataTaskOf(
   return { ...task, dataFile: options.data, ...own };
 }
 
-/** Distinguishes data in the model's place from a broken model. */
+/** Distinguishes a data file in the model's place from a broken model. */
 function refuseTensors(bytes: Uint8Array, fileName: string): void {
   const json = bytes.length > 9 && bytes[8] === 0x7b && (bytes[9] === 0x22 || bytes[9] === 0x7d);
   if (!json && !/\.(safetensors|npz|npy)$/i.test(fileName)) return;
@@ -160,13 +160,13 @@ function refuseTensors(bytes: Uint8Array, fileName: string): void {
 
 interface Loaded {
   readonly loaded: Model;
-  /** The inputs that are constants. */
+  /** The inputs that are fixed to constants. */
   readonly fixed: ReadonlySet<string>;
 }
 
 /**
- * Open dimensions that no option gives are taken from the data. So are small inputs that all samples share, where the
- * model cannot be followed without their value.
+ * Open dimensions that no option sets are taken from the data. So are small inputs that all samples share, if the model
+ * cannot be followed without their value.
  */
 async function load(
   bytes: Uint8Array,
@@ -222,7 +222,7 @@ function attempt(read: () => Model): Model | null {
   }
 }
 
-/** Whole numbers of this many elements may say what a model does, as a sampling rate does. */
+/** Whole numbers with up to this many elements may decide what a model does, as a sampling rate does. */
 export const mostShared = 16;
 
 function sharedInData(
@@ -245,7 +245,7 @@ function takenNote(name: string, { data }: Tensor): string {
   return `The input "${name}" controls what the model does, so it is fixed to the data's value: --fix ${name}=${value}.`;
 }
 
-/** The axis given for the output that the loss looks at, by its own name or as "output". */
+/** The given axis of the output that the loss reads, by the output's name or as "output". */
 function outputSampleAxis(
   model: Model,
   chosen: string | undefined,
@@ -270,7 +270,7 @@ function outputSampleAxis(
 }
 
 /**
- * Refuses what could not be written in the end, before the work begins, and to write over what is read.
+ * Refuses, before the work begins, an output that could not be written in the end, or that would overwrite an input.
  * @throws PergradError FILE_UNWRITABLE, UsageError.
  */
 export async function checkOut(out: string, inputs: readonly string[], option = "--out"): Promise<void> {
@@ -293,7 +293,7 @@ export async function checkOut(out: string, inputs: readonly string[], option = 
   }
 }
 
-/** The same for a page, and for the numbers that are written beside it. */
+/** The same for a page, and for the files with its numbers. */
 export async function checkPage(page: string, inputs: readonly (string | undefined)[], out?: string): Promise<void> {
   for (const file of pageFiles(page)) {
     await checkOut(

@@ -1,4 +1,4 @@
-/** Options of `pergrad train`: what fits together, and the optimizer they make. */
+/** Options of `pergrad train`: which fit together, and the optimizer they make. */
 import { InvalidArgumentError } from "commander";
 import { adam, adamW } from "../train/adam.js";
 import type { LearningRate, Optimizer } from "../train/optimizer.js";
@@ -13,7 +13,7 @@ export const scheduleNames = ["constant", "linear", "cosine"] as const;
 export const clippings = ["flat", "automatic", "adaptive"] as const;
 export const samplings = ["poisson", "shuffled"] as const;
 
-/** As commander gives them. */
+/** The options as commander returns them. */
 export interface TrainCommandOptions extends TaskOptions {
   readonly data: string;
   readonly out: string;
@@ -42,7 +42,7 @@ export interface TrainCommandOptions extends TaskOptions {
   readonly diagnoseEvery?: number;
 }
 
-/** What an optimizer is made of. */
+/** The options of an optimizer. */
 export type OptimizerOptions = Pick<
   TrainCommandOptions,
   "optimizer" | "learningRate" | "momentum" | "weightDecay" | "schedule" | "warmUp"
@@ -71,13 +71,13 @@ export function checkTrainOptions(options: TrainCommandOptions): void {
   checkOptimizer(options);
 }
 
-/** What private training takes besides what all training does. */
+/** The options of private training besides those of all training. */
 export type Privacy = Noise & Pick<ClippingOptions, "maxNorm" | "automatic" | "adaptive"> & { readonly delta: number };
 
-/** gamma of automatic clipping, as its paper has it. */
+/** The gamma of automatic clipping, as in its paper. */
 const gamma = 0.01;
 
-/** Null where the training is not to be private. Throws UsageError. */
+/** Null if the training is not private. Throws UsageError. */
 export function privacyOf(options: TrainCommandOptions): Privacy | null {
   if (!options.private) return null;
   oneNeeded(options, ["epsilon", "noiseMultiplier"]);
@@ -93,12 +93,12 @@ export function privacyOf(options: TrainCommandOptions): Privacy | null {
   };
 }
 
-/** An option where it was given. */
+/** An option, if it was given. */
 export function given<K extends string, T>(key: K, value: T | undefined): { readonly [P in K]?: T } {
   return value === undefined ? {} : ({ [key]: value } as { readonly [P in K]: T });
 }
 
-/** That both are not given, commander sees to. */
+/** Commander already refuses both together. */
 function oneNeeded(options: TrainCommandOptions, names: readonly (keyof TrainCommandOptions)[]): void {
   if (names.some((name) => options[name] !== undefined)) return;
   throw new UsageError(`One of ${names.map(flagOf).join(" and ")} must be given.`);
@@ -115,13 +115,13 @@ export function seed(text: string): number {
   throw new InvalidArgumentError("it must be a whole number below 2^32");
 }
 
-/** Checks the name of a model to be written. */
+/** Checks the name of a model file to write. */
 export function modelFile(path: string): string {
   if (/\.onnx$/i.test(path)) return path;
   throw new InvalidArgumentError("its name must end in .onnx");
 }
 
-/** @param steps of the whole training */
+/** @param steps the number of steps of the whole training */
 export function optimizerFor(options: OptimizerOptions, steps: number): Optimizer<object> {
   const learningRate = learningRateFor(options, steps);
   const decay = options.weightDecay === undefined ? {} : { weightDecay: options.weightDecay };

@@ -3,7 +3,7 @@ import { listed } from "../meant.js";
 import { epsilonText } from "../train/train.js";
 import type { PrivateStepResult, StepResult } from "../train/types.js";
 
-/** Sums over the steps since the last line. */
+/** Sums over the steps since the last printed line. */
 export class Tally {
   #samples = 0;
   #loss = 0;
@@ -28,7 +28,7 @@ export class Tally {
     this.#dropped += result.dropped;
   }
 
-  /** The line after a step, after which counting begins anew. */
+  /** The line to print after a step; counting then starts again. */
   line(steps: number, last: StepResult | PrivateStepResult): string {
     const per = (count: number, all: number) => (all === 0 ? "none" : `${((100 * count) / all).toFixed(1)} %`);
     const parts = [
@@ -52,7 +52,7 @@ export class Tally {
 /** The most samples that a summary names. */
 const mostNamed = 10;
 
-/** Samples that private training dropped, since their gradients are not finite. */
+/** Samples that private training dropped because their gradients are not finite. */
 export class Dropped {
   readonly #times = new Map<number, number>();
   count = 0;
@@ -63,8 +63,8 @@ export class Dropped {
   }
 
   /**
-   * How many, which and why. It looks at the data without noise.
-   * @param countInData of how many of these samples the data itself is not finite
+   * How many, which and why. It reads the data without noise.
+   * @param countInData how many of these samples have non-finite data
    */
   async summary(countInData: (samples: readonly number[]) => Promise<number>): Promise<string> {
     const samples = [...this.#times.keys()].sort((a, b) => a - b);

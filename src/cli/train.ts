@@ -28,12 +28,12 @@ import {
 } from "./train-options.js";
 import { Dropped, Tally } from "./train-report.js";
 
-/** What a training came to. */
+/** The outcome of a training. */
 interface Outcome {
   readonly model: Model;
   readonly steps: number;
   readonly guarantee?: string;
-  /** Why there are no more steps, where one would have spoilt the weights. */
+  /** Why training stopped, if a step would have spoilt the weights. */
   readonly stopped?: PergradError;
 }
 
@@ -85,11 +85,11 @@ export async function trainModel(
   });
 }
 
-/** Weights grow by less in any training that learns something. */
+/** No training that learns anything makes weights grow by more than this. */
 const maxGrowth = 1e5;
 
 /**
- * Refuses weights that are finite still, but have left all bounds. It looks at weights alone, which costs no privacy.
+ * Refuses weights that are still finite but have left all bounds. It reads only weights, which costs no privacy.
  * @throws PergradError NOT_FINITE.
  */
 function requireConverging(before: Model, after: Model, steps: number): void {
@@ -110,7 +110,7 @@ function largest(data: ArrayLike<number>): number {
   return found;
 }
 
-/** Remarks on what the guarantee does not cover. */
+/** Warns about what the guarantee does not cover. */
 function warn({ model, options, samples }: FileTask, { delta }: Privacy, progress: Progress): void {
   if (!protects(delta, samples))
     progress.warn(
@@ -121,7 +121,7 @@ function warn({ model, options, samples }: FileTask, { delta }: Privacy, progres
     if (severity === "warning") progress.note(`${node}: ${problem}; ${fix}.`);
 }
 
-/** Steps of the whole training; as many as the trainers count for these epochs. */
+/** The number of steps of the whole training, counted for these epochs as the trainers do. */
 function stepsOf(
   { steps, epochs = 0, batchSize, sampling, private: secret }: TrainCommandOptions,
   samples: number,
@@ -193,7 +193,7 @@ function checkpointOf({ checkpoint: folder, checkpointEvery }: TrainCommandOptio
   return folder === undefined ? {} : { checkpoint: { folder, ...given("every", checkpointEvery) } };
 }
 
-/** About so many lines say how a training goes. */
+/** The approximate number of lines that report on a training. */
 const lines = 10;
 
 function reporter(
@@ -209,10 +209,10 @@ function reporter(
     tally.add(result);
     if ("droppedSamples" in result) dropped.add(result.droppedSamples);
     progress.update(result.step);
-    // What a tenth of the steps came to, and the last one.
+    // Prints a line after each tenth of the steps, and after the last.
     if (Math.floor((result.step * lines) / steps) > Math.floor(((result.step - 1) * lines) / steps))
       progress.line(tally.line(steps, result));
-    // A run of the model blocks the event loop: signals are heard here.
+    // A run of the model blocks the event loop: this lets signals arrive.
     await setImmediate();
   };
 }

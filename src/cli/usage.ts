@@ -1,4 +1,4 @@
-/** Values of options, checked before any file is opened. */
+/** Option values, checked before any file is opened. */
 import { InvalidArgumentError } from "commander";
 import type { FixedValue } from "../onnx/read/batch/fixed-inputs.js";
 
@@ -44,14 +44,14 @@ export function bytes(text: string): number {
   throw new InvalidArgumentError("it must be a size such as 512MB, 2GiB or 1000000 (bytes)");
 }
 
-/** NAME and VALUE of NAME=VALUE. Names may hold "=": the last one counts. */
+/** The NAME and VALUE of NAME=VALUE. Names may contain "=": the last one counts. */
 function assignment(text: string, form: string): readonly [string, string] {
   const at = text.lastIndexOf("=");
   if (at > 0 && at < text.length - 1) return [text.slice(0, at), text.slice(at + 1)];
   throw new InvalidArgumentError(`it must be ${form}`);
 }
 
-/** Adds to what repeated options gave before. */
+/** Adds to the values of a repeated option. */
 export function collect(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, text];
 }
@@ -71,7 +71,7 @@ export const sampleAxes = collectInto("NAME=AXIS or NAME=shared", (value) =>
 
 export const dimensions = collectInto("NAME=SIZE", wholeNumber(0));
 
-/** A number, true, false, or several with commas between. */
+/** A number, true, false, or several values separated by commas. */
 function fixedValue(text: string): FixedValue {
   const parts = text.split(",").map((part) => {
     if (part === "true" || part === "false") return part === "true";
@@ -99,7 +99,7 @@ export function maxNorm(text: string, before?: MaxNorm): MaxNorm {
   throw new InvalidArgumentError("give one number for the whole gradient, or NAME=C for each parameter, not both");
 }
 
-/** An option as it is written, of the name under which its value is handed over: "--memory-budget" of "memoryBudget". */
+/** The flag of an option, given the name of its value: "--memory-budget" for "memoryBudget". */
 export function flagOf(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }

@@ -1,4 +1,4 @@
-/** Tables and pictures as tensors: `import { packRows, readRows } from "pergrad/data"`. In Node alone. */
+/** Tables and pictures as tensors: `import { packRows, readRows } from "pergrad/data"`. In Node only. */
 export { type PackImagesOptions, packImages } from "./pack-images.js";
 export { type Packed, type PackRowsOptions, packRows } from "./pack-rows.js";
 export { type Row, readRows } from "./rows.js";

@@ -1,4 +1,4 @@
-/** Folders of pictures as bytes, a folder for each class. */
+/** Folders of pictures as bytes, one folder for each class. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PergradError } from "../errors.js";
@@ -11,19 +11,20 @@ import type { Packed } from "./pack-rows.js";
 export interface PackImagesOptions {
   /** The name of the model's input. Default "x". */
   readonly input?: string;
-  /** The size that pictures are brought to. Default: that of the first; others are then refused. */
+  /** The size to which pictures are resized. Default: that of the first; pictures of other sizes are then refused. */
   readonly size?: { readonly width: number; readonly height: number };
-  /** One channel of grey instead of red, green and blue. Default false. */
+  /** One grey channel instead of red, green and blue. Default false. */
   readonly grey?: boolean;
 }
 
 const pictures = /\.(png|jpe?g|webp|gif|tiff?|avif)$/i;
 
 /**
- * The pictures of FOLDER/CLASS/FILE: uint8 `[N, channels, height, width]` with a scale of 1 / 255, and the classes in the
- * order of the alphabet. It takes the package sharp.
- * @throws PergradError FILE_UNREADABLE: no such folder, no pictures in it, one that is damaged, or sharp is not installed.
- * @throws PergradError SHAPE_MISMATCH: pictures of different sizes, where no size is given.
+ * The pictures in FOLDER/CLASS/FILE: uint8 `[N, channels, height, width]` with a scale of 1 / 255, and the classes in
+ * alphabetical order. Requires the package sharp.
+ * @throws PergradError FILE_UNREADABLE: there is no such folder, it has no pictures, one is damaged, or sharp is not
+ *   installed.
+ * @throws PergradError SHAPE_MISMATCH: pictures have different sizes, and no size is given.
  */
 export async function packImages(folder: string, options: PackImagesOptions = {}): Promise<Packed> {
   const { input = "x", grey = false } = options;

@@ -9,19 +9,19 @@ import type { Row } from "./rows.js";
 export interface PackRowsOptions {
   /** The column of the target: whole numbers and texts become int64 classes, other numbers float32. */
   readonly target: string;
-  /** The columns of each input. Default: `x`, of all others. A column of lists alone gives `[N, length]`. */
+  /** The columns of each input. Default: `x`, from all other columns. A single column of lists gives `[N, length]`. */
   readonly inputs?: Readonly<Record<string, readonly string[]>>;
   /** The column of each sample's name. Default: none. */
   readonly ids?: string;
   /** The column of each sample's text, as reports show it. Default: none. */
   readonly texts?: string;
-  /** Inputs that hold whole numbers, such as numbers of words: int64. Default: none. */
+  /** Inputs that hold whole numbers, such as indices of words: int64. Default: none. */
   readonly integers?: readonly string[];
 }
 
-/** What rows or pictures became. */
+/** Rows or pictures as tensors. */
 export interface Packed {
-  /** By the inputs' names, and `target`. */
+  /** By input name, and `target`. */
   readonly tensors: Readonly<Record<string, Tensor>>;
   /** The texts that classes stand for, in the order of their numbers. */
   readonly classNames?: readonly string[];
@@ -32,9 +32,9 @@ export interface Packed {
 }
 
 /**
- * Tensors of the rows of a table, as programs take them.
- * @throws PergradError MISSING_TENSOR: no such column. DTYPE_MISMATCH: a column holds no numbers. SHAPE_MISMATCH: lists of
- * different lengths. INVALID_ARGUMENT: there are no rows, or a target is missing.
+ * The tensors of a table's rows, in the form that programs take.
+ * @throws PergradError MISSING_TENSOR: there is no such column. DTYPE_MISMATCH: a column does not hold numbers.
+ *   SHAPE_MISMATCH: lists have different lengths. INVALID_ARGUMENT: there are no rows, or a target is missing.
  */
 export async function packRows(rows: AsyncIterable<Row> | Iterable<Row>, options: PackRowsOptions): Promise<Packed> {
   const { target, ids: idColumn, texts: textColumn } = options;
@@ -88,7 +88,7 @@ function columnsOf(first: Row, { target, inputs, ids, texts }: PackRowsOptions):
   return new Map(given);
 }
 
-/** Integers of 64 bits as numbers. */
+/** 64-bit integers as numbers. */
 function plain(value: unknown): unknown {
   return typeof value === "bigint" ? Number(value) : value;
 }
@@ -132,13 +132,15 @@ function tensorOf(list: readonly number[], rows: number, integers: boolean, name
   return { dtype: "int64", dims, data: BigInt64Array.from(list, BigInt) };
 }
 
-/** As tables write what is not known. */
+/** The values by which tables mark what is missing. */
 function isMissing(value: unknown): boolean {
   if (typeof value === "string") return /^(nan)?$/i.test(value.trim());
   return value === null || value === undefined || Number.isNaN(value);
 }
 
-/** Whole numbers from 0 up are classes as they are; other numbers are numbers; texts are classes in the order of the alphabet. */
+/**
+ * Whole numbers from 0 up are used as classes; other numbers stay numbers; texts become classes in alphabetical order.
+ */
 function targetOf(values: readonly unknown[]): { readonly tensor: Tensor; readonly classNames?: readonly string[] } {
   const dims = [values.length];
   const missing = values.findIndex(isMissing);

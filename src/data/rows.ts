@@ -7,7 +7,7 @@ import { unreadable } from "../io/failure.js";
 import { library } from "../io/library.js";
 import { type RowFormat, rowFormats } from "../io/row-formats.js";
 
-/** A row, by the names of the columns. */
+/** A row, by column name. */
 export type Row = Readonly<Record<string, unknown>>;
 
 const readers: Readonly<Record<RowFormat, (path: string) => AsyncGenerator<Row>>> = {
@@ -21,9 +21,9 @@ const readers: Readonly<Record<RowFormat, (path: string) => AsyncGenerator<Row>>
 };
 
 /**
- * The rows of a .csv, .tsv, .jsonl, .ndjson, .parquet or .arrow file, one after another. CSV takes the package csv-parse,
- * Parquet hyparquet, Arrow apache-arrow.
- * @throws PergradError FILE_UNREADABLE: no such file, of another format, or its package is not installed.
+ * The rows of a .csv, .tsv, .jsonl, .ndjson, .parquet or .arrow file, one after another. CSV requires the package
+ * csv-parse, Parquet hyparquet, Arrow apache-arrow.
+ * @throws PergradError FILE_UNREADABLE: there is no such file, it has another format, or the package is not installed.
  */
 export async function* readRows(path: string): AsyncGenerator<Row> {
   const ending = /\.([a-z]+)$/i.exec(path)?.[1]?.toLowerCase();
@@ -81,7 +81,7 @@ function parsed(text: string): Row | undefined {
   }
 }
 
-/** Rows of a Parquet file that are decoded at a time. */
+/** The number of rows of a Parquet file that are decoded at a time. */
 const rowsAtOnce = 10_000;
 
 async function* parquet(path: string): AsyncGenerator<Row> {

@@ -1,4 +1,4 @@
-/** What PERGRAD_DEBUG asks for, and the observer that prints it. */
+/** Parses PERGRAD_DEBUG, and makes the observer that prints what it asks for. */
 import { PergradError } from "../errors.js";
 import { bytesOfValue } from "../graph/bytes.js";
 import { type Graph, nodeOf } from "../graph/value.js";
@@ -21,8 +21,8 @@ export const debugWords = ["plan", "rewrite", "graph", "time", "memory", "stack"
 export type DebugWord = (typeof debugWords)[number];
 
 /**
- * Reads words that are separated by commas; none where there is no text.
- * @throws PergradError INVALID_ARGUMENT for a word that it does not know.
+ * Parses words separated by commas; none if there is no text.
+ * @throws PergradError INVALID_ARGUMENT for an unknown word.
  */
 export function debugOf(text = ""): ReadonlySet<DebugWord> {
   const words = text
@@ -68,7 +68,7 @@ export function debugObserver(words: ReadonlySet<DebugWord>, write: (text: strin
   };
 }
 
-/** Values that are printed. */
+/** The number of values that are printed. */
 const mostPrinted = 20;
 
 /** The largest values that nodes make, from the shapes. */

@@ -3,7 +3,7 @@ import type { ExplainedParameter, Total, Totals } from "../plan/explain.js";
 import { questionNames, questions } from "../plan/questions.js";
 import { table } from "./table.js";
 
-/** A column of the table: left out where it has nothing to say. */
+/** A column of the table, which is left out if it is empty. */
 interface Column {
   readonly heading: string;
   readonly optional?: boolean;
@@ -34,13 +34,13 @@ function range([from, to]: readonly [number, number]): string {
   return `${count(from)} to ${count(to)}`;
 }
 
-/** What a program does for each parameter. `rows` and `totals` are the data; as text it is a table. */
+/** What a program does for each parameter: `rows` and `totals` as data, and a table as text. */
 export class Explanation {
   constructor(
     readonly rows: readonly ExplainedParameter[],
     readonly notes: readonly string[],
     readonly totals: Totals,
-    /** Initializers of the model's file that are no parameters, each with the reason. */
+    /** Initializers of the model's file that are not parameters, each with the reason. */
     readonly constants: Readonly<Record<string, string>> = {},
   ) {}
 

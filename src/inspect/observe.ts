@@ -1,4 +1,4 @@
-/** Observers of a compile. Nothing that is computed depends on them. */
+/** Observers of a compile. No result depends on them. */
 
 import type { OnRewrite } from "../graph/rewritten.js";
 import type { Graph, Value } from "../graph/value.js";
@@ -13,7 +13,7 @@ import type { Profile } from "./profile.js";
  * - `planned`: all that is wanted, by the methods that were chosen
  * - `optimised`: the same after the rewriting rules
  * - `lowered`: the same with long sums in blocks
- * - `scheduled`: the graph that the runtime is given, its faults worked around and its results packed as they are handed over
+ * - `scheduled`: the graph that the runtime is given, with work-arounds for its faults and small results packed
  * - `loaded`: the same graph; its time is what the runtime took to load it
  */
 export type StageName = (typeof stageNames)[number];
@@ -36,11 +36,11 @@ export interface CompileProgress {
   readonly stage: StageName;
   /** The number of that stage, from 1. */
   readonly done: number;
-  /** The number of all stages. The program is compiled when `done` is as many. */
+  /** The number of all stages. The program is compiled when `done` equals it. */
   readonly total: number;
 }
 
-/** Who waits for a compile, and may want to end it. */
+/** Callbacks of a caller that waits for a compile, and may want to end it. */
 export interface Waiting {
   /** Called when a stage has ended. */
   readonly onCompile?: ((progress: CompileProgress) => void) | undefined;
@@ -48,17 +48,19 @@ export interface Waiting {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A stage that a compile has come to. */
+/** A stage that a compile has reached. */
 export interface Stage {
   /** Which stage of the compiler has just ended. */
   readonly name: StageName;
-  /** The graph as it is then; all that is fed is among its inputs and parameters. */
+  /** The graph at that time; everything that is fed is among its inputs and parameters. */
   readonly graph: Graph;
   /** The axis of each input that holds the samples; null for an input that all samples share. */
   readonly sampleAxes: Readonly<Record<string, number | null>>;
-  /** What this stage took, since the one before. */
+  /** The time of this stage. */
   readonly milliseconds: number;
-  /** Of `loaded`: makes the graph as the runtime's own optimizer rewrites it, as an ONNX file, where it can tell. */
+  /**
+   * For `loaded`: the graph as the runtime's own optimizer rewrites it, as an ONNX file, if the runtime can show it.
+   */
   readonly asRun?: () => Promise<Uint8Array>;
 }
 
@@ -66,18 +68,18 @@ export interface Stage {
 export interface Observer {
   /** Receives each stage's graph once it is made. */
   readonly onStage?: (stage: Stage) => void;
-  /** What becomes of each node in the clean-up; `RewriteLog` collects it. */
+  /** Called with each rewrite; `RewriteLog` collects them. */
   readonly onRewrite?: OnRewrite;
-  /** The choices, once they are made. */
+  /** Called with the plan, once it is made. */
   readonly onPlan?: (explanation: Explanation) => void;
   /**
-   * Time and bytes by node of the first batch that is run. Asking for it runs that batch again, several times, in a
-   * session with the runtime's profiler.
+   * Called with time and bytes by node for the first batch that is run. Setting it runs that batch again, several
+   * times, in a session with the runtime's profiler.
    */
   readonly onProfile?: (profile: Profile) => void;
 }
 
-/** One observer that calls several. */
+/** One observer that calls several others. */
 export function together(...observers: readonly (Observer | undefined)[]): Observer {
   const tell = (act: (observer: Observer) => void) => {
     for (const observer of observers) if (observer) act(observer);
@@ -86,14 +88,14 @@ export function together(...observers: readonly (Observer | undefined)[]): Obser
     onStage: (stage) => tell(({ onStage }) => onStage?.(stage)),
     onRewrite: (step) => tell(({ onRewrite }) => onRewrite?.(step)),
     onPlan: (explanation) => tell(({ onPlan }) => onPlan?.(explanation)),
-    // Its mere presence asks for runs.
+    // Setting it causes further runs.
     ...(observers.some((observer) => observer?.onProfile)
       ? { onProfile: (profile) => tell(({ onProfile }) => onProfile?.(profile)) }
       : {}),
   };
 }
 
-/** Tells an observer of stages as a compile comes to them. */
+/** Notifies an observer of the stages that a compile reaches. */
 export class Stages {
   #since = performance.now();
 
@@ -107,14 +109,14 @@ export class Stages {
     return this.observer.onRewrite;
   }
 
-  /** The same for what is known once the loss has brought a target. */
+  /** The same, with the sample axes that are known once the loss has added a target. */
   with(sampleAxes: Stage["sampleAxes"]): Stages {
     const next = new Stages(this.observer, sampleAxes, this.waiting);
     next.#since = this.#since;
     return next;
   }
 
-  /** Tells who waits that a stage has ended in another thread. */
+  /** Reports that a stage has ended in another thread. */
   reachedElsewhere(name: string): void {
     const stage = stageNames.find((each) => each === name);
     if (stage) this.#tell(stage);
@@ -124,10 +126,7 @@ export class Stages {
     this.waiting.onCompile?.({ stage, done: stageNames.indexOf(stage) + 1, total: stageNames.length });
   }
 
-  /**
-   * Lets the event loop turn, where somebody waits who shows how far the compile is, or may end it. Throws the signal's
-   * reason.
-   */
+  /** Lets the event loop turn if the caller shows progress or may end the compile. Throws the signal's reason. */
   async pause(): Promise<void> {
     const { onCompile, signal } = this.waiting;
     if (!onCompile && !signal) return;
@@ -135,7 +134,7 @@ export class Stages {
     signal?.throwIfAborted();
   }
 
-  /** @param outputs by name; the graph is made of what they reach, if somebody looks */
+  /** @param outputs by name; the graph is made from them only if there is an observer */
   reached(name: StageName, outputs: () => Graph["outputs"], asRun?: Stage["asRun"]): void {
     this.#tell(name);
     const { onStage } = this.observer;
@@ -147,7 +146,7 @@ export class Stages {
   }
 }
 
-/** The graph of what the outputs reach. */
+/** The graph that the outputs reach. */
 export function graphOf(outputs: Graph["outputs"]): Graph {
   const leaves = leavesOf(outputs.map(({ value }) => value));
   const of = (kind: Value["source"]["kind"]) => leaves.filter(({ source }) => source.kind === kind);

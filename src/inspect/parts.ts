@@ -1,4 +1,4 @@
-/** What each node of a program belongs to: the forward pass, the loss, the backward pass, or what is wanted. */
+/** The part of a program that each node belongs to: the forward pass, the loss, the backward pass, or a want. */
 
 import type { OnRewrite } from "../graph/rewritten.js";
 import { type Node, nodeOf, type Value } from "../graph/value.js";
@@ -6,17 +6,17 @@ import { nodesBefore } from "../graph/walk.js";
 import { grouped } from "../grouped.js";
 import type { Observer, Stage } from "./observe.js";
 
-/** What looks whether gradients are finite, and what packs results: nobody asked for these by name. */
+/** Nodes that check whether gradients are finite, and nodes that pack results: no want asks for these. */
 const watching = "watching for NaN";
 const packing = "handing over";
 
 /**
- * Follows nodes through a compile. A node belongs to the first stage that has it, or to the wants that lead to it, by
- * the names that the user gave them; what a rule makes belongs where the node was that it fired at.
+ * Follows nodes through a compile. A node belongs to the first stage that contains it, or to the wants that it leads
+ * to, by the user's names for them; nodes that a rule makes belong to the part of the node that it replaced.
  */
 export class PartsOfNodes implements Observer {
   readonly #parts = new Map<Node, string>();
-  /** The values whose nodes have their part: no search goes beyond. */
+  /** Values whose nodes already have a part: the search stops at them. */
   readonly #known = { has: (value: Value) => this.#of(value) !== undefined };
 
   readonly onStage = ({ name, graph: { outputs } }: Stage): void => {
@@ -33,7 +33,7 @@ export class PartsOfNodes implements Observer {
     if (part !== undefined) this.#take(results, part);
   };
 
-  /** The part of the node that computes some values; of several, the last that is known. */
+  /** The part of the node that computes these values; if there are several, the last one known. */
   partOf(values: readonly Value[]): string {
     const parts = values.flatMap((value) => this.#of(value) ?? []);
     return parts.at(-1) ?? "other";

@@ -1,4 +1,4 @@
-/** A graph as text: one line for each node, with names, dtypes, shapes and, where they are known, sample axes. */
+/** A graph as text: one line for each node, with names, dtypes, shapes and, if they are known, sample axes. */
 
 import { SampleAxes } from "../analysis/sample-axes.js";
 import { PergradError } from "../errors.js";
@@ -24,8 +24,8 @@ export interface PrintOptions {
 }
 
 /**
- * The graph as text, its nodes in an order in which each comes after those that it reads. Values without a name are
- * named after their operators, as in a file that is written from the graph.
+ * The graph as text; each node comes after those it reads. Values without a name are named after their operators, as in
+ * a file that is written from the graph.
  */
 export function printGraph(graph: Graph, { sampleAxes = {} }: PrintOptions = {}): string {
   const results = graph.outputs.map(({ value }) => value);
@@ -67,7 +67,9 @@ function section(heading: string, lines: readonly string[]): string[] {
   return lines.length === 0 ? [] : [`${heading}\n`, ...lines.map((line) => `  ${line}\n`)];
 }
 
-/** Where values carry the samples; those behind a node at which samples meet, as a sum over them, are left out. */
+/**
+ * Where values carry the samples. Values behind a node at which samples meet, such as a sum over them, are left out.
+ */
 function axesBefore(results: readonly Value[], given: ReadonlyMap<Value, number>): ReadonlyMap<Value, SampleAxis> {
   const found = new Map<Value, SampleAxis>();
   if (given.size === 0) return found;
@@ -86,7 +88,7 @@ function axesBefore(results: readonly Value[], given: ReadonlyMap<Value, number>
   return found;
 }
 
-/** Whether it can be done; where samples meet it cannot. */
+/** Whether `act` succeeds; it fails if samples meet. */
 function attempt(act: () => void): boolean {
   try {
     act();
@@ -97,7 +99,7 @@ function attempt(act: () => void): boolean {
   }
 }
 
-/** Gives values names and writes lines. */
+/** Gives values names, and writes lines. */
 class Listing {
   readonly #names = new Names();
   readonly #nameOf = new Map<Value, string>();

@@ -1,4 +1,4 @@
-/** Time and bytes by node, and summed by operator and by what nodes belong to. */
+/** Time and bytes by node, summed by operator and by part of the program. */
 
 import { type NameOf, nodeOf, showCall, showType, type Value } from "../graph/value.js";
 import type { RuntimeProfile, TimedNode } from "../target/target.js";
@@ -6,48 +6,49 @@ import { table } from "./table.js";
 
 /** A node as the runtime ran it. */
 export interface ProfiledNode {
-  /** The operator as the runtime ran it, which may be several of the graph's in one ("FusedGemm"). */
+  /** The operator that the runtime ran, which may fuse several of the graph's ("FusedGemm"). */
   readonly op: string;
-  /** What it belongs to: "forward", "loss", "backward", or the wants that it is computed for, by their names. */
+  /** The part it belongs to: "forward", "loss", "backward", or the names of the wants that it is computed for. */
   readonly part: string;
-  /** The mean of a run. */
+  /** The mean time per run. */
   readonly milliseconds: number;
   /** Bytes of its outputs. */
   readonly bytes: number;
-  /** What it computes: dtypes and shapes, and the last of the operators that it was made of. */
+  /** What it computes: dtypes and shapes, and the last of the operators that it was made from. */
   readonly computes: string;
-  /** It lies in the body of a loop, whose own time holds this: sums leave it out. */
+  /** Whether it is in the body of a loop, whose own time includes it: sums leave it out. */
   readonly inside: boolean;
 }
 
 /** A sum over nodes. */
 export interface ProfiledSum {
-  /** What the nodes have in common: an operator, or a part of the program. */
+  /** What the nodes share: an operator, or a part of the program. */
   readonly name: string;
-  /** How many nodes there are. */
+  /** The number of nodes. */
   readonly nodes: number;
-  /** What they take in a run: the mean. */
+  /** The mean of their total time in a run. */
   readonly milliseconds: number;
   /** Bytes of their outputs. */
   readonly bytes: number;
 }
 
-/** Lines that are printed of nodes; data has all. */
+/** The number of nodes that are printed; the data has all of them. */
 const mostPrinted = 40;
 
 /** Where a program's time and memory go, for one batch. */
 export class Profile {
   /** The slowest first. */
   readonly nodes: readonly ProfiledNode[];
-  /** What a run took in the runtime, its overhead included: the mean. */
+  /** The mean time of a run in the runtime, including overhead. */
   readonly milliseconds: number;
-  /** The most bytes that were in use at once; undefined where the runtime does not tell. */
+  /** The most bytes in use at once; undefined if the runtime does not report it. */
   readonly peak: number | undefined;
 
   /**
-   * @param samples in the batch
-   * @param runs that the times are means of
-   * @param known what is known of the graph that ran: its values' names, and what a node belongs to that computes some
+   * @param samples the number of samples in the batch
+   * @param runs the number of runs that times are averaged over
+   * @param known what is known about the graph that ran: the names of its values, and the part of the node that
+   *   computes some
    */
   constructor(
     { nodes, milliseconds, peak }: RuntimeProfile,
@@ -77,7 +78,7 @@ export class Profile {
     return this.#sums(({ op }) => op);
   }
 
-  /** By what nodes belong to, the slowest first. */
+  /** By part of the program, the slowest first. */
   get byPart(): readonly ProfiledSum[] {
     return this.#sums(({ part }) => part);
   }
@@ -158,7 +159,7 @@ function megabytes(bytes: number): string {
   return (bytes / 1e6).toFixed(3);
 }
 
-/** Characters of a line that say what a node computes; data has all. */
+/** The most characters that a line uses for what a node computes; the data has all. */
 const longest = 120;
 
 function shortened(text: string): string {

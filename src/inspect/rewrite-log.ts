@@ -1,4 +1,4 @@
-/** Which rewriting rule fired where, and what it made. */
+/** Records which rewriting rule fired where, and what it made. */
 
 import type { OnRewrite } from "../graph/rewritten.js";
 import { describeNode, type Node, nodeOf, showCall, showOperand, showType, type Value } from "../graph/value.js";
@@ -10,15 +10,15 @@ export interface LoggedRewrite {
   readonly rule: string;
   /** The node that it fired at. */
   readonly node: Node;
-  /** What stands for the node's outputs from then on. */
+  /** The values that replace the node's outputs. */
   readonly results: readonly Value[];
 }
 
-/** Collects what the compiler's clean-ups do; hand `seen` to them. */
+/** Collects the rewrites of the compiler's clean-ups; pass `seen` to them. */
 export class RewriteLog {
   readonly #entries: LoggedRewrite[] = [];
 
-  /** Notes a step, where it is a rule's. */
+  /** Records a step, if a rule made it. */
   readonly seen: OnRewrite = ({ rule, node, results }) => {
     if (rule !== null) this.#entries.push({ rule, node, results });
   };
@@ -62,7 +62,7 @@ class Numbers {
   };
 }
 
-/** How many nodes one inside the other are printed of what a rule made. */
+/** The depth to which nodes that a rule made are printed. */
 const depth = 4;
 
 function describeRewrite({ rule, node, results }: LoggedRewrite, { nameOf }: Numbers): string {

@@ -1,13 +1,13 @@
-/** Each stage of a compile as a numbered ONNX file, to be opened in Netron. */
+/** Saves each stage of a compile as a numbered ONNX file, to open in Netron. */
 import { PergradError } from "../errors.js";
 import type { Graph } from "../graph/value.js";
 import type { Observer, Stage } from "./observe.js";
 
-/** A file that was written, or a stage that cannot be one, and why. */
+/** A file that was written, or a stage that could not be, and why. */
 export interface SavedStage {
   /** The path of the `.onnx` file. */
   readonly file: string;
-  /** Why the stage was not written; undefined where it was. */
+  /** Why the stage was not written; undefined if it was. */
   readonly problem?: string;
 }
 
@@ -26,8 +26,9 @@ export class StageFolder implements Observer {
   }
 
   /**
-   * Writes `01-traced.onnx`, `02-objective.onnx` and so on into a folder, which is made where it is missing; the last is
-   * `as-run.onnx`, the graph as the runtime's own optimizer makes it. Parameters are inputs: the files hold no weights.
+   * Writes `01-traced.onnx`, `02-objective.onnx` and so on into a folder, which is created if necessary; the last is
+   * `as-run.onnx`, the graph as the runtime's own optimizer rewrites it. Parameters are inputs: the files hold no
+   * weights.
    * @throws PergradError FILE_UNWRITABLE.
    */
   async save(folder: string): Promise<SavedStage[]> {
@@ -51,7 +52,7 @@ export class StageFolder implements Observer {
   }
 }
 
-/** A stage in the middle may hold what no file can: a huge tensor that a later stage does without. */
+/** An intermediate stage may hold what no file can: a huge tensor that a later stage removes. */
 async function attempt(encode: () => Promise<Uint8Array>): Promise<Uint8Array | string> {
   try {
     return await encode();

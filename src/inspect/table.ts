@@ -1,6 +1,6 @@
 /**
- * A table as lines of text: the first `left` columns aligned at the left, the others at the right, but for those from
- * `text` on, which are at the left again.
+ * A table as lines of text. The first `left` columns are aligned at the left, the others at the right; those from
+ * `text` on are at the left again.
  */
 export function table(rows: readonly (readonly string[])[], left: number, text = Number.POSITIVE_INFINITY): string {
   const columns = Math.max(0, ...rows.map((row) => row.length));

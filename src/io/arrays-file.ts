@@ -1,4 +1,7 @@
-/** Open .npy and .npz files: arrays that lie there as they are in memory are read by parts; all others at once, and held. */
+/**
+ * Open .npy and .npz files: arrays that are stored as they are in memory are read in parts; others are read at once and
+ * held.
+ */
 import { basename } from "node:path";
 import { PergradError } from "../errors.js";
 import { pickSamples, takeSamples } from "../tensor/take-samples.js";
@@ -13,14 +16,14 @@ import { type AxisRange, layoutOf, readAt, type TensorPlace } from "./rows.js";
 import type { TensorFile } from "./tensor-file.js";
 import { membersOf } from "./zip-directory.js";
 
-/** Bytes at the front of an array in which its header ends, unless it is of an unusual kind. */
+/** Most headers end within this many bytes at the front of an array. */
 const headerBytes = 4096;
 
-/** An array in memory, or where it lies. */
+/** An array in memory, or its place in the file. */
 type Found = Tensor | TensorPlace;
 
 /**
- * Opens an archive. One with packed members is read whole, and held.
+ * Opens an archive. One with compressed members is read whole, and held.
  * @throws PergradError FILE_UNREADABLE
  */
 export async function openNpzFile(path: string): Promise<TensorFile> {
@@ -37,7 +40,7 @@ export async function openNpzFile(path: string): Promise<TensorFile> {
 }
 
 /**
- * Opens a single array, which is called after its file.
+ * Opens a single array, which is named after its file.
  * @throws PergradError FILE_UNREADABLE
  */
 export async function openNpyFile(path: string): Promise<TensorFile> {
@@ -48,7 +51,10 @@ export async function openNpyFile(path: string): Promise<TensorFile> {
   });
 }
 
-/** Where the array's elements lie; of one that is in memory otherwise (texts, the first axis fastest), itself. Throws NpyError. */
+/**
+ * The place of the array's elements; or, if memory holds them in another form (texts, first axis fastest), the array
+ * itself. Throws NpyError.
+ */
 async function arrayAt(file: FileHandle, position: number, size: number): Promise<Found> {
   const placed = npyPlace(await readAt(file, position, Math.min(size, headerBytes)), size);
   if (placed) return { ...placed, position: position + placed.position };

@@ -1,10 +1,10 @@
 import { toFloat32, widened } from "../tensor/float16.js";
 import { arrayOf, bytesOf, type DType, sizeOf, type Tensor, type TypedArray, tensor } from "../tensor/tensor.js";
 
-/** Half-precision formats that files may hold; they are widened to float32 on reading. */
+/** Half-precision formats that files may hold; reading widens them to float32. */
 export type HalfType = "float16" | "bfloat16";
 
-/** A tensor that is still to be written. */
+/** The type and shape of a tensor that is not written yet. */
 export interface TensorLayout {
   readonly dtype: DType;
   readonly dims: readonly number[];
@@ -14,11 +14,11 @@ export interface TensorLayout {
 export type Named<T> = ReadonlyMap<string, T> | Readonly<Record<string, T>>;
 
 export function entriesOf<T>(named: Named<T>): [string, T][] {
-  // An object may hold a key "entries" of its own, so the class decides.
+  // An object may have a key "entries" of its own, so the class decides.
   return named instanceof Map ? [...named] : Object.entries(named);
 }
 
-/** Every platform Node runs on in practice is little-endian, as are the files: bytes are used as they are. */
+/** Practically every platform that Node runs on is little-endian, and so are the files: bytes are used as they are. */
 export function bytesOfArray(data: TypedArray): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }

@@ -10,7 +10,7 @@ export interface Column {
   readonly values: Float32Array | Int32Array | readonly Cell[];
 }
 
-/** The numbers of the samples, from 0, and their names where they have some. */
+/** The numbers of the samples, from 0, and their names if they have any. */
 export function samplesColumns(samples: number, ids?: readonly string[]): Column[] {
   const numbers = { name: "sample", values: Int32Array.from({ length: samples }, (_, n) => n) };
   return ids ? [numbers, { name: "id", values: ids }] : [numbers];

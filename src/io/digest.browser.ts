@@ -1,4 +1,4 @@
-/** SHA-256 without Node: a browser's own is asynchronous, and programs are encoded at once. */
+/** SHA-256 without Node: the browser's own function is asynchronous, but programs are encoded synchronously. */
 
 /** The first 32 bits of the fractional parts of a root of each of the first primes. */
 function fractions(count: number, root: (n: number) => number): Uint32Array {
@@ -28,7 +28,7 @@ export function sha256(bytes: Uint8Array): string {
   return Array.from(state, (word) => word.toString(16).padStart(8, "0")).join("");
 }
 
-/** The last bytes, a one, zeros, and the number of bits in all. */
+/** The last bytes, followed by a one, zeros, and the total number of bits. */
 function padded(rest: Uint8Array, length: number): DataView {
   const bytes = new Uint8Array(rest.length < 56 ? 64 : 128);
   bytes.set(rest);

@@ -1,4 +1,4 @@
-/** Digests of what files hold, so that a reader can tell whether it has the same. */
+/** Digests of file contents, so that a reader can tell whether it has the same. */
 import { createHash } from "node:crypto";
 
 /** SHA-256 (FIPS 180-4) of these bytes, in hexadecimal. */

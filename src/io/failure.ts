@@ -19,7 +19,7 @@ function reasonOf(error: unknown, missing: string): string {
   return reasons[code] ?? (error instanceof Error ? error.message : String(error));
 }
 
-/** What reading `path` failed with, as the error to throw. */
+/** The error to throw if reading `path` failed with `cause`. */
 export function unreadable(path: string, cause: unknown): PergradError {
   if (cause instanceof PergradError) return cause;
   const missing = /^https?:/i.test(path)
@@ -29,7 +29,7 @@ export function unreadable(path: string, cause: unknown): PergradError {
   return new PergradError("FILE_UNREADABLE", message, { cause });
 }
 
-/** A file does not hold a tensor that is asked for. */
+/** The error for a tensor that a file does not hold. */
 export function unknownTensor(path: string, name: string): PergradError {
   return new PergradError(
     "FILE_UNREADABLE",
@@ -37,7 +37,7 @@ export function unknownTensor(path: string, name: string): PergradError {
   );
 }
 
-/** A file is another than when it was opened. */
+/** The error for a file that changed since it was opened. */
 export function changedFile(path: string): PergradError {
   return new PergradError(
     "FILE_UNREADABLE",
@@ -45,7 +45,7 @@ export function changedFile(path: string): PergradError {
   );
 }
 
-/** What writing `path` failed with, as the error to throw. */
+/** The error to throw if writing `path` failed with `cause`. */
 export function unwritable(path: string, cause: unknown): PergradError {
   if (cause instanceof PergradError) return cause;
   const message = `Cannot write "${path}": ${reasonOf(cause, "its folder does not exist")}.`;

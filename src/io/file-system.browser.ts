@@ -1,4 +1,4 @@
-/** A browser has no file system: readers are given what a file holds instead. */
+/** A browser has no file system: readers are given the contents of files instead. */
 import type { FileHandle } from "node:fs/promises";
 
 export type { FileHandle };

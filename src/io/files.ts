@@ -24,8 +24,8 @@ export async function readTensors(path: string): Promise<Map<string, Tensor>> {
 }
 
 /**
- * Opens a file for reading in parts. What does not lie there as in memory (an .npz whose members are packed, an array whose first
- * axis runs fastest) is read whole, and held. Throws FILE_UNREADABLE.
+ * Opens a file to read it in parts. Tensors that are not stored as they are in memory (compressed members of an .npz,
+ * arrays whose first axis runs fastest) are read whole, and held. Throws FILE_UNREADABLE.
  */
 export async function openTensorFile(path: string): Promise<TensorFile> {
   const format = await formatOf(path);
@@ -51,7 +51,7 @@ export async function openTensors(path: string, layout: Named<TensorLayout>): Pr
   return format === "npz" ? openNpz(path, layout) : openSafetensors(path, layout);
 }
 
-/** Checks that a result could be written here as far as its name shows, before the work starts. */
+/** Checks, as far as the name shows it, that a result can be written here, before the work starts. */
 export function formatToWrite(path: string): Format {
   const extension = /\.(safetensors|npz)$/i.exec(path)?.[1]?.toLowerCase();
   if (extension === "safetensors" || extension === "npz") return extension;
@@ -98,7 +98,7 @@ async function writeNpy(path: string, tensors: Named<Tensor>): Promise<void> {
   await file.commit();
 }
 
-/** Bytes that tell a format. */
+/** The number of bytes from which a format is recognised. */
 const sniffed = 512;
 
 async function firstBytes(path: string): Promise<string> {

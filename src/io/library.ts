@@ -1,11 +1,11 @@
-/** Readers and writers of other formats, each a package that the user installs. */
+/** Readers and writers of other formats: packages that the user installs. */
 import { type ErrorCode, PergradError } from "../errors.js";
 
 /**
  * The package, loaded when it is first used.
- * @param purpose what it is needed for, as "read CSV"
+ * @param purpose what it is needed for, such as "read CSV"
  * @param load imports it
- * Throws FILE_UNREADABLE, or the code given, where it is not installed.
+ * @throws PergradError FILE_UNREADABLE, or `code` if given, if the package is not installed.
  */
 export async function library<T>(
   name: string,

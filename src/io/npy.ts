@@ -4,7 +4,7 @@ import { tensorOfTexts } from "../tensor/texts.js";
 import { type HalfType, storedBytesOf, type TensorLayout, tensorOfBytes } from "./bytes.js";
 import { swapBytes, type TensorPlace } from "./rows.js";
 
-/** What is wrong with an array: the reader of the file adds which file and array. */
+/** What is wrong with an array; the reader of the file adds its name and that of the file. */
 export class NpyError extends Error {}
 
 const codes: Record<DType, string> = {
@@ -25,7 +25,7 @@ const types = new Map<string, DType | HalfType>([
   ...(Object.entries(codes) as [DType, string][]).map(([dtype, code]) => [code.slice(1), dtype] as const),
 ]);
 
-/** Texts of a fixed number of letters, NumPy's "U", or of bytes, its "S". */
+/** Texts of a fixed length: in letters (NumPy's "U") or bytes ("S"). */
 interface TextType {
   readonly letters: number;
   readonly bytesEach: 1 | 4;
@@ -56,10 +56,10 @@ export function decodeNpy(bytes: Uint8Array): Tensor {
 }
 
 /**
- * Where an array's elements lie from its first byte on; null where they do not lie there as in memory, or its header does not end
- * in these bytes. Throws NpyError.
- * @param bytes the first ones
- * @param size all that there are
+ * The place of an array's elements, counted from its first byte; null if they are not stored as they are in memory, or
+ * if the header does not end within these bytes. Throws NpyError.
+ * @param bytes the first bytes
+ * @param size the number of all bytes
  */
 export function npyPlace(bytes: Uint8Array, size: number): TensorPlace | null {
   const header = attempt(() => parseHeader(bytes));
@@ -69,7 +69,7 @@ export function npyPlace(bytes: Uint8Array, size: number): TensorPlace | null {
   return { type, dims, bigEndian, position: start };
 }
 
-/** What is wrong with a header is said when the whole array is decoded. */
+/** Header errors are reported when the whole array is decoded. */
 function attempt(parse: () => Header): Header | null {
   try {
     return parse();
@@ -139,7 +139,7 @@ function parseLayout(text: string): Pick<Header, "dims" | "columnMajor"> {
   return { dims, columnMajor: order === "True" };
 }
 
-/** The elements in row-major order; they come with the first axis running fastest. */
+/** The elements in row-major order, from an order in which the first axis runs fastest. */
 function toRowMajor(source: TypedArray, dims: readonly number[]): TypedArray {
   const strides = dims.map((_, axis) => sizeOf(dims.slice(0, axis)));
   const index = dims.map(() => 0);

@@ -33,7 +33,7 @@ function unzip(bytes: Uint8Array, fileName: string): Record<string, Uint8Array> 
     return unzipSync(bytes, {
       filter: ({ name, size, originalSize }) => {
         if (!name.endsWith(".npy")) throw broken(fileName, `it holds "${name}", which is not a .npy array`);
-        // Deflate shrinks at most 1032-fold: a larger claim is made to exhaust the memory.
+        // Deflate shrinks data at most 1032-fold: a larger claim is an attempt to exhaust the memory.
         if (originalSize > size * 1032 + 64) throw broken(fileName, `its array "${name}" claims ${originalSize} bytes`);
         return true;
       },
@@ -53,7 +53,7 @@ export async function readNpz(path: string): Promise<Map<string, Tensor>> {
 
 const ZIP_LIMIT = 2 ** 32 - 1;
 
-/** Gives the pieces of an archive in order. Members are stored, as NumPy does: gradients hardly shrink. */
+/** Emits the pieces of an archive in order. Members are not compressed, as with NumPy: gradients hardly shrink. */
 function encode(tensors: readonly (readonly [string, Tensor])[], emit: (piece: Uint8Array) => void): void {
   let failure: Error | null = null;
   const zip = new Zip((error, piece) => {
@@ -78,8 +78,8 @@ export function encodeNpz(tensors: Named<Tensor>): Uint8Array {
 }
 
 /**
- * Starts an archive. Its tensors are held in memory until `commit`, because a zip wants each member's checksum and
- * whole content at once: for results larger than memory use safetensors. 4 GiB at most.
+ * Starts an archive. Its tensors are held in memory until `commit`, because a zip needs each member's checksum and
+ * whole content at once: use safetensors for results larger than memory. 4 GiB at most.
  */
 export async function openNpz(path: string, layout: Named<TensorLayout>): Promise<TensorWriter> {
   const entries = entriesOf(layout);

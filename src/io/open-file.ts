@@ -1,10 +1,10 @@
-/** An open file of which parts are read, in the version that was opened: what the formats have in common. */
+/** An open file that is read in parts, in the version that was opened: the base of all formats. */
 import type { Tensor } from "../tensor/tensor.js";
 import { changedFile, unreadable } from "./failure.js";
 import { type FileHandle, open } from "./file-system.js";
 import { type AxisRange, fillAt, readPart, readRows, type TensorPlace } from "./rows.js";
 
-/** A file as it was when it was opened. */
+/** The version of a file when it was opened. */
 interface Version {
   readonly size: bigint;
   readonly mtimeNs: bigint;
@@ -18,7 +18,7 @@ export class OpenFile {
   ) {}
 
   /**
-   * What `read` makes of an open file; where it throws, the file is closed again.
+   * Opens a file and returns the result of `read`; if that throws, the file is closed again.
    * @throws PergradError FILE_UNREADABLE
    */
   static async open<T>(path: string, read: (file: OpenFile) => Promise<T>): Promise<T> {
@@ -33,12 +33,12 @@ export class OpenFile {
     }
   }
 
-  /** Bytes. */
+  /** Size in bytes. */
   get size(): number {
     return Number(this.version.size);
   }
 
-  /** A tensor, or what lies between two places of one of its axes. Throws FILE_UNREADABLE. */
+  /** A tensor, or the part between two places of one of its axes. Throws FILE_UNREADABLE. */
   tensor(placed: TensorPlace, part?: AxisRange): Promise<Tensor> {
     return readPart(this.handle, placed, part).catch(this.#failed);
   }
@@ -48,12 +48,12 @@ export class OpenFile {
     return readRows(this.handle, placed, axis, places).catch(this.#failed);
   }
 
-  /** Fills the bytes from there on. Throws FILE_UNREADABLE. */
+  /** Fills `bytes` from this position on. Throws FILE_UNREADABLE. */
   fill(position: number, bytes: Uint8Array): Promise<void> {
     return fillAt(this.handle, position, bytes).catch(this.#failed);
   }
 
-  /** Throws FILE_UNREADABLE where somebody has written to the file since it was opened. */
+  /** Throws FILE_UNREADABLE if the file was changed since it was opened. */
   async requireUnchanged(): Promise<void> {
     const { size, mtimeNs } = await versionOf(this.handle);
     if (size !== this.version.size || mtimeNs !== this.version.mtimeNs) throw changedFile(this.path);

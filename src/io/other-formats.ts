@@ -1,14 +1,14 @@
-/** Files that hold data in formats that are not read: what they are, and how they become one that is. */
+/** Recognises data files in formats that cannot be read, and says how to convert them. */
 import { extname } from "node:path";
 import { rowFormats } from "./row-formats.js";
 
 interface OtherFormat {
   readonly name: string;
-  /** Endings of its files. */
+  /** Extensions of its files. */
   readonly endings: readonly string[];
-  /** Whether a file that begins so is of this format. */
+  /** Whether a file with this start has the format. */
   begins?(start: string): boolean;
-  /** How Python reads it, as the value of x and of target. */
+  /** The Python expressions that read it, as the values of x and target. */
   readonly conversion: string;
 }
 
@@ -80,7 +80,7 @@ function beginsSafetensors(start: string): boolean {
 }
 
 /**
- * What is wrong with a file of another format and how to convert it; undefined where it is of none that is known.
+ * What is wrong with a file of another format, and how to convert it; undefined if the format is unknown.
  * @param start its first bytes, as Latin 1
  */
 export function otherFormat(path: string, start: string): string | undefined {

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 
-/** What is read of package.json. */
+/** The parts of package.json that are read. */
 export interface PackageFile {
   readonly version?: string;
   readonly engines?: Readonly<Record<string, string>>;
@@ -8,7 +8,7 @@ export interface PackageFile {
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
-/** Our own package.json, which lies further up from the sources than from a build of them; empty where there is none. */
+/** Our own package.json, which is further up from a build than from the sources; empty if there is none. */
 export function packageFile(): PackageFile {
   for (let folder = new URL("./", import.meta.url); ; folder = new URL("../", folder)) {
     const file = new URL("package.json", folder);

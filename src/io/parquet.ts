@@ -1,13 +1,13 @@
-/** Tables as Parquet files, by a package that users install. */
+/** Tables as Parquet files, written by a package that users install. */
 import type { Cell, Column } from "./column.js";
 import { library } from "./library.js";
 
-/** Throws FILE_UNWRITABLE where the package is not installed. */
+/** Throws FILE_UNWRITABLE if the package is not installed. */
 export async function requireParquet(): Promise<void> {
   await writer();
 }
 
-/** Throws FILE_UNWRITABLE where the package is not installed. */
+/** Throws FILE_UNWRITABLE if the package is not installed. */
 export async function parquetOf(columns: readonly Column[]): Promise<Uint8Array> {
   const { parquetWriteBuffer } = await writer();
   const columnData = columns.map(({ name, values }) => ({ name, data: plainOf(values), type: typeOf(values) }));
@@ -27,7 +27,7 @@ function typeOf(values: Column["values"]): "FLOAT" | "INT32" | "DOUBLE" | "INT64
   return all((cell) => typeof cell === "boolean") ? "BOOLEAN" : "STRING";
 }
 
-/** Cells of several kinds become texts. */
+/** Converts cells of mixed types to texts. */
 function plainOf(values: Column["values"]) {
   if (values instanceof Float32Array || values instanceof Int32Array) return values;
   return typeOf(values) === "STRING" ? values.map((cell) => (cell === null ? null : String(cell))) : [...values];

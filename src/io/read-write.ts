@@ -1,11 +1,11 @@
-/** Files of tensors, for callers: safetensors, npz, npy. */
+/** Files of tensors, for users: safetensors, npz, npy. */
 import { invalidArgument } from "../arguments.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 /**
- * The tensors of a .safetensors, .npz or .npy file, by name; that of an .npy file is called after the file. float16 and
- * bfloat16 become float32. Bytes that the file has a scale for ("x" and "x.scale", "x.offset") come with it, as programs
- * take them.
+ * The tensors of a .safetensors, .npz or .npy file, by name; the tensor of an .npy file is named after the file.
+ * float16 and bfloat16 become float32. Bytes that have a scale in the file ("x" with "x.scale" and "x.offset") come
+ * with it, in the form that programs take.
  * @throws PergradError FILE_UNREADABLE.
  */
 export async function readTensors(path: string): Promise<Record<string, Tensor>> {
@@ -16,8 +16,8 @@ export async function readTensors(path: string): Promise<Record<string, Tensor>>
 }
 
 /**
- * Writes tensors by name to a .safetensors or .npz file, or one tensor to an .npy file: whole or, on any failure, not at all.
- * The scale and the offset of bytes are written beside them, as "x.scale" and "x.offset".
+ * Writes tensors by name to a .safetensors or .npz file, or one tensor to an .npy file: completely or, on any failure,
+ * not at all. The scale and the offset of bytes are written as further tensors, "x.scale" and "x.offset".
  * @throws PergradError FILE_UNWRITABLE, INVALID_ARGUMENT.
  */
 export async function writeTensors(path: string, tensors: Readonly<Record<string, Tensor>>): Promise<void> {
@@ -28,7 +28,7 @@ export async function writeTensors(path: string, tensors: Readonly<Record<string
     import("../tensor/tensor.js"),
   ]);
   const checked = Object.entries(tensors).map(([name, own]) => {
-    // Of the dtype that it says, filling its dimensions.
+    // Checks the dtype, and that the data fills the dimensions.
     tensor(own.dtype, own.dims, own.data);
     return [name, own] as const;
   });

@@ -1,45 +1,45 @@
-/** Tensors that lie in a file as they are in memory. Parts of them are read when they are needed. */
+/** Tensors that a file stores as they are in memory: parts of them are read when they are needed. */
 import { type DType, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { type HalfType, storedBytesOf, type TensorLayout, tensorOfBytes } from "./bytes.js";
 import { type FileHandle, readSync } from "./file-system.js";
 
-/** Where a tensor lies in a file: its elements one after another, the last axis running fastest. */
+/** The place of a tensor in a file: its elements are contiguous, and the last axis runs fastest. */
 export interface TensorPlace {
   readonly type: DType | HalfType;
   readonly dims: readonly number[];
-  /** The place of its first byte in the file. */
+  /** The position of its first byte in the file. */
   readonly position: number;
   /** Default false. */
   readonly bigEndian?: boolean;
 }
 
-/** What a placed tensor is when it is read: halves are widened. */
+/** The type and shape of a placed tensor once it is read: half-precision elements are widened. */
 export function layoutOf({ type, dims }: TensorPlace): TensorLayout {
   return { dtype: type === "float16" || type === "bfloat16" ? "float32" : type, dims };
 }
 
-/** What lies between two places of one axis. */
+/** The part between two places of one axis. */
 export interface AxisRange {
   readonly axis: number;
   readonly from: number;
   readonly to: number;
 }
 
-/** Bytes between two wanted rows that are read along with them: that costs less than to ask twice. */
+/** Bytes between two wanted rows that are read along with them, since that costs less than a second read. */
 const gap = 2 ** 14;
-/** Bytes that are read at once, unless a row is longer. */
+/** The most bytes that are read at once, unless a row is longer. */
 const mostAtOnce = 2 ** 22;
-/** Reads under way at the same time: as many as Node has threads for them. */
+/** The number of concurrent reads: Node has as many threads for them. */
 const lanes = 4;
 /**
- * A stretch of at most so many bytes is read in this thread: to hand it to another one takes ten times as long as to copy it
- * from the system's memory, where a training finds most rows.
+ * A stretch of at most this many bytes is read in this thread: handing it to another thread takes ten times as long as
+ * copying it from the system's cache, where a training finds most rows.
  */
 const mostHere = 2 ** 15;
-/** Stretches that are read in this thread before others get their turn. */
+/** The number of stretches that are read in this thread before others get their turn. */
 const turn = 64;
 
-/** A tensor, or a part of it. Throws where the file ends before. */
+/** A tensor, or a part of it. Throws if the file ends too early. */
 export async function readPart(file: FileHandle, placed: TensorPlace, part?: AxisRange): Promise<Tensor> {
   const { type, dims, position } = placed;
   if (!part) return elements(placed, dims, await readAt(file, position, sizeOf(dims) * storedBytesOf(type)));
@@ -52,15 +52,15 @@ export async function readPart(file: FileHandle, placed: TensorPlace, part?: Axi
   return elements(placed, taken(dims, axis, to - from), bytes);
 }
 
-/** A stretch of the file in which some rows are wanted. */
+/** A stretch of the file that contains wanted rows. */
 interface Stretch {
   readonly start: number;
   end: number;
-  /** Where each row starts in the file, and where it goes in the result. */
+  /** Where each row starts in the file, and its place in the result. */
   readonly rows: (readonly [from: number, to: number])[];
 }
 
-/** The rows at these places of an axis, in this order. Throws where the file ends before. */
+/** The rows at these places of an axis, in this order. Throws if the file ends too early. */
 export async function readRows(
   file: FileHandle,
   placed: TensorPlace,
@@ -86,11 +86,11 @@ export async function readRows(
 }
 
 interface Along {
-  /** Of the axes in front. */
+  /** The number of elements along the axes before. */
   readonly blocks: number;
   /** Bytes of a row. */
   readonly behind: number;
-  /** Rows in a block. */
+  /** The number of rows in a block. */
   readonly all: number;
 }
 
@@ -134,7 +134,7 @@ function fillHere(file: FileHandle, stretch: Stretch, behind: number, bytes: Uin
   copyRows(stretch, into, behind, bytes);
 }
 
-/** Where a stretch is read to: one row, to its place at once. */
+/** The memory to read a stretch into: for a single row, its place in the result. */
 function targetOf({ start, end, rows }: Stretch, behind: number, bytes: Uint8Array): Uint8Array {
   const [first] = rows;
   return rows.length === 1 && first ? bytes.subarray(first[1], first[1] + behind) : new Uint8Array(end - start);
@@ -160,19 +160,19 @@ function elements(
   return tensorOfBytes(type, dims, bytes.buffer);
 }
 
-/** Turns the bytes of each element around. */
+/** Reverses the bytes of each element. */
 export function swapBytes(bytes: Uint8Array, width: number): void {
   for (let i = 0; width > 1 && i < bytes.length; i += width) bytes.subarray(i, i + width).reverse();
 }
 
-/** Exactly these bytes, in a buffer of their own. Throws where the file ends before. */
+/** Exactly these bytes, in a buffer of their own. Throws if the file ends too early. */
 export async function readAt(file: FileHandle, position: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(length);
   await fillAt(file, position, bytes);
   return bytes;
 }
 
-/** Fills the bytes from there on. Throws where the file ends before. */
+/** Fills `bytes` from this position on. Throws if the file ends too early. */
 export async function fillAt(file: FileHandle, position: number, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
     const { bytesRead } = await file.read(bytes, done, Math.min(bytes.length - done, 2 ** 30), position + done);

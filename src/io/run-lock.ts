@@ -1,18 +1,23 @@
-/** A folder that a long run writes belongs to one process at a time: two would overwrite each other (and spend one privacy budget twice). */
+/**
+ * A folder that a long run writes to belongs to one process at a time: two would overwrite each other (and spend one
+ * privacy budget twice).
+ */
 import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { PergradError } from "../errors.js";
 import { unwritable } from "./failure.js";
 
-/** Who holds a lock. The time of its start distinguishes a process from a later one of the same number, as in containers. */
+/**
+ * The holder of a lock. The start time distinguishes a process from a later one with the same number, as in containers.
+ */
 const own = `${process.pid} ${performance.timeOrigin}`;
 
-/** Several processes may find the same stale lock, and each but one must look again. */
+/** Several processes may find the same stale lock, and all but one must look again. */
 const attempts = 5;
 
 export class RunLock {
   private constructor(private readonly path: string) {}
 
-  /** Takes the lock, also from a process that has died. Throws FILE_UNWRITABLE, also where another holds it. */
+  /** Takes the lock, even from a process that has died. Throws FILE_UNWRITABLE, also if another process holds it. */
   static async take(path: string): Promise<RunLock> {
     for (let attempt = 0; attempt < attempts; attempt++) {
       if (await create(path)) return new RunLock(path);
@@ -28,7 +33,7 @@ export class RunLock {
   }
 }
 
-/** False where there is a lock already. */
+/** False if there already is a lock. */
 async function create(path: string): Promise<boolean> {
   try {
     await writeFile(path, own, { flag: "wx" });
@@ -39,7 +44,7 @@ async function create(path: string): Promise<boolean> {
   }
 }
 
-/** Undefined where the lock has gone in the meantime. */
+/** Undefined if the lock has gone in the meantime. */
 async function holderOf(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
@@ -49,7 +54,7 @@ async function holderOf(path: string): Promise<string | undefined> {
   }
 }
 
-/** A lock that does not say whose it is counts as held. */
+/** A lock that does not name its holder counts as held. */
 function isAlive(holder: string): boolean {
   const pid = Number(/^(\d+) /.exec(holder)?.[1]);
   if (!(pid > 0)) return true;
@@ -63,8 +68,8 @@ function isAlive(holder: string): boolean {
 }
 
 /**
- * Moves a dead process's lock out of the way before it is removed: another process may have replaced it by its own,
- * which is then put back. False in that case.
+ * Moves a dead process's lock out of the way before removing it: another process may have replaced it by its own lock,
+ * which is then put back. Returns false in that case.
  */
 async function removeStale(path: string, holder: string): Promise<boolean> {
   const aside = `${path}.${process.pid}`;

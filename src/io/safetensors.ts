@@ -44,7 +44,9 @@ const types = new Map<unknown, DType | HalfType>([
   ["BF16", "bfloat16"],
 ]);
 
-/** The limit of the format's own implementation: more is an attack or not a safetensors file. */
+/**
+ * The limit of the format's own implementation: a longer header is an attack, or the file is not a safetensors file.
+ */
 const MAX_HEADER = 100_000_000;
 
 interface Entry {
@@ -68,14 +70,14 @@ export function decodeSafetensors(bytes: Uint8Array, fileName: string): Safetens
   const start = 8 + headerLength(bytes, bytes.length, fileName);
   const header = parseHeader(bytes.subarray(8, start), bytes.length - start, fileName);
   const tensors = header.entries.map((entry): [string, Tensor] => {
-    // A copy, for the alignment that typed arrays need.
+    // A copy, because typed arrays must be aligned.
     const data = new Uint8Array(bytes.subarray(start + entry.begin, start + entry.end));
     return [entry.name, tensorOfBytes(entry.type, entry.dims, data.buffer)];
   });
   return { tensors: new Map(tensors), metadata: header.metadata };
 }
 
-/** Reads a file tensor by tensor, so that it may be larger than one buffer can be. */
+/** Reads a file tensor by tensor, so that it may be larger than one buffer. */
 export async function readSafetensors(path: string): Promise<SafetensorsContent> {
   const file = await SafetensorsFile.open(path);
   try {
@@ -87,7 +89,7 @@ export async function readSafetensors(path: string): Promise<SafetensorsContent>
   }
 }
 
-/** An open file, of which tensors, and parts of them, are read when they are asked for. */
+/** An open file whose tensors, or parts of them, are read when they are requested. */
 export class SafetensorsFile {
   readonly #entries: ReadonlyMap<string, Entry>;
 
@@ -115,13 +117,13 @@ export class SafetensorsFile {
     return new Map([...this.#entries.keys()].map((name) => [name, layoutOf(this.#placed(name))]));
   }
 
-  /** How a tensor's elements are stored. Throws FILE_UNREADABLE. */
+  /** The type in which a tensor's elements are stored. Throws FILE_UNREADABLE. */
   storedAs(name: string): DType | HalfType {
     return this.#entry(name).type;
   }
 
   /**
-   * Rows of a tensor as they are stored, into memory of the caller's: no bytes are made on the way.
+   * Reads rows of a tensor, as stored, into the caller's memory, without any copies.
    * @param from the first row, counted along the first axis
    * @param into as many bytes as the rows take
    * @throws PergradError FILE_UNREADABLE
@@ -133,7 +135,7 @@ export class SafetensorsFile {
     await this.file.fill(this.start + position, into);
   }
 
-  /** A tensor, or what lies between two places of one of its axes. Throws FILE_UNREADABLE. */
+  /** A tensor, or the part between two places of one of its axes. Throws FILE_UNREADABLE. */
   async read(name: string, part?: AxisRange): Promise<Tensor> {
     return this.file.tensor(this.#placed(name), part);
   }
@@ -143,7 +145,7 @@ export class SafetensorsFile {
     return this.file.rows(this.#placed(name), axis, places);
   }
 
-  /** Throws FILE_UNREADABLE where somebody has written to the file since it was opened. */
+  /** Throws FILE_UNREADABLE if the file was changed since it was opened. */
   requireUnchanged(): Promise<void> {
     return this.file.requireUnchanged();
   }
@@ -217,7 +219,9 @@ function parseEntry(name: string, entry: unknown, dataLength: number, fileName: 
   return { name, type, dims, begin, end };
 }
 
-/** The format wants the tensors to fill the data without holes or overlaps, so that nothing is hidden in a file. */
+/**
+ * The format requires that tensors fill the data without holes or overlaps, so that nothing can be hidden in a file.
+ */
 function checkCoverage(entries: readonly Entry[], dataLength: number, fileName: string): void {
   let position = 0;
   for (const { name, begin, end } of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
@@ -245,7 +249,9 @@ interface Placed extends TensorLayout {
   readonly position: number;
 }
 
-/** Header bytes, and where each tensor's data goes: wide element types first, so that all data is aligned. */
+/**
+ * The header's bytes, and the place of each tensor's data: wide element types come first, so that all data is aligned.
+ */
 function plan(layout: Named<TensorLayout>, metadata: Readonly<Record<string, string>> | undefined) {
   const entries = entriesOf(layout);
   if (entries.some(([name]) => name === "__metadata__")) {
@@ -273,7 +279,7 @@ function plan(layout: Named<TensorLayout>, metadata: Readonly<Record<string, str
 }
 
 function headerBytes(fields: readonly (readonly [string, object])[]): Uint8Array {
-  // Joined by hand: an object would sort names such as "0" first.
+  // Joined by hand, because an object would put names such as "0" first.
   const json = `{${fields.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(",")}}`;
   const text = new TextEncoder().encode(json);
   const bytes = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20);

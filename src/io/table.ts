@@ -10,10 +10,10 @@ import { PieceChecker, type TensorWriter } from "./writer.js";
 const formats = ["csv", "jsonl", "json", "parquet", "safetensors", "npz"] as const;
 export type TableFormat = (typeof formats)[number];
 
-/** What writes to a terminal or a pipe. */
+/** Stands for the terminal or a pipe. */
 export const standardOutput = "-";
 
-/** Which format a file's name asks for; CSV for "-". Throws FILE_UNWRITABLE. */
+/** The format that a file's name selects; CSV for "-". Throws FILE_UNWRITABLE. */
 export function tableFormat(path: string): TableFormat {
   if (path === standardOutput) return "csv";
   const extension = /\.([a-z]+)$/i.exec(path)?.[1]?.toLowerCase();
@@ -27,8 +27,8 @@ export function tableFormat(path: string): TableFormat {
 
 /**
  * Writes the whole file or, on any failure, nothing.
- * @param print takes what is written to "-"
- * Throws FILE_UNWRITABLE.
+ * @param print receives the output for "-"
+ * @throws PergradError FILE_UNWRITABLE.
  */
 export async function writeTable(
   path: string,
@@ -52,10 +52,10 @@ export async function writeTable(
   await writeParts(path, format === "csv" ? csvParts(columns) : jsonParts(columns, format));
 }
 
-/** The tensor of a file that names its samples. */
+/** The tensor in a file that holds the samples' names. */
 export const idsName = "ids";
 
-/** Before the work: whether a table can be written under this name. Throws FILE_UNWRITABLE. */
+/** Checks, before the work, whether a table can be written under this name. Throws FILE_UNWRITABLE. */
 export async function checkTable(path: string): Promise<void> {
   if (tableFormat(path) !== "parquet") return;
   const { requireParquet } = await import("./parquet.js");
@@ -77,13 +77,13 @@ async function writeParts(path: string, parts: Iterable<string>): Promise<void> 
   }
 }
 
-/** Takes columns of one number per row, piece by piece, as a file of tensors does; the table is written at the end. */
+/** Takes columns of one number per row, piece by piece, as a tensor file does; the table is written at the end. */
 export class TableWriter implements TensorWriter {
   readonly #pieces: PieceChecker<TensorLayout>;
   readonly #columns: ReadonlyMap<string, Float32Array>;
   readonly #rows: number;
 
-  /** @param layout of float32 columns, `[N]` each */
+  /** @param layout the types and shapes of the columns: float32, `[N]` each */
   constructor(
     private readonly path: string,
     layout: ReadonlyMap<string, TensorLayout>,
@@ -109,12 +109,12 @@ export class TableWriter implements TensorWriter {
   async abort(): Promise<void> {}
 }
 
-/** RFC 4180, with a header; NaN and infinities as NumPy and pandas read them. */
+/** RFC 4180, with a header; NaN and infinities are written so that NumPy and pandas can read them. */
 export function csvOf(columns: readonly Column[]): string {
   return [...csvParts(columns)].join("");
 }
 
-/** Rows that are written at a time: a table may be longer than a text can be. */
+/** The number of rows written at a time: a table may be longer than a string can be. */
 const rowsAtOnce = 10_000;
 
 function* csvParts(columns: readonly Column[]): Generator<string> {
@@ -123,7 +123,7 @@ function* csvParts(columns: readonly Column[]): Generator<string> {
     yield rows.map((row) => `${row.map((cell) => quoted(textOf(cell))).join(",")}\n`).join("");
 }
 
-/** JSON lines: one object a line. JSON: an array of them. What is not finite is null. */
+/** JSON lines: one object per line. JSON: an array of them. Non-finite numbers become null. */
 function* jsonParts(columns: readonly Column[], format: "json" | "jsonl"): Generator<string> {
   const [start, between, end] = format === "json" ? ["[\n", ",\n", "\n]\n"] : ["", "\n", "\n"];
   yield start;
@@ -152,13 +152,13 @@ function* rowsOf(columns: readonly Column[]): Generator<Cell[][]> {
     );
 }
 
-/** Of float32 numbers the digits that they have. */
+/** Float32 numbers get only the digits that they have. */
 function cellOf(values: Column["values"], n: number): Cell {
   const value = values[n] ?? null;
   return values instanceof Float32Array && typeof value === "number" ? shortened(value) : value;
 }
 
-/** The shortest number that is the same float32. */
+/** The shortest number that rounds to the same float32. */
 function shortened(value: number): number {
   for (let digits = 6; digits < 9; digits++) {
     const short = Number(value.toPrecision(digits));

@@ -12,7 +12,7 @@ export interface TensorWriter {
   abort(): Promise<void>;
 }
 
-/** Checks the pieces given to a writer: zeros where somebody forgot to write would be silently wrong numbers. */
+/** Checks the pieces given to a writer: zeros that nobody wrote would be silently wrong numbers. */
 export class PieceChecker<L extends TensorLayout> {
   readonly #written = new Map<string, number>();
 
@@ -36,7 +36,7 @@ export class PieceChecker<L extends TensorLayout> {
     return layout;
   }
 
-  /** Aborts the file and throws if elements are missing, or were written twice. */
+  /** Aborts the file and throws if elements are missing or were written twice. */
   async checkComplete(file: { abort(): Promise<void> }): Promise<void> {
     for (const [name, layout] of this.layout) {
       const [written, size] = [this.#written.get(name) ?? 0, sizeOf(layout.dims)];

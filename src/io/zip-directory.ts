@@ -1,26 +1,26 @@
-/** Where the members of a zip archive lie in its file (APPNOTE.TXT of PKWARE, 4.3). */
+/** Finds the members of a zip archive in its file (APPNOTE.TXT of PKWARE, 4.3). */
 import type { FileHandle } from "./file-system.js";
 import { readAt } from "./rows.js";
 
 /** A file in an archive. */
 export interface Member {
   readonly name: string;
-  /** 0: as it is; 8: deflated. */
+  /** 0: stored; 8: deflated. */
   readonly method: number;
-  /** Bytes in the archive, and when they are unpacked. */
+  /** Its bytes in the archive, and unpacked. */
   readonly packed: number;
   readonly size: number;
-  /** Of its first byte in the archive. */
+  /** The position of its first byte in the archive. */
   readonly position: number;
 }
 
 const signatures = { local: 0x04034b50, central: 0x02014b50, end: 0x06054b50, end64: 0x06064b50, locator: 0x07064b50 };
-/** In the place of a number that stands in the zip64 part. */
+/** Marks a number that is in the zip64 part instead. */
 const elsewhere = 0xffffffff;
-/** A directory of more bytes is an attack, or of no archive of arrays. */
+/** A larger directory is an attack, or does not belong to an archive of arrays. */
 const largest = 2 ** 26;
 
-/** The members in the directory's order; null where anything is out of the ordinary, which readers of whole archives judge. */
+/** The members in the directory's order; null if anything is unusual, which readers of whole archives then judge. */
 export async function membersOf(file: FileHandle): Promise<readonly Member[] | null> {
   const size = Number((await file.stat()).size);
   const directory = await directoryOf(file, size);
@@ -44,7 +44,7 @@ interface Directory {
 }
 
 async function directoryOf(file: FileHandle, size: number): Promise<Directory | null> {
-  // The record at the end has 22 bytes, and a comment of at most 65,535.
+  // The record at the end has 22 bytes, plus a comment of at most 65,535.
   const tail = await readAt(file, Math.max(0, size - 22 - 65535), Math.min(size, 22 + 65535));
   const view = viewOf(tail);
   let at = tail.length - 22;
@@ -64,13 +64,13 @@ async function directoryOf(file: FileHandle, size: number): Promise<Directory | 
   return bytes && { bytes, count };
 }
 
-/** Null where the file has no such bytes. */
+/** Null if the file has no such bytes. */
 async function within(file: FileHandle, size: number, start: number, length: number): Promise<Uint8Array | null> {
   return start >= 0 && length >= 0 && start + length <= size ? readAt(file, start, length) : null;
 }
 
 interface Entry extends Omit<Member, "position"> {
-  /** Of its own header in the archive. */
+  /** The position of its own header in the archive. */
   readonly header: number;
   readonly next: number;
 }
@@ -81,7 +81,7 @@ function entryAt(view: DataView, bytes: Uint8Array, at: number): Entry | null {
   const lengths = [28, 30, 32].map((k) => view.getUint16(at + k, true));
   const [name = 0, extra = 0, comment = 0] = lengths;
   const next = at + 46 + name + extra + comment;
-  // Encrypted, or of another method.
+  // Encrypted, or compressed by another method.
   if (next > bytes.length || (flags & 1) !== 0 || (method !== 0 && method !== 8)) return null;
   const numbers = [24, 20, 42].map((k) => view.getUint32(at + k, true));
   const whole = widened(numbers, bytes.subarray(at + 46 + name, at + 46 + name + extra));
@@ -97,7 +97,7 @@ function entryAt(view: DataView, bytes: Uint8Array, at: number): Entry | null {
   };
 }
 
-/** Numbers of more than 32 bits stand in the zip64 part, in this order, those that are needed alone. */
+/** The zip64 part holds numbers of more than 32 bits, in this order, and only those that need it. */
 function widened(numbers: readonly number[], extra: Uint8Array): readonly number[] | null {
   if (!numbers.includes(elsewhere)) return numbers;
   const view = viewOf(extra);
@@ -114,7 +114,7 @@ function widened(numbers: readonly number[], extra: Uint8Array): readonly number
   return null;
 }
 
-/** What lies behind the member's own header. */
+/** Adds the position of the data, which follows the member's own header. */
 async function placed(file: FileHandle, size: number, { header, next: _, ...member }: Entry): Promise<Member | null> {
   const own = await within(file, size, header, 30);
   if (!own || viewOf(own).getUint32(0, true) !== signatures.local) return null;

@@ -1,4 +1,4 @@
-/** Computes what a report shows of a data set. */
+/** Computes the numbers that a report shows for a data set. */
 import { largest } from "../cleaning/by-class.js";
 import { type Targets, targetKind, targetsOf } from "../cleaning/targets.js";
 import type { Objective } from "../compile/objective.js";
@@ -11,7 +11,7 @@ import type { Norms } from "../wants/wanted.js";
 import { shownSamples, showOf } from "./shown.js";
 import type { ReportColumn, ReportContent, ReportLayer, ReportOptions } from "./types.js";
 
-/** Names of scores, as a page has them. */
+/** Names of scores on a page. */
 const scoreNames = {
   label: "wrong label",
   duplicate: "copy",
@@ -19,11 +19,11 @@ const scoreNames = {
   uninformative: "teaches nothing",
 } as const;
 
-/** What a program says of all samples. */
+/** What a program computes for all samples. */
 interface Measured {
   readonly losses: Float32Array;
   readonly norms: Norms;
-  /** `[N, C]`; of classes alone. */
+  /** `[N, C]`; only for classes. */
   readonly scores: Float32Array | undefined;
 }
 
@@ -100,7 +100,7 @@ interface Classes {
   readonly predictions?: Int32Array;
 }
 
-/** Labels, and the class with the highest score of each sample. */
+/** Labels, and the class with the highest score for each sample. */
 function classesOf(targets: Targets, scores: Float32Array | undefined): Classes {
   if (targets.kind !== "classes" || !scores) return {};
   const { labels, classes } = targets;

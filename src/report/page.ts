@@ -1,4 +1,4 @@
-/** A report as one HTML page that needs nothing else. */
+/** A report as one self-contained HTML page. */
 import { type Column, samplesColumns } from "../io/column.js";
 import { recordsOf } from "../io/table.js";
 import { style } from "./style.js";
@@ -8,12 +8,12 @@ export function escaped(text: string): string {
   return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }
 
-/** JSON within a page: a "<" could end the element that holds it. */
+/** JSON inside a page, in which a "<" could end the element that holds it. */
 export function embedded(value: unknown): string {
   return JSON.stringify(value).replaceAll("<", "\\u003c");
 }
 
-/** The table that stands beside a page. */
+/** The table that is written beside a page. */
 export function tableOf(content: ReportContent): Column[] {
   const { ids, labels, predictions, suggested, columns, samples } = content;
   const classes = { label: labels, predicted_label: predictions, suggested_label: suggested };
@@ -24,13 +24,13 @@ export function tableOf(content: ReportContent): Column[] {
   ];
 }
 
-/** What a program reads of a page: all its numbers. */
+/** All numbers of a page, for other programs. */
 export function jsonOf(content: ReportContent): string {
   const { title, samples, layers, classNames } = content;
   return `${JSON.stringify({ title, samples, layers, classNames, rows: recordsOf(tableOf(content)) })}\n`;
 }
 
-/** Digits that a page keeps of a number. */
+/** The digits of a number that a page keeps. */
 const short = (value: number): number | null => (Number.isFinite(value) ? Number(value.toPrecision(6)) : null);
 
 function chartId(section: number, chart: number): string {

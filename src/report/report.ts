@@ -1,4 +1,4 @@
-/** A report on anybody's model and data: callers enter here. */
+/** A report on a user's model and data: the public entry point. */
 
 import { checkOptions, invalidArgument, type OptionNames } from "../arguments.js";
 import type { Model } from "../graph/model.js";
@@ -26,7 +26,8 @@ const optionNames: OptionNames<ReportOptions> = {
 
 /**
  * Writes a page that shows each sample's loss and gradient norm, by class and by parameter, and the samples themselves,
- * to be sorted, filtered and searched: one file that needs no other, with the same numbers as CSV and JSON beside it.
+ * which can be sorted, filtered and searched. The page is one self-contained file; the same numbers are written beside
+ * it as CSV and JSON.
  * @param data all samples by the inputs' names, or the path of a file
  * @returns the paths of what was written, the page first
  * @throws PergradError FILE_UNWRITABLE, INVALID_ARGUMENT, and what `perSample` and its runs throw.
@@ -45,7 +46,7 @@ export async function writeReport(
   return writePage(content, options.out);
 }
 
-/** What `writeReport` writes. Throws what it throws, but FILE_UNWRITABLE. */
+/** What `writeReport` writes. Throws what it throws, except FILE_UNWRITABLE. */
 export async function reportContent(
   model: Model | Module,
   data: Batch | string,

@@ -1,4 +1,4 @@
-/** What a page shows of each sample. */
+/** What a page shows for each sample. */
 import { invalidArgument } from "../arguments.js";
 import type { Objective } from "../compile/objective.js";
 import { isScaled, unscaled } from "../tensor/scaled.js";
@@ -33,7 +33,7 @@ function frameOf({ expected }: Pick<Objective, "expected">, feeds: Feeds): Frame
   return undefined;
 }
 
-/** The first input that may be sounds: a row of numbers for each sample. */
+/** The first input that may hold sounds: a row of numbers for each sample. */
 function soundsOf({ expected }: Pick<Objective, "expected">, feeds: Feeds): Tensor | undefined {
   for (const [name, { sampleAxis }] of expected) {
     const tensor = feeds[name];
@@ -71,15 +71,15 @@ export function showOf(
   return show;
 }
 
-/** Samples that a page shows more of than their numbers, at most. */
+/** The most samples for which a page shows more than numbers. */
 const mostShown = 1500;
 
-/** Of many, those with the highest numbers: the first of each column, then the second of each, and so on. */
+/** If there are more, those with the highest numbers: the first of each column, then the second of each, and so on. */
 function chosenSamples({ samples, columns }: Pick<ReportContent, "samples" | "columns">, most = mostShown): number[] {
   const all = Array.from({ length: samples }, (_, n) => n);
   if (samples <= most) return all;
   const orders = columns.map(({ values }) => {
-    // What is no number is the strangest.
+    // NaN counts as the strangest.
     const height = (n: number) => (Number.isNaN(values[n]) ? Number.POSITIVE_INFINITY : (values[n] ?? 0));
     return [...all].sort((a, b) => height(b) - height(a) || a - b);
   });
@@ -109,11 +109,11 @@ export function shownSamples(
   return new Map(chosen.map((n) => [n, rowOf(objective, feeds, n)]));
 }
 
-/** Of a sound, at most. */
+/** The most that is kept of a sound. */
 const [longestSeconds, longestNumbers] = [5, 80_000];
-/** Browsers refuse lower rates, so that numbers of slower sounds are repeated (seen in Chromium 156: 3,000 Hz). */
+/** Browsers refuse lower rates, so the numbers of slower sounds are repeated (seen in Chromium 156: 3,000 Hz). */
 const lowestRate = 3000;
-/** Bytes of all sounds in a page, at most. */
+/** The most bytes of all sounds in a page. */
 const soundBytes = 16e6;
 
 function played(tensor: Tensor, rate: number, content: Pick<ReportContent, "samples" | "columns">) {
@@ -123,7 +123,7 @@ function played(tensor: Tensor, rate: number, content: Pick<ReportContent, "samp
   const sounds = chosenSamples(content, most).map(
     (n) => [n, numbersOf("A sound", tensor, n).slice(0, length)] as const,
   );
-  // One scale for all, so that sounds can be compared; what lies between -1 and 1 stays as it is.
+  // One scale for all, so that sounds can be compared; numbers between -1 and 1 stay as they are.
   let peak = 1;
   for (const [, numbers] of sounds)
     for (const value of numbers) if (Number.isFinite(value)) peak = Math.max(peak, Math.abs(value));
@@ -139,7 +139,7 @@ function played(tensor: Tensor, rate: number, content: Pick<ReportContent, "samp
   );
 }
 
-/** A sample's own, bytes with their scale. */
+/** The numbers of one sample; bytes with their scale. */
 function numbersOf(what: string, tensor: Tensor, n: number): Float32Array {
   const own = takeSamples(tensor, 0, n, n + 1);
   return Float32Array.from(elementsIn(isScaled(own) ? unscaled(what, own) : own), Number);
@@ -174,7 +174,7 @@ function pictures({ name, channels, height, width }: Frame, feeds: Feeds, chosen
   );
 }
 
-/** Numbers of each input that a row shows, at most. */
+/** The most numbers of each input that a row shows. */
 const mostNumbers = 24;
 
 function rowOf({ expected }: Pick<Objective, "expected">, feeds: Feeds, n: number): string {

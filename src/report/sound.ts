@@ -1,6 +1,6 @@
 /** Short sounds as WAV files: RIFF, PCM of 16 bits, one channel (http://soundfile.sapp.org/doc/WaveFormat/). */
 
-/** @param numbers from -1 to 1; others are cut off, and what is no number is silence */
+/** @param numbers from -1 to 1; larger ones are clipped, and NaN is silence */
 export function wav(numbers: ArrayLike<number>, rate: number): Uint8Array {
   const file = new Uint8Array(44 + 2 * numbers.length);
   const view = new DataView(file.buffer);
@@ -8,7 +8,7 @@ export function wav(numbers: ArrayLike<number>, rate: number): Uint8Array {
   text(0, "RIFF");
   view.setUint32(4, file.length - 8, true);
   text(8, "WAVEfmt ");
-  // 16 bytes of format: PCM, one channel, numbers and bytes a second, bytes and bits a number.
+  // 16 bytes of format: PCM, one channel, numbers and bytes per second, bytes and bits per number.
   view.setUint32(16, 16, true);
   view.setUint16(20, 1, true);
   view.setUint16(22, 1, true);

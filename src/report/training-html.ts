@@ -3,12 +3,12 @@ import type { StepDiagnostics } from "../train/diagnosed.js";
 import { embedded, escaped } from "./page.js";
 import { style } from "./style.js";
 
-/** What the page shows. */
+/** The contents of the page. */
 export interface TrainingData {
   readonly title: string;
-  /** Tells one training from another that writes the same file. */
+  /** Distinguishes trainings that write the same file. */
   readonly run: string;
-  /** Counts how often the file was written. */
+  /** How often the file was written. */
   readonly version: number;
   readonly ended: boolean;
   /** Steps that were diagnosed. */
@@ -21,11 +21,11 @@ interface Chart {
   readonly id: string;
   readonly title: string;
   readonly text: string;
-  /** Of the vertical axis. */
+  /** The name of the vertical axis. */
   readonly name: string;
   readonly series: readonly (readonly [key: keyof StepDiagnostics, label: string])[];
   readonly logarithmic?: boolean;
-  /** Where a line is drawn across. */
+  /** Where to draw a horizontal line. */
   readonly mark?: number;
   readonly points?: boolean;
 }
@@ -111,7 +111,7 @@ const charts: readonly Chart[] = [
   },
 ];
 
-/** Only where the curvature was asked for. */
+/** Shown only if the curvature was requested. */
 const tic: Chart = {
   id: "tic",
   title: "Noise over curvature",
@@ -124,7 +124,7 @@ const tic: Chart = {
   logarithmic: true,
 };
 
-/** Digits that a page keeps of a number; null where it is none, which JSON cannot hold. */
+/** The digits of a number that a page keeps; null for values that JSON cannot hold. */
 function rounded(of: StepDiagnostics): Record<string, number | null> {
   return Object.fromEntries(
     Object.entries(of).map(([key, value]: [string, number | null]) => [
@@ -157,7 +157,7 @@ const meanings: Readonly<Record<string, string>> = {
   diagnosed: "steps diagnosed",
 };
 
-/** In a frame of its own page it only tells its numbers to the page around it. */
+/** In a frame of its own page, it only passes its numbers to the surrounding page. */
 const inFrame = `if (parent !== window) { parent.postMessage(JSON.parse(document.getElementById("data").textContent), "*"); window.stop(); }`;
 
 /** @param client the script that draws the charts */

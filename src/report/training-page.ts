@@ -1,4 +1,6 @@
-/** A page that shows the diagnostics of a training while it runs: one file that needs no other, written anew as steps are taken. */
+/**
+ * A page that shows the diagnostics of a training while it runs: one self-contained file, rewritten as steps are taken.
+ */
 import { checkOptions, invalidArgument, type OptionNames } from "../arguments.js";
 import type { StepDiagnostics } from "../train/diagnosed.js";
 import type { TrainingData } from "./training-html.js";
@@ -7,27 +9,30 @@ import type { TrainingData } from "./training-html.js";
 export interface TrainingPageOptions {
   /** The page's title. Default: "Training". */
   readonly title?: string;
-  /** The file is written anew no more often than once in so many seconds, above 0. Default 1. */
+  /** The file is rewritten at most once in this many seconds, above 0. Default 1. */
   readonly seconds?: number;
 }
 
 const optionNames: OptionNames<TrainingPageOptions> = { title: true, seconds: true };
 
-/** Points of a chart, at most: of more, evenly spaced ones. */
+/** The most points of a chart: if there are more, evenly spaced ones are drawn. */
 const mostPoints = 2000;
 
-/** Adds the diagnostics of a step to a page: what `diagnose.onDiagnostics` takes. Throws FILE_UNWRITABLE. */
+/** Adds the diagnostics of a step to a page; pass it as `diagnose.onDiagnostics`. Throws FILE_UNWRITABLE. */
 export interface TrainingPage {
   (diagnostics: StepDiagnostics): Promise<void>;
-  /** Writes the page once more and says in it that the training has ended, after which it looks for no more. Throws FILE_UNWRITABLE. */
+  /**
+   * Writes the page a last time and marks the training as ended, after which the page stops looking for updates. Throws
+   * FILE_UNWRITABLE.
+   */
   end(): Promise<void>;
 }
 
 /**
- * A page on a training: losses, gradient and step norms, the tests of the batch size, noise scale, signal-to-noise ratio,
- * curvature along the steps and alpha. It can be opened from the disk while the training runs, and draws new steps within a
- * few seconds, where it is scrolled to. Give it to `train` as `diagnose: { onDiagnostics: page }`, and call `page.end()`
- * afterwards. Writes the page at once, still empty.
+ * A page on a training: losses, gradient and step norms, the tests of the batch size, noise scale, signal-to-noise
+ * ratio, curvature along the steps and alpha. You can open it from the disk while the training runs: it draws new steps
+ * within a few seconds, without losing its scroll position. Pass it to `train` as `diagnose: { onDiagnostics: page }`,
+ * and call `page.end()` afterwards. An empty page is written at once.
  * @param out the page's path, .html
  * @throws PergradError INVALID_ARGUMENT, FILE_UNWRITABLE.
  */
@@ -38,7 +43,7 @@ export async function trainingPage(out: string, options: TrainingPageOptions = {
   const { title = "Training", seconds = 1 } = options;
   if (!(typeof seconds === "number" && seconds > 0))
     throw invalidArgument(`trainingPage: seconds is a number above 0, not ${String(seconds)}.`);
-  // What pages are made of is loaded where one is made.
+  // The parts of pages are loaded when a page is made.
   const [{ clientScript }, { trainingHtml }, { writeFileSafely }] = await Promise.all([
     import("./client-script.js"),
     import("./training-html.js"),
@@ -86,7 +91,7 @@ class Writer {
   }
 }
 
-/** The last, and of those before it evenly spaced ones. */
+/** The last step, and evenly spaced ones before it. */
 function thinned(steps: readonly StepDiagnostics[]): StepDiagnostics[] {
   const every = Math.ceil(steps.length / mostPoints);
   return steps.filter((_, k) => (steps.length - 1 - k) % every === 0);

@@ -13,7 +13,7 @@ export function pageFiles(out: string): readonly [page: string, csv: string, jso
   return [out, `${stem}.csv`, `${stem}.json`];
 }
 
-/** Refuses to write over numbers that are of no former page of this name. Throws FILE_UNWRITABLE. */
+/** Refuses to overwrite files that do not belong to an earlier page of this name. Throws FILE_UNWRITABLE. */
 export async function requireOwnFiles(out: string): Promise<void> {
   const isThere = (path: string) =>
     access(path).then(
@@ -31,7 +31,7 @@ export async function requireOwnFiles(out: string): Promise<void> {
   }
 }
 
-/** Throws FILE_UNWRITABLE. Returns the paths of what was written, the page first. */
+/** Throws FILE_UNWRITABLE. Returns the paths of the written files, the page first. */
 export async function writePage(content: ReportContent, out: string): Promise<string[]> {
   await requireOwnFiles(out);
   const [, ...files] = pageFiles(out);

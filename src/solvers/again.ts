@@ -4,7 +4,7 @@ import type { Dataset } from "../program/given-data.js";
 
 /**
  * @param why the end of a sentence: "every product reads all of it"
- * Throws INVALID_ARGUMENT.
+ * @throws PergradError INVALID_ARGUMENT.
  */
 export function requireAgain(data: Dataset, why: string): void {
   if (typeof data !== "object" || data === null) return;

@@ -1,4 +1,7 @@
-/** Cholesky's decomposition of large matrices in blocks: what takes n^3 is matrix products, in float64, on the runtime. */
+/**
+ * The Cholesky decomposition of large matrices in blocks: the work that grows with n^3 is matrix products, in float64,
+ * on the runtime.
+ */
 import { PergradError } from "../errors.js";
 import type { Compiled } from "../program/compiled.js";
 import { input, type Traced } from "../trace/index.js";
@@ -10,26 +13,26 @@ const block = 256;
 const leastBlocked = 2 * block;
 
 export interface CholeskyOptions {
-  /** To the diagonal. Default 0. */
+  /** The number added to the diagonal. Default 0. */
   readonly added?: number;
-  /** That the runtime may use; undefined: all cores. */
+  /** The threads that the runtime may use; undefined: all cores. */
   readonly threads?: number | undefined;
 }
 
-/** The decomposition of a matrix, and of vectors by it. `release` frees the runtime's memory. */
+/** The decomposition of a matrix, to be applied to vectors. `release` frees the runtime's memory. */
 export class BlockedCholesky {
   private constructor(
     readonly whole: Cholesky,
     private readonly matrix: Float64Array,
     private readonly size: number,
     private readonly products: BlockProducts | null,
-    /** Of each block on the diagonal the inverse of its lower triangle. */
+    /** For each block on the diagonal, the inverse of its lower triangle. */
     private readonly inverses: readonly Float64Array[],
   ) {}
 
   /**
-   * As `Cholesky.of`: takes the matrix's array `[size, size]`, of which the lower triangle is read, over. Null where it is
-   * not positive definite.
+   * As `Cholesky.of`: takes over the matrix's array `[size, size]`, of which it reads the lower triangle. Null if the
+   * matrix is not positive definite.
    */
   static async of(
     matrix: Float64Array,
@@ -54,8 +57,8 @@ export class BlockedCholesky {
   }
 
   /**
-   * L^-1 of many vectors, in their place.
-   * @param rows `[count, size]`, a vector each
+   * L^-1 of many vectors, in place.
+   * @param rows `[count, size]`, one vector per row
    */
   async halves(rows: Float64Array): Promise<void> {
     const { size, whole, products } = this;
@@ -80,7 +83,7 @@ export class BlockedCholesky {
   }
 }
 
-/** The inverses of the triangles on the diagonal; null where the matrix is not positive definite. */
+/** The inverses of the triangles on the diagonal; null if the matrix is not positive definite. */
 async function decomposed(matrix: Float64Array, size: number, products: BlockProducts): Promise<Float64Array[] | null> {
   const own = { data: matrix, width: size };
   const inverses: Float64Array[] = [];
@@ -108,7 +111,7 @@ interface DenseRows {
   readonly width: number;
 }
 
-/** Rows of a block's columns, filled up with zeros. */
+/** Rows of a block's columns, padded with zeros. */
 function cut({ data, width }: DenseRows, top: number, bottom: number, left: number): Float64Array {
   const own = Math.min(block, width - left);
   const found = new Float64Array((bottom - top) * block);
@@ -132,7 +135,7 @@ function subtract({ data, width }: DenseRows, top: number, left: number, rows: F
   }
 }
 
-/** A block on the diagonal, of its own size. */
+/** A block on the diagonal, in its own size. */
 function squareOf({ data, width }: DenseRows, from: number, to: number): Float64Array {
   const size = to - from;
   const found = new Float64Array(size * size);
@@ -146,7 +149,7 @@ function putTriangle({ data, width }: DenseRows, from: number, size: number, tri
     data.set(triangle.subarray(row * size, row * size + row + 1), (from + row) * width + from);
 }
 
-/** Of the lower triangle, filled up with zeros to a whole block. */
+/** The inverse of the lower triangle, padded with zeros to a whole block. */
 function inverseOf(triangle: Cholesky): Float64Array {
   const found = new Float64Array(block * block);
   const unit = new Float64Array(triangle.size);
@@ -159,7 +162,7 @@ function inverseOf(triangle: Cholesky): Float64Array {
   return found;
 }
 
-/** a b' of rows of blocks. */
+/** a b' for rows of blocks. */
 class BlockProducts {
   private constructor(private readonly program: Compiled<{ readonly product: Traced }>) {}
 
@@ -173,7 +176,7 @@ class BlockProducts {
 
   /**
    * @param a `[n, block]`
-   * @param b `[block, block]`, whose rows that are lacking are zeros
+   * @param b `[block, block]`; missing rows are zeros
    */
   async of(a: Float64Array, b: Float64Array): Promise<Float64Array> {
     const other = b.length === block * block ? b : filled(b);

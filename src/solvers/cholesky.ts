@@ -1,16 +1,19 @@
-/** Systems with a symmetric positive definite matrix that is held, in float64 (Cholesky's decomposition, a row at a time). */
+/**
+ * Systems with a symmetric positive definite matrix in memory, in float64 (the Cholesky decomposition, one row at a
+ * time).
+ */
 
 /** The lower triangle L of a matrix L L'. */
 export class Cholesky {
   private constructor(
     readonly size: number,
-    /** Row by row; elements above the diagonal mean nothing. */
+    /** Row by row; elements above the diagonal are meaningless. */
     private readonly lower: Float64Array,
   ) {}
 
   /**
-   * Takes the matrix's array `[size, size]` over. Null where it is not positive definite.
-   * @param added to the diagonal
+   * Takes over the matrix's array `[size, size]`. Null if it is not positive definite.
+   * @param added the number added to the diagonal
    */
   static of(matrix: Float64Array, size: number, added = 0): Cholesky | null {
     for (let row = 0; row < size; row++) {
@@ -31,7 +34,7 @@ export class Cholesky {
     return new Cholesky(size, lower);
   }
 
-  /** L^-1 of a vector, in its place. */
+  /** L^-1 of a vector, in place. */
   half(vector: Float64Array): Float64Array {
     const { size, lower } = this;
     for (let row = 0; row < size; row++) {
@@ -43,7 +46,7 @@ export class Cholesky {
     return vector;
   }
 
-  /** The solution for a right side, in its place. */
+  /** The solution for a right side, in place. */
   solve(vector: Float64Array): Float64Array {
     const { size, lower } = this;
     this.half(vector);
@@ -64,14 +67,14 @@ export class Cholesky {
   }
 }
 
-/** The element of a row less its inner product, up to there, with another row. */
+/** The element of a row minus its inner product, up to there, with another row. */
 function left(matrix: Float64Array, own: number, other: number, column: number): number {
   let sum = matrix[own + column] ?? 0;
   for (let k = 0; k < column; k++) sum -= (matrix[own + k] ?? 0) * (matrix[other + k] ?? 0);
   return sum;
 }
 
-/** The same for four columns at once, each element of the row being read once: two to three times as fast. */
+/** The same for four columns at once, so that each element of the row is read once: two to three times as fast. */
 function eliminateFour(matrix: Float64Array, size: number, own: number, column: number): void {
   const [a, b, c, d] = [column * size, (column + 1) * size, (column + 2) * size, (column + 3) * size];
   const at = own + column;

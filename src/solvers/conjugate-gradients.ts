@@ -1,26 +1,28 @@
 /**
- * Systems of linear equations with a symmetric positive definite matrix that is known by its products (Hestenes and Stiefel
- * 1952), preconditioned or not.
+ * Linear systems with a symmetric positive definite matrix that is known only by its products (Hestenes and Stiefel
+ * 1952), with or without a preconditioner.
  */
 import type { Times } from "./lanczos.js";
 import { addTo, dot, norm } from "./vectors.js";
 
 export interface SolveSettings {
   readonly right: Float64Array;
-  /** Of the residual's norm, relative to that of the right side. */
+  /** The norm of the residual to reach, relative to that of the right side. */
   readonly tolerance: number;
   readonly maxIterations: number;
-  /** Multiplies by the inverse of a positive definite matrix that is near. Default: none. */
+  /** Multiplies by the inverse of a nearby positive definite matrix. Default: none. */
   readonly precondition?: Times | undefined;
 }
 
 export interface Solved {
   readonly solution: Float64Array;
   readonly iterations: number;
-  /** The norm of what is left of the right side, over its own. */
+  /** The norm of the residual, divided by that of the right side. */
   readonly residual: number;
   readonly converged: boolean;
-  /** A direction was met along which the matrix is not positive: what was found until then is the solution given. */
+  /**
+   * Whether a direction was met along which the matrix is not positive; the solution is then the last one before it.
+   */
   readonly indefinite: boolean;
 }
 

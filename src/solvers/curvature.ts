@@ -26,13 +26,13 @@ export type CurvatureKind = "hessian" | "ggn" | "fisher";
 
 /** Options of `curvature`. */
 export interface CurvatureOptions extends ObjectiveOptions, MemoryOptions {
-  /** Which matrix: that of the data set is the mean over all samples. */
+  /** Which matrix; for the data set it is the mean over all samples. */
   readonly of: CurvatureKind;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
   /** Ends all work, products included, before the next batch, with the signal's reason as the error. Default: no signal. */
   readonly signal?: AbortSignal;
-  /** Called with the samples done so far, after each part of every reading of the data. Default: nothing is called. */
+  /** Called with the number of samples done after each part of every reading of the data. Default: no call. */
   readonly onProgress?: (progress: Progress) => void;
 }
 

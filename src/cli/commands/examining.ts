@@ -1,4 +1,4 @@
-/** Commands that look at a model and at what pergrad makes of it: explain, check, inspect. */
+/** Commands that examine a model and what pergrad makes of it: explain, check, inspect. */
 import { type Command, Option } from "commander";
 import { type CheckCommandOptions, checkModel } from "../check.js";
 import { programs, wantNames } from "../explain.js";

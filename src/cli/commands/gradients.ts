@@ -1,4 +1,4 @@
-/** Commands that write what is known of each sample's gradient: grads, norms, clipped-sum, project. */
+/** Commands that write each sample's gradient, or quantities of it: grads, norms, clipped-sum, project. */
 import type { Command } from "commander";
 import {
   type ComputeOptions,

@@ -49,7 +49,7 @@ export function cleanCommand(program: Command, run: Runner): void {
 
 const shows = ["image", "text", "table", "sound", "none"] as const;
 
-/** How the samples of a page are shown. */
+/** Options for how the samples of a page are shown. */
 function showing(command: Command): Command {
   return command
     .addOption(

@@ -1,4 +1,4 @@
-/** How an action is run: required options first, then the action, then its exit code. */
+/** How an action runs: it checks required options, runs the action, and sets its exit code. */
 import type { Command } from "commander";
 import type { Io } from "../io.js";
 import { requireOptions } from "../options.js";
@@ -7,10 +7,10 @@ import { Progress } from "../progress.js";
 /** Exit codes. */
 export const exit = { done: 0, fault: 1, usage: 2, difference: 3 } as const;
 
-/** What a command on a model does. False: a check found a difference. */
+/** The work of a command with a model. False: a check found a difference. */
 export type Action<O> = (model: string, options: O, io: Io, progress: Progress) => Promise<unknown>;
 
-/** Turns actions into what commander calls, and gives their exit codes to `ended`. */
+/** Turns actions into functions for commander, and passes their exit codes to `ended`. */
 export class Runner {
   constructor(
     readonly io: Io,
@@ -30,7 +30,7 @@ export class Runner {
     };
   }
 
-  /** The action of a command without a model. False: something is at fault. */
+  /** The action of a command without a model. False: a fault was found. */
   alone<O>(action: (options: O, io: Io) => Promise<unknown>): (options: O, command: Command) => Promise<void> {
     return async (options, command) => {
       requireOptions(command);

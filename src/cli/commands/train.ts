@@ -1,4 +1,4 @@
-/** Commands that train and say how private that is: train, epsilon. */
+/** Commands that train, and that state how private a training is: train, epsilon. */
 import { type Command, Option } from "commander";
 import { accountants, type EpsilonCommandOptions, epsilonCommand as epsilonOf } from "../epsilon.js";
 import { choice, required } from "../options.js";
