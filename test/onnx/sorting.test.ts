@@ -71,6 +71,55 @@ const undoings: Readonly<Record<string, Nodes>> = {
 
 const T = 4;
 const H = 3;
+
+/** The order "from" in each line along the first axis of "like", [N, T, size]. */
+const inLines = (from: string, to: string, size: number): Nodes => [
+  constant(`${to} first`, -1, 1, 1),
+  node("Reshape", [from, `${to} first`], [`${to} column`]),
+  constant(`${to} wide`, 1, T, size),
+  node("Expand", [`${to} column`, `${to} wide`], [to]),
+];
+/** As `x[order]` is written with `optimize=False`: the index is broadcast to the greatest of all, and joined alone. */
+const asPoints = (from: string, to: string): Nodes => [
+  node("Max", [from], [`${to} greatest`]),
+  node("Shape", [`${to} greatest`], [`${to} shape`]),
+  node("Expand", [from, `${to} shape`], [`${to} each`]),
+  constant(`${to} last`, -1),
+  node("Unsqueeze", [`${to} each`, `${to} last`], [`${to} column`]),
+  node("Concat", [`${to} column`], [to], [int("axis", -1)]),
+];
+/** Whole tensors that are put in order by other operators. */
+const wholes: Readonly<Record<string, Nodes>> = {
+  "by points": [
+    ...sorted("order", "same", "inverse", 0),
+    ...asPoints("inverse", "points"),
+    node("GatherND", ["h", "points"], ["y"]),
+  ],
+  "by elements scattered to their places": [
+    ...inLines("order", "lines", H),
+    node("Mul", ["h", "h"], ["other"]),
+    node("ScatterElements", ["other", "lines", "h"], ["y"], [int("axis", 0)]),
+  ],
+  "by elements gathered from their places": [
+    ...sorted("order", "same", "inverse", 0),
+    ...inLines("inverse", "lines", H),
+    node("GatherElements", ["h", "lines"], ["y"], [int("axis", 0)]),
+  ],
+};
+/** Ways of sorting "x" as "xs". */
+const sorts: Readonly<Record<string, Nodes>> = {
+  rows: [...sorted("len", "sorted", "order"), node("Gather", ["x", "order"], ["xs"])],
+  points: [
+    ...sorted("len", "sorted", "order"),
+    ...asPoints("order", "sorting points"),
+    node("GatherND", ["x", "sorting points"], ["xs"]),
+  ],
+  elements: [
+    ...sorted("len", "sorted", "order"),
+    ...inLines("order", "sorting lines", 2),
+    node("GatherElements", ["x", "sorting lines"], ["xs"], [int("axis", 0)]),
+  ],
+};
 const recurrent = (op: "GRU" | "LSTM" | "RNN") => ({ GRU: 3, LSTM: 4, RNN: 1 })[op];
 
 /** From sorted sequences "xs" [N, T, 2] and lengths "sorted" to "h", samples first. */
@@ -160,6 +209,17 @@ describe.each(Object.keys(undoings))("samples sorted and put back %s", (undoing)
   });
 });
 
+describe.each(Object.keys(sorts))("samples sorted as %s", (sort) => {
+  it.each([...Object.keys(wholes), "by a scattered range"])(
+    "and put back %s are as if they were not",
+    async (whole) => {
+      const undoing = wholes[whole] ?? undoings[whole] ?? [];
+      const bytes = sorting(bodies.linear ?? [], undoing, "N", sorts[sort]);
+      await expectAgreement({ bytes, feeds: feedsOf(4, 1), samples: 4 });
+    },
+  );
+});
+
 describe("a sorted batch is refused", () => {
   const linear = bodies.linear ?? [];
   const scattered = undoings["by a scattered range"] ?? [];
@@ -168,6 +228,28 @@ describe("a sorted batch is refused", () => {
     ["where it is not put back", linear, [node("Identity", ["h"], ["y"])]],
     ["where it is sorted once more by the same order", linear, put("order")],
     ["where the order is sorted downwards", linear, [...sorted("order", "same", "inverse", 1), ...put("inverse")]],
+    [
+      "where its elements are sorted once more",
+      linear,
+      [...inLines("order", "lines", H), node("GatherElements", ["h", "lines"], ["y"], [int("axis", 0)])],
+    ],
+    [
+      "where elements are scattered by the order undone",
+      linear,
+      [
+        ...sorted("order", "same", "inverse", 0),
+        ...inLines("inverse", "lines", H),
+        node("ScatterElements", ["h", "lines", "h"], ["y"], [int("axis", 0)]),
+      ],
+    ],
+    [
+      "where elements are added to their places",
+      linear,
+      [
+        ...inLines("order", "lines", H),
+        node("ScatterElements", ["h", "lines", "h"], ["y"], [int("axis", 0), text("reduction", "add")]),
+      ],
+    ],
     [
       "where it is put back by another order",
       linear,

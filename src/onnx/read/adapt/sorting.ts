@@ -7,7 +7,7 @@ import type { SampleAxes } from "../../../analysis/sample-axes.js";
 import { PergradError } from "../../../errors.js";
 import { reshapes } from "../../../graph/behind.js";
 import { substitute } from "../../../graph/body.js";
-import { factorOf, isBatch } from "../../../graph/dim.js";
+import { factorOf, isBatch, sameShape } from "../../../graph/dim.js";
 import { inputOf } from "../../../graph/operands.js";
 import { type Node, nodeOf, type Value } from "../../../graph/value.js";
 import { nodesBefore, presentInputs } from "../../../graph/walk.js";
@@ -45,11 +45,27 @@ function orderOf(value: Value, numbers: Numbers): Order | null {
   const node = nodeOf(value);
   const [first, second] = node?.inputs ?? [];
   if (node?.domain !== "" || !first || !onePerSample(value)) return null;
-  if (reshapes.includes(node.op) || node.op === "Identity" || node.op === "Cast") return orderOf(first, numbers);
+  if (keepsElements(node)) return orderOf(first, numbers);
   if (node.op === "TopK") return sortedBy(node, value, numbers);
   if (!second || !isInversion(node, numbers)) return null;
   const order = orderOf(second, numbers);
   return order && inverseOf(order);
+}
+
+/** Of one element for each sample, the same elements: exporters broadcast an index to its own shape, and join it alone. */
+function keepsElements({ op, inputs }: Node): boolean {
+  if (["Concat", "Max", "Min"].includes(op)) return inputs.length === 1;
+  return reshapes.includes(op) || ["Identity", "Cast", "Expand", "Transpose"].includes(op);
+}
+
+/** The order along `axis` that a tensor holds in each of its lines; null where it holds none. */
+function orderAlong(value: Value, axis: number, numbers: Numbers): Order | null {
+  const node = nodeOf(value);
+  const first = node?.inputs[0];
+  if (onePerSample(value)) return isBatch(value.shape[axis]) ? orderOf(value, numbers) : null;
+  if (node?.domain !== "" || !first) return null;
+  if (node.op === "Identity" || node.op === "Cast") return orderAlong(first, axis, numbers);
+  return node.op === "Expand" ? orderAlong(first, axis - value.shape.length + first.shape.length, numbers) : null;
 }
 
 /** The places of the sorted elements; of a permutation from the smallest up that is its inverse. */
@@ -91,14 +107,13 @@ class Unsorted {
 
   #source(value: Value): Value | null {
     const node = nodeOf(value);
-    const [first, second] = node?.inputs ?? [];
-    if (node?.domain !== "" || !first || !second) return null;
+    const [first] = node?.inputs ?? [];
+    if (node?.domain !== "" || !first) return null;
     if (node.op === "TopK")
       return node.outputs[0] === value && sameOrder({ sorter: node, inverse: false }, this.order) ? first : null;
-    if (node.op !== "Gather" || second.shape.length !== 1) return null;
-    const axis = normalAxis(node, intAttribute(node, "axis", 0), first.shape.length);
-    const sorted = sameOrder(orderOf(second, this.reading.numbers), this.order);
-    return sorted && isPlain(this.reading.axes, first, axis) ? first : null;
+    const found = reordered(node, this.reading.numbers);
+    if (!found || !sameOrder(found.order, this.order)) return null;
+    return isPlain(this.reading.axes, found.data, found.axis) ? found.data : null;
   }
 
   /** The same as `value` of unsorted samples; null where some of them come to it in another order. */
@@ -125,19 +140,52 @@ function isPlain(axes: SampleAxes, value: Value, axis: number): boolean {
   }
 }
 
-/** What a node that puts the samples back into an order puts back: the tensor, its axis, and the order. */
-function reordered(call: Call, numbers: Numbers): { data: Value; axis: number; order: Order } | null {
+/** A tensor whose samples a node puts into an order, and its axis. */
+interface Reordered {
+  readonly data: Value;
+  readonly axis: number;
+  readonly order: Order;
+}
+
+/** Null for a node that puts no samples into an order, or not all of them. */
+function reordered(call: Reordering, numbers: Numbers): Reordered | null {
   const [data, indices, updates] = call.inputs;
-  if (!data || !indices) return null;
-  if (call.op === "Gather" && indices.shape.length === 1) {
-    const order = orderOf(indices, numbers);
-    return order && { data, axis: normalAxis(call, intAttribute(call, "axis", 0), data.shape.length), order };
+  if (!data || !indices || data.shape.length === 0) return null;
+  const axis = () => normalAxis(call, intAttribute(call, "axis", 0), data.shape.length);
+  switch (call.op) {
+    case "Gather":
+      return indices.shape.length === 1 ? inOrder(data, axis(), orderOf(indices, numbers)) : null;
+    case "GatherND": {
+      const wholeRows = intAttribute(call, "batch_dims", 0) === 0 && isPlaces(indices, data);
+      return wholeRows ? inOrder(data, 0, orderOf(indices, numbers)) : null;
+    }
+    case "GatherElements":
+      return sameShape(indices.shape, data.shape) ? inOrder(data, axis(), orderAlong(indices, axis(), numbers)) : null;
+    case "ScatterND":
+      return updates && overwrites(call) && isPlaces(indices, data)
+        ? inOrder(updates, 0, inverted(orderOf(indices, numbers)))
+        : null;
+    case "ScatterElements": {
+      // All elements are written, each to the place that the index names.
+      const all = updates && sameShape(indices.shape, data.shape) && sameShape(updates.shape, data.shape);
+      return all && overwrites(call) ? inOrder(updates, axis(), inverted(orderAlong(indices, axis(), numbers))) : null;
+    }
+    default:
+      return null;
   }
-  // All rows are written, each by the place that the index names.
-  if (call.op !== "ScatterND" || !updates || indices.shape.length !== 2) return null;
-  const order = stringAttribute(call, "reduction", "none") === "none" ? orderOf(indices, numbers) : null;
-  const whole = isBatch(data.shape[0]) && factorOf(data.shape[0]) === 1 && factorOf(indices.shape[1] ?? 0) === 1;
-  return order && whole ? { data: updates, axis: 0, order: inverseOf(order) } : null;
+}
+
+type Reordering = Call | Node;
+
+const overwrites = (call: Reordering) => stringAttribute(call, "reduction", "none") === "none";
+const inverted = (order: Order | null) => order && inverseOf(order);
+const inOrder = (data: Value, axis: number, order: Order | null): Reordered | null => order && { data, axis, order };
+
+/** One place along the first axis for each sample of it. */
+function isPlaces({ shape: [, depth, ...more] }: Value, { shape: [samples] }: Value): boolean {
+  return (
+    more.length === 0 && depth !== undefined && factorOf(depth) === 1 && isBatch(samples) && factorOf(samples) === 1
+  );
 }
 
 /** The outputs of a node that puts sorted samples back, as they are without sorting; null for any other node. */
