@@ -1,7 +1,7 @@
 /**
- * Numbers as their authors wrote them. A file holds float32, so 0.1 arrives as 0.100000001490116 and the
- * square root of 2 as 1.41421354; programs compute with those, but the float64 reference, which is held
- * against computations in float64, wants the number that was meant.
+ * Numbers as their authors wrote them. A file holds float32, so 0.1 arrives as 0.100000001490116 and the square root of
+ * 2 as 1.41421354. Programs compute with those; but the float64 reference, which is compared with computations in
+ * float64, needs the intended number.
  */
 const irrational: readonly number[] = [
   Math.SQRT2,

@@ -68,7 +68,7 @@ function decodeAttribute(proto: AttributeProto, what: string, notes: PrecisionNo
   }
 }
 
-/** Files of the first ONNX versions do not say which field of an attribute counts. */
+/** Files of the first ONNX versions do not say which field of an attribute holds its value. */
 function guessKind(proto: AttributeProto): AttributeProto["type"] {
   if (proto.t) return Kind.TENSOR;
   if (proto.g || proto.graphs.length > 0) return Kind.GRAPH;
@@ -82,7 +82,7 @@ function guessKind(proto: AttributeProto): AttributeProto["type"] {
 
 const unbounded = 2n ** 62n;
 
-/** Integers as large as these mean "to the end" (of a slice) and are cut off; others must be exact. */
+/** Integers this large mean "to the end" (of a slice) and are cut off; others must be exact. */
 function plainInt(int: bigint, name: string): number {
   if (int >= unbounded) return Number.MAX_SAFE_INTEGER;
   if (int <= -unbounded) return -Number.MAX_SAFE_INTEGER;
@@ -108,7 +108,7 @@ function castTarget(value: Attribute, what: string, notes: PrecisionNotes): DTyp
 
 // Encoding
 
-/** Attributes that are floating-point, also where they are 1: no integer attribute has such a name. */
+/** Attributes that are floating-point even if their value is 1: no integer attribute has such a name. */
 const floats = new Set(
   (
     "activation_alpha activation_beta activation_gamma activation_params alpha beta bias clip cubic_coeff_a epsilon extrapolation_value gamma high lambd low " +

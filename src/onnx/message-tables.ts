@@ -1,7 +1,7 @@
 /**
- * The fields of each message: `number name type`. The type is a scalar's (string where none is said) or a message's;
- * `*` is a list of them, `+` a list that is written packed; `a.b` is the field b of the choice a. `kind` and `place` are
- * enumerations, of which unknown members are left out.
+ * The fields of each message: `number name type`. The type is a scalar's (string if omitted) or a message's. `*` marks
+ * a list, `+` a packed list; `a.b` is the field b of the choice a. `kind` and `place` are enumerations, whose unknown
+ * members are dropped.
  */
 export const tables = {
   ModelProto:

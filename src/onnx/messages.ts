@@ -1,7 +1,7 @@
 /**
- * The messages of ONNX's protobuf format, between bytes and objects: the shapes that onnx-buf describes, by tables a
- * tenth as large as its descriptors and the general library that interprets these. What a table does not list is
- * skipped when it is read.
+ * Converts the messages of ONNX's protobuf format between bytes and objects, in the shapes that onnx-buf describes. Its
+ * tables are a tenth as large as onnx-buf's descriptors and the general library that interprets them. Fields that no
+ * table lists are skipped in reading.
  */
 import type { Message, MessageInitShape } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
@@ -39,7 +39,7 @@ export const Kind = {
   TYPE_PROTOS: 14,
 } as const;
 
-/** Where a tensor's numbers are. */
+/** Where the numbers of a tensor are stored. */
 export const Place = { DEFAULT: 0, EXTERNAL: 1 } as const;
 
 export const ElementType = {
@@ -102,7 +102,7 @@ const int32 = scalar(
   (to, value) => to.int32(value),
 );
 
-/** Undefined where an enumeration does not have the number. */
+/** Undefined if an enumeration does not have the number. */
 const member = (all: Readonly<Record<string, number>>) =>
   scalar(
     0,
@@ -178,7 +178,7 @@ interface Field {
   readonly name: string;
   /** The choice that it belongs to. */
   readonly choice: string | undefined;
-  /** Of a scalar; otherwise the field holds messages. */
+  /** Set for a scalar; otherwise the field holds messages. */
   readonly scalar: Scalar | undefined;
   readonly message: string;
   readonly list: boolean;
@@ -189,7 +189,7 @@ interface Table {
   readonly typeName: string;
   readonly fields: readonly Field[];
   readonly byNumber: ReadonlyMap<number, Field>;
-  /** What a message has where nothing is set. */
+  /** The values of a message in which nothing is set. */
   readonly zeros: object;
 }
 
@@ -216,7 +216,7 @@ const known: ReadonlyMap<string, Table> = new Map(
   Object.entries(tables).map(([name, text]) => [name, tableOf(name, text)]),
 );
 
-/** A message, whatever it is of. */
+/** Any message. */
 type Fields = Record<string, unknown>;
 type Choice = { readonly case?: string; readonly value?: unknown };
 
@@ -234,7 +234,7 @@ function empty(table: Table): Fields {
   return message;
 }
 
-/** A message from some of its fields; messages in them may be plain objects of theirs. */
+/** Makes a message of some of its fields; messages inside may be plain objects. */
 function made(table: Table, init: object): Fields {
   const message = empty(table);
   const given: Readonly<Record<string, unknown>> = { ...init };
@@ -259,7 +259,7 @@ function isChoice(value: unknown): value is Choice {
 
 // Reading
 
-/** Messages within messages, as deep as they may lie. */
+/** The deepest nesting of messages. */
 const deepest = 100;
 
 function read(table: Table, message: Fields, reader: BinaryReader, length: number, depth: number): Fields {
@@ -308,7 +308,7 @@ function isFields(value: unknown): value is Fields {
 
 // Writing
 
-/** Writes what is set: a message has its zeros from its prototype. */
+/** Writes the fields that are set: the zeros of a message are in its prototype. */
 function write(table: Table, message: Fields, writer: BinaryWriter): void {
   for (const field of table.fields) {
     const { name, choice, list, packed } = field;
@@ -339,12 +339,12 @@ function writePacked({ number, scalar }: Field, values: readonly unknown[], writ
   writer.join();
 }
 
-// Of each message that is named in code
+// The messages that code names
 
-/** Some of a message's fields, or the message; messages in it may be plain objects too. What is not given is empty or zero. */
+/** A message, or some of its fields; messages inside may be plain objects too. Missing fields are empty or zero. */
 export type Init<T extends Message> = MessageInitShape<GenMessage<T>>;
 
-/** What is known of the messages of one type. */
+/** The operations on messages of one type. */
 export class Schema<T extends Message> {
   readonly #table: Table;
 
@@ -357,12 +357,12 @@ export class Schema<T extends Message> {
     return this.#checked(made(this.#table, fields));
   }
 
-  /** A message like another but for some of its fields. */
+  /** A copy of a message with some fields changed. */
   changed(message: T, fields: Init<T>): T {
     return this.#checked(made(this.#table, { ...message, ...fields }));
   }
 
-  /** Throws where the bytes are no such message, or end early. */
+  /** Throws if the bytes are not such a message, or end early. */
   decode(bytes: Uint8Array): T {
     return this.#checked(read(this.#table, empty(this.#table), new BinaryReader(bytes), bytes.length, 1));
   }

@@ -1,16 +1,16 @@
-/** Hands out the names of a file's values, each once. */
+/** Assigns unique names to the values of a file. */
 export class Names {
   private readonly taken = new Set<string>();
   private readonly counts = new Map<string, number>();
 
-  /** Takes exactly this name; false where it is taken already. */
+  /** Claims exactly this name; false if it is taken. */
   claim(name: string): boolean {
     if (this.taken.has(name)) return false;
     this.taken.add(name);
     return true;
   }
 
-  /** The wanted name where it is free, else it with a number. */
+  /** The wanted name if it is free, otherwise with a number added. */
   fresh(wanted: string): string {
     if (this.claim(wanted)) return wanted;
     for (;;) {

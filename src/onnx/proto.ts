@@ -65,7 +65,7 @@ export function opsetOf(imports: readonly OperatorSetIdProto[]): number {
   return Number(imports.find(({ domain }) => standardDomain(domain) === "")?.version ?? 0n);
 }
 
-/** Old exporters name no nodes: the first output's name stands in. */
+/** Old exporters do not name nodes: the first output's name is used instead. */
 export function nodeName(node: NodeProto): string {
   return node.name || (node.output.find((name) => name !== "") ?? "");
 }
@@ -74,7 +74,7 @@ export function describeProto(node: NodeProto): string {
   return describeNode({ op: node.opType, name: nodeName(node), outputs: [] });
 }
 
-/** What an exporter wrote beside a message under a key. */
+/** The metadata that an exporter wrote for a message under a key. */
 export function metadataOf(
   message: { readonly metadataProps: readonly StringStringEntryProto[] } | undefined,
   key: string,
@@ -91,14 +91,14 @@ function notOnnx(fileName: string, problem: string, cause?: unknown): PergradErr
   return new PergradError("NOT_ONNX", `"${fileName}" is not a readable ONNX model: ${problem}.`, { cause });
 }
 
-/** What other files that are named .onnx by mistake begin with. */
+/** The first bytes of other files that are named .onnx by mistake. */
 const strangers: readonly (readonly [string, string])[] = [
   ["version https://git-lfs", "it is a Git LFS pointer, so fetch the file itself with git lfs pull"],
   ["PK\u0003\u0004", "it is a zip archive (a PyTorch checkpoint?), so export the model with torch.onnx.export"],
   ["\u0089HDF", "it is an HDF5 file (a Keras model?), so convert it with tf2onnx"],
 ];
 
-/** Reads the outermost message. Throws NOT_ONNX where the bytes are anything else, or end early. */
+/** Reads the outermost message. Throws NOT_ONNX if the bytes are anything else, or end early. */
 export function parseModel(bytes: Uint8Array, fileName: string): ModelProto {
   if (bytes.length === 0) throw notOnnx(fileName, "it is empty");
   const start = new TextDecoder("latin1").decode(bytes.subarray(0, 32));
@@ -130,5 +130,5 @@ export function operatorsIn({ graph, functions }: Pick<ModelProto, "graph" | "fu
   return found;
 }
 
-/** What pergrad writes beside what it stores: "parameter" or "buffer". */
+/** Marks stored tensors with pergrad's own "parameter" or "buffer". */
 export const roleKey = "pergrad.role";

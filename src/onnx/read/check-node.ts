@@ -1,6 +1,6 @@
 /**
- * Whether a node has the form that ONNX defines for its operator: what the shape rules take for granted, and what
- * a runtime checks of every graph that it loads.
+ * Checks that a node has the form that ONNX defines for its operator: shape rules rely on it, and a runtime checks it
+ * for every graph that it loads.
  */
 import { advised, type PergradError } from "../../errors.js";
 import type { Attribute, Value } from "../../graph/value.js";
@@ -19,7 +19,7 @@ export function formOf(op: string): Form | undefined {
   return usual.get(op) ?? rareFormOf(op);
 }
 
-/** Throws INVALID_MODEL, DTYPE_MISMATCH, and for attributes that the operator does not have UNSUPPORTED_OP. */
+/** Throws INVALID_MODEL, DTYPE_MISMATCH and, for attributes that the operator does not have, UNSUPPORTED_OP. */
 export function checkNode(node: Call): void {
   const form = node.domain === "" ? formOf(node.op) : undefined;
   if (!form) return;
@@ -74,7 +74,7 @@ function checkAttributes(node: Call, { attributes }: Form): void {
       throw invalid(node, `lacks its attribute "${name}"`);
 }
 
-/** Integers that say yes or no. */
+/** Integers that mean true or false. */
 const flags = new Set(
   (
     "align_corners allowzero antialias ceil_mode count_include_pad exclude_outside exclusive fmod inverse is_causal keepdims " +
@@ -93,7 +93,7 @@ const kinds: Readonly<Record<string, string>> = {
   t: "a tensor",
 };
 
-/** An element type is decoded to a dtype already. */
+/** An element type has already been decoded to a dtype. */
 function isOfKind(kind: string, value: Attribute): boolean {
   if (typeof value === "number") return kind === "f" || (kind === "i" && Number.isSafeInteger(value));
   if (typeof value === "string") return kind === "s" || (kind === "i" && isDType(value));

@@ -1,8 +1,8 @@
-/** Files that are given by their content. */
+/** Files that are given by their contents. */
 import { PergradError } from "../../errors.js";
 import type { FileContent } from "./load-options.js";
 
-/** Content of which parts are read when they are asked for. */
+/** Contents whose parts are read on demand. */
 export interface Content {
   readonly size: number;
   /** Bytes from `from` (included) to `to` (not included), in a buffer of their own. */
@@ -15,7 +15,7 @@ export function isContent(given: unknown): given is FileContent {
   );
 }
 
-/** What messages call it: a file's own name, an answer's address, else `otherwise`. */
+/** The name for messages: a file's own name, a response's address, else `otherwise`. */
 export function nameOf(content: FileContent, otherwise: string): string {
   if (content instanceof Blob && "name" in content && content.name !== "") return String(content.name);
   return content instanceof Response && content.url !== "" ? content.url : otherwise;
@@ -30,7 +30,7 @@ export async function opened(content: FileContent, name: string): Promise<Conten
   return { size: bytes.length, read: async (from, to) => new Uint8Array(bytes.subarray(from, to)) };
 }
 
-/** All bytes, over the same memory where they are there. Throws FILE_UNREADABLE. */
+/** All bytes, without a copy if they are already in memory. Throws FILE_UNREADABLE. */
 export async function bytesIn(content: FileContent, name: string): Promise<Uint8Array> {
   if (content instanceof Blob) return reading(name, () => content.arrayBuffer());
   return content instanceof Response ? bodyOf(content, name) : asBytes(content);

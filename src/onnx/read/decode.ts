@@ -39,26 +39,26 @@ import { checkOpset, newestOpset } from "./upgrade.js";
 import { Uses } from "./uses.js";
 
 export interface DecodeOptions extends InputOptions, InitializerOptions {
-  /** The sample axis of an input, where it is not the likely one, or null where all samples share the input. */
+  /** The sample axis of an input, if it is not the likely one, or null if all samples share the input. */
   readonly sampleAxes?: Readonly<Record<string, number | null>>;
-  /** Inputs that are constants: the same at every run, and for all samples. */
+  /** Inputs to turn into constants: the same in every run, and for all samples. */
   readonly fix?: Readonly<Record<string, FixedValue>>;
   /** For messages. */
   readonly fileName: string;
   readonly build: Build;
-  /** Rebuilds values with one more leading axis. Where it is not given, loops over the samples are refused. */
+  /** Rebuilds values with one more leading axis. Without it, loops over the samples are refused. */
   readonly batchOver?: BatchOver;
-  /** The outputs that are needed. Default: all; those after the first that pergrad cannot compute are left out. */
+  /** The outputs that are required. Default: all; outputs after the first that pergrad cannot compute are left out. */
   readonly outputs?: readonly string[];
-  /** For a file that fixes its batch to `size`; `axes` are the sample axes of its inputs. */
+  /** Makes a rebatcher for a file that fixes its batch to `size`; `axes` are the sample axes of its inputs. */
   readonly rebatcher?: (size: number, axes: ReadonlyMap<Value, number>, choices: readonly number[]) => Rebatcher;
   /** `axes` are the sample axes of the inputs, `fixed` the batch size of a file that fixes it. */
   readonly adapter?: (axes: ReadonlyMap<Value, number>, fixed: number | undefined) => Adapter;
 }
 
 /**
- * @throws PergradError NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, and what the shape rules throw. The axis
- * that holds the samples becomes the batch N, whether or not the file fixes its size.
+ * The axis that holds the samples becomes the batch N, whether or not the file fixes its size.
+ * @throws PergradError NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, and what the shape rules throw.
  */
 export function decodeModel(source: Uint8Array | ModelProto, options: DecodeOptions): Model {
   const { fileName, build } = options;
@@ -76,7 +76,9 @@ export function decodeModel(source: Uint8Array | ModelProto, options: DecodeOpti
   return new File(structure, graph, (node) => opsets.get(node) ?? opset, options, notes).decode();
 }
 
-/** A file of classic machine learning may have no operators of the default domain, and then need not say its version. */
+/**
+ * A file of classic machine learning may have no operators of the default domain, and then need not state its version.
+ */
 function defaultOpset({ opsetImport }: ModelProto): number {
   const opset = opsetOf(opsetImport);
   return opset === 0 && opsetImport.some(({ domain }) => domain === mlDomain) ? newestOpset : opset;
@@ -97,18 +99,18 @@ interface Outputs {
 
 type Found = Pick<Reading, "inputs"> & Outputs & { readonly notes: readonly string[] };
 
-/** Choices of how to take a file to other batch sizes, before it is given up. */
+/** The most ways of converting a file to other batch sizes that are tried. */
 const maxAttempts = 32;
 
 /** The outputs of each node in the file's own batch. */
 type ShapesAsWritten = Map<NodeProto, readonly (readonly number[])[] | undefined>;
 
-/** A reading in a batch of `size`; complete where it came to the outputs that are needed. */
+/** A reading in a batch of `size`; complete if it reached the required outputs. */
 interface AsWritten {
   readonly size: number;
   readonly shapes: ShapesAsWritten;
   readonly complete: boolean;
-  /** Elements of the required outputs, where the reading is complete. */
+  /** Elements of the required outputs, if the reading is complete. */
   readonly elements: readonly number[];
 }
 
@@ -193,13 +195,13 @@ class File {
       if (isMissing(error)) throw error;
       const found = this.#readAsBaked(constants, error);
       if (found) return found;
-      // Interacting samples are reported where an output is used: others may do without it.
+      // Interacting samples are reported when an output is used: other outputs may not need it.
       if (open) return open;
       throw error;
     }
   }
 
-  /** A file for one sample may take the batch axis away: what follows is that sample's alone. */
+  /** A file for one sample may remove the batch axis: everything after that is that sample's alone. */
   #readEachApart(constants: Scope, error: unknown): Found | null {
     const { batchOver, build } = this.options;
     if (!batchOver || !(error instanceof PergradError) || error.code !== "SAMPLES_INTERACT") return null;
@@ -215,7 +217,7 @@ class File {
     return { inputs: all.inputs, outputs: named, leftOut, notes: [note] };
   }
 
-  /** Some files declare their batch open, but hold numbers that were made for a batch of one size. */
+  /** Some files declare their batch open, but contain numbers that were computed for one batch size. */
   #readAsBaked(constants: Scope, error: unknown): Found | null {
     if (!isOfShapes(error) || !this.options.rebatcher) return null;
     if (error.code === "SAMPLES_INTERACT" && this.#growsWithBatch(constants)) return null;
@@ -235,7 +237,7 @@ class File {
     return null;
   }
 
-  /** A file that gives more for more samples was not made for one number of them: its samples really meet. */
+  /** If outputs grow with the number of samples, the file was not made for one number: its samples really meet. */
   #growsWithBatch(constants: Scope): boolean {
     const [two, three] = leadingOf(
       [2, 3].map((size) => this.#readAsWritten(constants, size)),
@@ -245,8 +247,8 @@ class File {
   }
 
   /**
-   * The shapes in the batch that the file fixes: what its constants were made for. A file that
-   * contradicts itself there is left to the second reading, which says more of it.
+   * The shapes in the batch that the file fixes: its constants were made for these. If the file contradicts itself
+   * there, the second reading reports it better.
    */
   #readAsWritten(constants: Scope, size: number): AsWritten | undefined {
     if (!this.options.rebatcher) return undefined;
@@ -261,7 +263,7 @@ class File {
     }
   }
 
-  /** Until it succeeds, or no choice is left; the first failure is the most informative. */
+  /** Tries until one succeeds, or no choice is left; the first failure is the most informative. */
   #readFor(constants: Scope, size: number, written: AsWritten | undefined): Pick<Reading, "inputs"> & Outputs {
     let failure: unknown;
     let choices: readonly number[] | null = [];
@@ -280,7 +282,7 @@ class File {
     throw failure ?? invalidModel(`A batch of ${size} leaves no reading`);
   }
 
-  /** Throws SAMPLES_INTERACT where the samples meet on the way to an output that is needed. */
+  /** Throws SAMPLES_INTERACT if the samples meet on the way to a required output. */
   #requireApart({ inputs, outputs }: Pick<Reading, "inputs"> & Outputs): void {
     const axes = new SampleAxes(this.#axesOf(inputs));
     for (const { name, value } of outputs) if (this.#required.includes(name)) axes.of(value);
@@ -357,13 +359,13 @@ function isOfShapes(error: unknown): error is PergradError {
   return error instanceof PergradError && ["SHAPE_MISMATCH", "SAMPLES_INTERACT", "UNKNOWN_SHAPE"].includes(error.code);
 }
 
-/** An error that may come of the batch that the file fixes says so. */
+/** An error that may be due to the file's fixed batch says so. */
 function explained(error: unknown, advice: Words): unknown {
   if (!isOfShapes(error) || error.names("fix")) return error;
   return readvised(error, advice);
 }
 
-/** Of a node that is made several times, in a loop, only shapes that stay the same are known. */
+/** For a node that is made several times, in a loop, only shapes that stay the same are known. */
 function record(shapes: ShapesAsWritten, source: NodeProto, outputs: readonly Value[]): void {
   const now = outputs.map(({ shape }) => bindShape(shape, 0));
   const before = shapes.has(source) ? shapes.get(source) : now;

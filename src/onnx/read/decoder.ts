@@ -25,7 +25,7 @@ import { isSpecial } from "./special-operators.js";
 import { readStructure, type Structure } from "./structure.js";
 import { upgradeNode } from "./upgrade.js";
 
-/** What all graphs of a file have in common. */
+/** What all graphs of a file share. */
 interface DecoderContext {
   readonly fileName: string;
   readonly build: Build;
@@ -34,37 +34,37 @@ interface DecoderContext {
   readonly precision: PrecisionNotes;
   /** What is fed. */
   readonly inputs: ReadonlySet<Value>;
-  /** Throws where some of the nodes are of operators that pergrad does not know. */
+  /** Throws if some of the nodes have operators that pergrad does not know. */
   readonly refuse: (nodes: readonly NodeProto[]) => void;
-  /** A last change to a node before it is made; `source` is what it comes from. */
+  /** A last change to a node before it is made; `source` is the node in the file. */
   readonly adapt: (node: FileNode, source: NodeProto) => FileNode;
-  /** The outputs of a node in another form; null where it is made as it is. */
+  /** The outputs of a node in another form; null to make it as it is. */
   readonly replace: (node: FileNode) => readonly Value[] | null;
-  /** The number of samples that the file was written for, where it is read for any number. */
+  /** The number of samples that the file was written for, if it is read for any number. */
   readonly fixed?: number;
   /** Follows integers. */
   readonly indices: () => IndexArithmetic;
-  /** How nodes are decoded that do not become one node of the graph; undefined for all others. */
+  /** The decoders of nodes that do not become one node of the graph; undefined for all others. */
   readonly special: (proto: NodeProto, scope: Scope) => NodeDecoder | undefined;
   /** Called with each node's outputs. */
   readonly made: (source: NodeProto, outputs: readonly Value[]) => void;
-  /** Rebuilds values with one more leading axis on some of what they depend on. */
+  /** Rebuilds values with one more leading axis on some of the values they depend on. */
   readonly batchOver?: BatchOver;
 }
 
-/** Puts what a node of a file gives into its scope, in the decoder's place. */
+/** Decodes a node in the decoder's place: puts its outputs into the scope. */
 export type NodeDecoder = (decoder: Decoder, proto: NodeProto, scope: Scope) => void;
 
-/** Graphs within nodes of more than this, loops unrolled, make programs that take longer to load than anyone waits. */
+/** If graphs inside nodes have more nodes than this, with loops unrolled, the program would take too long to load. */
 const maxInner = 20_000;
 
 export class Decoder {
   #depth = 0;
   #inner = 0;
   #indices: IndexArithmetic | undefined;
-  /** Whether nodes may be loops, branches or sequences, or compute with what comes of them. */
+  /** Whether nodes may be loops, branches or sequences, or compute with their results. */
   #special = false;
-  /** Whether integers may be lists that grow with the samples, or count them. */
+  /** Whether integers may count the samples, or be lists that grow with them. */
   #counting: boolean;
 
   constructor(readonly context: DecoderContext) {
@@ -76,7 +76,7 @@ export class Decoder {
     return this.#indices;
   }
 
-  /** Puts the values of a graph's nodes into its scope, where its inputs and initializers are already. */
+  /** Puts the values of a graph's nodes into its scope, which already holds its inputs and initializers. */
   decodeNodes(structure: Structure, scope: Scope): void {
     this.#special ||= structure.nodes.some(({ opType }) => isSpecial(opType));
     this.#counting ||= this.#special || structure.nodes.some(({ opType }) => opType === "Range");
@@ -107,7 +107,10 @@ export class Decoder {
     return folded(this.context.build.node(op, inputs, attributes, outputs));
   }
 
-  /** The file contradicting itself is an error at once; what pergrad cannot do, only where the result is read. */
+  /**
+   * A file that contradicts itself is an error at once; what pergrad cannot do is an error only when the result is
+   * read.
+   */
   #decodeNode(proto: NodeProto, structure: Structure, scope: Scope): void {
     if (this.#depth > 1) this.countInner();
     try {
@@ -120,7 +123,7 @@ export class Decoder {
     }
   }
 
-  /** How to fix inputs that are the same for all samples, where a value that depends on them alone must be known. */
+  /** How to fix inputs that are the same for all samples, if a value that depends only on them must be known. */
   adviceOn(value: Value): Words | null {
     const inputs = leavesOf([value]).filter(({ source }) => source.kind === "input");
     if (inputs.length === 0 || !inputs.every((each) => this.context.inputs.has(each) && !each.shape.some(isBatch)))
@@ -179,7 +182,7 @@ export class Decoder {
   }
 }
 
-/** The outputs of a node, computed already where they depend on constants alone. */
+/** The outputs of a node; constants if they depend on constants only. */
 function folded(node: Node): readonly Value[] {
   return foldNode(node) ?? node.outputs;
 }

@@ -1,4 +1,6 @@
-/** Weights in files beside the model's: found by its path, never outside its folder, read into its tensors. */
+/**
+ * Weights in files next to the model's file: found by its path, never outside its folder, and read into its tensors.
+ */
 import { type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, sep } from "node:path";
 import type { ModelProto } from "onnx-buf";
@@ -32,7 +34,7 @@ export async function readExternalData(model: ModelProto, path: string): Promise
   for (const [file, inFile] of files) await readRanges(file, inFile);
 }
 
-/** The folder that the model is in, and, where `path` is a symbolic link, the one it really is in. */
+/** The folder of the model's path and, if that is a symbolic link, the folder of the file itself. */
 async function foldersOf(path: string): Promise<string[]> {
   try {
     return [...new Set([await realpath(dirname(path)), dirname(await realpath(path))])];
@@ -41,7 +43,7 @@ async function foldersOf(path: string): Promise<string[]> {
   }
 }
 
-/** The real path of a file. Both folders may hold it: caches link models and their data into one store. */
+/** The real path of a file. It may be in either folder: caches link models and their data into one store. */
 async function locate({ location, what }: Range, folders: readonly string[]): Promise<string> {
   const problems: unknown[] = [];
   for (const folder of folders) {

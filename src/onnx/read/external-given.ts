@@ -1,10 +1,10 @@
-/** Weights that a model stores in other files, where these files are given. */
+/** Weights that a model stores in other files, if these files are given. */
 import type { ModelProto } from "onnx-buf";
 import { type Content, opened } from "./content.js";
 import { checkSize, checkTotal, fileError, fill, type Range, rangesElsewhere } from "./external.js";
 import type { FileContent } from "./load-options.js";
 
-/** Throws INVALID_MODEL, FILE_UNREADABLE (also where a file is not given), TOO_LARGE. */
+/** Throws INVALID_MODEL, FILE_UNREADABLE (also if a file is not given), TOO_LARGE. */
 export async function readExternalData(model: ModelProto, given: Readonly<Record<string, FileContent>>): Promise<void> {
   const files = new Map<string, Range[]>();
   for (const range of rangesElsewhere(model)) {
@@ -15,7 +15,7 @@ export async function readExternalData(model: ModelProto, given: Readonly<Record
   for (const [location, ranges] of files) await readFrom(await find(location, given, ranges), location, ranges);
 }
 
-/** Under its whole name, or under the last part of it. */
+/** By its whole name, or by the last part of it. */
 async function find(
   location: string,
   given: Readonly<Record<string, FileContent>>,

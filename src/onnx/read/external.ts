@@ -1,6 +1,6 @@
 /**
- * Weights that a model stores in files beside it. A model may come from anyone, so it may only name files of
- * its own folder: not by an absolute path, not through "..", not through a symbolic link.
+ * Weights that a model stores in files next to it. A model may come from anyone, so it may only name files in its own
+ * folder: no absolute path, no "..", and no symbolic link out of it.
  */
 import type { ModelProto } from "onnx-buf";
 import { PergradError } from "../../errors.js";
@@ -17,7 +17,10 @@ export interface Range extends External {
   readonly length: number;
 }
 
-/** What the model stores elsewhere and reads. All places are checked before the first byte is read. Throws INVALID_MODEL. */
+/**
+ * The parts of other files that the model reads. All places are checked before the first byte is read. Throws
+ * INVALID_MODEL.
+ */
 export function rangesElsewhere(model: ModelProto): Range[] {
   return storedElsewhere(model).map(rangeOf);
 }
@@ -55,7 +58,7 @@ function numberOf(entries: ReadonlyMap<string, string>, key: string, otherwise: 
   throw invalidModel(`${what} is stored outside the model at the impossible ${key} "${text}"`);
 }
 
-/** Refuses by its text alone what is no path into the model's folder, as any platform would read it. */
+/** Refuses, by its text alone, a location that any platform would read as a path out of the model's folder. */
 function checkLocation(location: string, what: string): void {
   if (location === "" || location.includes("\0")) {
     throw invalidModel(`${what} is stored outside the model, which does not say in what file`);
@@ -63,7 +66,7 @@ function checkLocation(location: string, what: string): void {
   if (/^([a-z]:|[\\/])/i.test(location) || climbs(location)) throw leaves(what, location);
 }
 
-/** Whether a path leads out of the folder that it starts from, at its end: "a/../.." does. */
+/** Whether a path ends outside the folder it starts from, as "a/../.." does. */
 function climbs(location: string): boolean {
   let depth = 0;
   for (const part of location.split(/[\\/]/)) {
@@ -95,7 +98,7 @@ export function checkSize(file: string, size: number, ranges: readonly Range[]):
   );
 }
 
-/** Tied weights share a range, and small constants may; more than that was made to fill memory from one small file. */
+/** Tied weights share a range, and small constants may; anything more was made to fill memory from one small file. */
 export function checkTotal(file: string, size: number, ranges: readonly Range[]): void {
   const total = ranges.reduce((sum, { length }) => sum + length, 0);
   if (total <= 4 * size + 2 ** 24) return;

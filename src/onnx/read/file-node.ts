@@ -1,4 +1,4 @@
-/** A node of a file: its operands are read from the values around it, its results are put among them. */
+/** A node of a file: its inputs are read from the scope, and its outputs are put into it. */
 import type { NodeProto } from "onnx-buf";
 import type { Attributes } from "../../graph/value.js";
 import type { Call } from "../../ops/call.js";

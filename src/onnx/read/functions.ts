@@ -1,6 +1,6 @@
 /**
- * Functions that a model brings along: each call is replaced by the function's nodes, so that later
- * stages see operators only. An operator that pergrad knows itself keeps its own definition.
+ * Functions that a model defines: each call is replaced by the function's nodes, so that later stages see only
+ * operators. An operator that pergrad knows keeps pergrad's definition.
  */
 import type {
   AttributeProto,
@@ -22,13 +22,13 @@ export interface Inlined {
   readonly opsets: ReadonlyMap<NodeProto, number>;
 }
 
-/** A model of more nodes than this was made to exhaust its reader: functions can double at every call. */
+/** A model with more nodes than this was made to exhaust its reader: functions can double at every call. */
 const mostNodes = 100_000;
 
-/** Calls within calls: exporters nest them as modules are nested. */
+/** The deepest nesting of calls: exporters nest them as modules are nested. */
 const maxOpen = 200;
 
-/** Throws INVALID_MODEL where functions call each other in a circle, or come to an absurd number of nodes. */
+/** Throws INVALID_MODEL if functions call each other in a circle, or expand to an absurd number of nodes. */
 export function inlineFunctions(
   model: ModelProto,
   graph: GraphProto,
@@ -42,7 +42,7 @@ function keyOf(domain: string, name: string, overload: string): string {
   return JSON.stringify([standardDomain(domain), name, overload]);
 }
 
-/** How names and attributes of a function's body are written at one call. */
+/** How one call renames the names and attributes of a function's body. */
 interface Call {
   readonly rename: (name: string) => string;
   /** The call's attributes, and the function's defaults; null outside functions. */
@@ -69,7 +69,10 @@ class Inliner {
     return { graph: this.#graph(this.graph, outside), opsets: this.#opsets };
   }
 
-  /** Inside a function, the names that a graph of its own defines are made unique too: an argument may have the same. */
+  /**
+   * Inside a function, the names that an inner graph defines are made unique too, because an argument may have the same
+   * name.
+   */
   #graph(graph: GraphProto, call: Call): GraphProto {
     const info = (each: ValueInfoProto) => valueInfoProto.changed(each, { name: call.rename(each.name) });
     const tensor = (each: TensorProto) => tensorProto.changed(each, { name: call.rename(each.name) });
@@ -90,7 +93,7 @@ class Inliner {
     return called ? this.#body(called, placed, call) : [placed];
   }
 
-  /** A node with the names and attributes of the call that it stands in. */
+  /** A node with the names and attributes of the call that it is part of. */
   #placed(node: NodeProto, call: Call): NodeProto {
     if (++this.#count > mostNodes) throw invalidModel(`The model's functions come to more than ${mostNodes} nodes`);
     const placed = nodeProto.changed(node, {
@@ -102,7 +105,7 @@ class Inliner {
     return placed;
   }
 
-  /** A reference to an attribute of the function that the call does not give is left out, as ONNX has it. */
+  /** A reference to an attribute that the call does not set is left out, as ONNX defines. */
   #attribute(attribute: AttributeProto, call: Call): AttributeProto[] {
     if (attribute.refAttrName !== "" && call.attributes) {
       const given = call.attributes.get(attribute.refAttrName);
@@ -139,7 +142,7 @@ class Inliner {
     return [...body, ...this.#handedThrough(called, node, call)];
   }
 
-  /** An output of a function that is one of its inputs is handed through. */
+  /** An output of a function that is one of its inputs is passed through. */
   #handedThrough(called: FunctionProto, node: NodeProto, call: Call): NodeProto[] {
     return called.output.flatMap((name, k) => {
       const result = node.output[k];

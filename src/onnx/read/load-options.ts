@@ -5,9 +5,9 @@ import type { FixedValue } from "./batch/fixed-inputs.js";
 /** Options of `loadModel`. */
 export interface LoadOptions {
   /**
-   * The axis of an input that holds the samples (negative ones count from the end), or null where all samples
-   * share it. Default: the axis that the file names as the batch, else axis 0; an input of fixed shape
-   * is shared where others leave their batch open.
+   * The axis of an input that holds the samples (negative ones count from the end), or null if all samples share it.
+   * Default: the axis that the file names as the batch, else axis 0; an input of fixed shape is shared if others leave
+   * their batch open.
    */
   readonly sampleAxes?: Readonly<Record<string, number | null>>;
   /**
@@ -36,16 +36,18 @@ export interface LoadOptions {
    * gradients then lack that path (default: false, a note). Only files that record it are noticed: those of PyTorch's newer exporter.
    */
   readonly strict?: boolean;
-  /** The outputs that are wanted. Default: all; those after the first that pergrad cannot compute are left out, with a note. */
+  /**
+   * The outputs to read. Default: all; outputs after the first that pergrad cannot compute are left out, with a note.
+   */
   readonly outputs?: readonly string[];
   /**
-   * Files of weights that the model refers to, by the names that it gives them: `{ "model.onnx.data": file }`. Of a
-   * `Blob` or `File` only what is needed is read. Default: they lie beside the model, where it is read by its path.
+   * Files of weights that the model refers to, by the names it uses: `{ "model.onnx.data": file }`. Only the needed
+   * parts of a `Blob` or `File` are read. Default: they are next to the model, if it is read from a path.
    */
   readonly externalData?: Readonly<Record<string, FileContent>>;
 }
 
-/** What a file holds: its bytes, or what they are read from. */
+/** The contents of a file: its bytes, or something to read them from. */
 export type FileContent = Uint8Array | ArrayBuffer | Blob | Response;
 
 export const loadOptions: OptionNames<LoadOptions> = {

@@ -1,4 +1,4 @@
-/** Reads an ONNX file as a model: where callers enter. */
+/** Reads an ONNX file as a model: the public entry point. */
 import {
   awaited,
   checkGlobs,
@@ -15,12 +15,12 @@ import { type FileContent, type LoadOptions, loadOptions } from "./load-options.
 const accessors = forgottenAwait("loadModel(...)", ["graph", "parameters", "notes"]);
 
 /**
- * Reads an ONNX model: from a file (its path, or a `file:` URL; in a browser its address, which is fetched), or from
- * what a file holds (bytes, a `Blob` or `File`, a `Response`). Its floating-point initializers become parameters under
- * their own names, in float32. Those that are stored in other files are found beside the model by its path, or given as
+ * Reads an ONNX model: from a file (its path or a `file:` URL; in a browser its address, which is fetched), or from a
+ * file's contents (bytes, a `Blob` or `File`, a `Response`). Its floating-point initializers become parameters under
+ * their own names, in float32. Weights stored in other files are found next to the model's path, or given as
  * `externalData`.
  * @throws PergradError FILE_UNREADABLE, NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, SHAPE_MISMATCH,
- * DTYPE_MISMATCH, INVALID_ARGUMENT, NO_PARAMETERS, FOLDED_PARAMETERS, TOO_LARGE.
+ *   DTYPE_MISMATCH, INVALID_ARGUMENT, NO_PARAMETERS, FOLDED_PARAMETERS, TOO_LARGE.
  */
 export function loadModel(source: string | URL | FileContent, options: LoadOptions = {}): Promise<Model> {
   return awaited(load(source, options), accessors);
@@ -33,7 +33,7 @@ async function load(source: string | URL | FileContent, options: LoadOptions): P
   return modelFrom(given, options);
 }
 
-/** What is read, if options and source are such. Throws INVALID_ARGUMENT. */
+/** The source, once it and the options have been checked. Throws INVALID_ARGUMENT. */
 export function checkedSource(source: string | URL | FileContent, options: LoadOptions): string | FileContent {
   checkOptions("loadModel(path, options)", options, loadOptions);
   checkGlobs("parameters", options.parameters);

@@ -1,4 +1,4 @@
-/** Which nodes of a file may have another form, in which it can be seen that samples do not meet. */
+/** Selects the nodes of a file that may be replaced by a form in which samples visibly do not meet. */
 
 import { isBatch } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";

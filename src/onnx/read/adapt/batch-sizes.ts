@@ -1,4 +1,4 @@
-/** Sizes that are multiples of the batch once they are rounded: what exporters write for halves of a joined batch. */
+/** Sizes that round to multiples of the batch: exporters write them for halves of a joined batch. */
 import { reshapes } from "../../../graph/behind.js";
 import { factorOf, isBatch } from "../../../graph/dim.js";
 import { dimsValue, nodeOf, type Value } from "../../../graph/value.js";
@@ -11,7 +11,7 @@ interface Count {
   readonly more: number;
 }
 
-/** One count for each element of an integer scalar or vector; null where they are not known. */
+/** A count for each element of an integer scalar or vector; null if they are unknown. */
 function countsOf(value: Value | null | undefined): readonly Count[] | null {
   if (!value || isFloat(value.dtype) || value.shape.length > 1) return null;
   if (value.known) {
@@ -32,7 +32,7 @@ function countsOf(value: Value | null | undefined): readonly Count[] | null {
   });
 }
 
-/** (k * N + more) / k, rounded down, is N for any N where `more` is less than k. */
+/** (k * N + more) / k, rounded down, is N for any N if `more` is less than k. */
 export function roundedSize({ op, domain, inputs }: Call): Value | null {
   const [from, by] = inputs;
   if (op !== "Div" || domain !== "" || !from || from.known || by?.known?.length !== 1) return null;

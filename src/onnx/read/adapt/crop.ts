@@ -1,6 +1,6 @@
 /**
- * A Resize that crops ("tf_crop_and_resize", which converters from TensorFlow write): elements are taken from a box
- * between corners, and what lies outside of the input is one number.
+ * A Resize that crops ("tf_crop_and_resize", which converters from TensorFlow write): its elements come from a box
+ * between corners, and elements outside the input are all one number.
  */
 import { type Dim, factorOf, isBatch } from "../../../graph/dim.js";
 import { constantOf, type Value } from "../../../graph/value.js";
@@ -20,7 +20,7 @@ interface CroppedAxis {
 
 const mode = (node: FileNode) => stringAttribute(node, "mode", "nearest");
 
-/** Read as its parts; as it is where these are not known, to be refused. */
+/** Replaced by its parts; unchanged if these are unknown, to be refused later. */
 export function withoutCrop(node: FileNode): FileNode {
   if (node.op !== "Resize" || node.domain !== "") return node;
   if (stringAttribute(node, "coordinate_transformation_mode", "half_pixel") !== "tf_crop_and_resize") return node;
@@ -58,12 +58,12 @@ interface CropRequest {
   readonly scale: number | undefined;
 }
 
-/** The side along an axis, none where all of it stays as it is; null where that cannot be told, or samples would be cut. */
+/** The side along an axis; undefined if the axis stays as it is, null if that is unknown or if samples would be cut. */
 function sideOf(axis: number, dim: Dim, { from, to, target, scale }: CropRequest): CroppedAxis[] | null {
   const same = from === 0 && to === 1 && (target === undefined ? scale === 1 : factorOf(target) === factorOf(dim));
   if (same) return [];
   if (isBatch(dim) || dim < 1 || (target !== undefined && isBatch(target))) return null;
-  // Scales are of the whole axis: ONNX says of the box, its reference and ONNX Runtime compute it so.
+  // ONNX applies scales to the box, but its reference and ONNX Runtime apply them to the whole axis, as here.
   const count = target ?? Math.floor(Math.fround(dim * Math.fround(scale ?? 0)));
   return count >= 1 ? [{ axis, size: dim, count, from, to }] : null;
 }
@@ -73,7 +73,10 @@ function numbersOf(value: Value | null | undefined): number[] | null {
   return tensor ? Array.from(elementsIn(tensor), Number) : null;
 }
 
-/** Where the elements of the output lie, in elements of the input; in float32, which decides what is at the very edge. */
+/**
+ * The places of the output's elements, counted in elements of the input, in float32, which decides what is exactly at
+ * the edge.
+ */
 function placesOf({ size, count, from, to }: CroppedAxis): number[] {
   const { fround } = Math;
   const last = size - 1;
@@ -92,7 +95,7 @@ const nearest: Readonly<Record<string, (place: number) => number>> = {
   ceil: Math.ceil,
 };
 
-/** Between its neighbours, or one of them. */
+/** Interpolated between its neighbours, or one of them. */
 function takenAlong(node: FileNode, value: Value, side: CroppedAxis): Value {
   const { axis, size, count } = side;
   const within = placesOf(side).map((place) => Math.min(Math.max(place, 0), size - 1));
@@ -111,7 +114,7 @@ function takenAlong(node: FileNode, value: Value, side: CroppedAxis): Value {
   return build.add(rows(lower), build.mul(build.sub(rows(upper), rows(lower)), share));
 }
 
-/** Which elements of the output lie outside of the input, as it broadcasts; null where none does. */
+/** Which elements of the output are outside the input, broadcastable; null if none is. */
 function outsideOf(sides: readonly CroppedAxis[], rank: number): Value | null {
   const masks = sides.flatMap((side) => {
     const outside = placesOf(side).map((place) => (isInside(place, side) ? 0 : 1));

@@ -12,7 +12,7 @@ import { build } from "../../../ops/registry.js";
 import { normalisesOverBatch } from "../../../ops/rules/normalisation.js";
 import { nth } from "../../../present.js";
 
-/** The vector of `count` elements that this one repeats for each of `fixed` samples; null where it may not. */
+/** The vector of `count` elements that this one repeats for each of `fixed` samples; null if it does not. */
 function ofOneSample(vector: Value | null | undefined, count: number, fixed: number): Value | null {
   if (vector?.shape.length !== 1 || vector.shape[0] !== count * fixed) return null;
   if (fixed === 1) return vector;
@@ -25,8 +25,9 @@ function ofOneSample(vector: Value | null | undefined, count: number, fixed: num
 }
 
 /**
- * The same with the samples along an axis of their own; null for any other node. In training mode, where each channel's
- * own statistics are taken, those are of one sample too. `fixed` is the number of samples that the file was written for.
+ * The same node with the samples along an axis of their own; null for any other node. In training mode, where each
+ * channel uses its own statistics, those are of one sample too. `fixed` is the number of samples that the file was
+ * written for.
  */
 export function instanceStatistics(call: Call, axes: SampleAxes, fixed: number | undefined): Value | null {
   const [x, ...vectors] = call.inputs;

@@ -1,4 +1,4 @@
-/** Constants that a file of one batch size holds in place of numbers of its samples: 0, 1, 2 for `arange(3)`. */
+/** Constants that a file of fixed batch size holds instead of its samples' numbers: 0, 1, 2 for `arange(3)`. */
 
 import { type Dim, factorOf, isBatch } from "../../../graph/dim.js";
 import { constantOf, type Value } from "../../../graph/value.js";
@@ -9,8 +9,8 @@ import { elementsIn, isFloat } from "../../../tensor/tensor.js";
 import { numbersTo } from "./numbers.js";
 
 /**
- * The same for any number of samples, where along `axis` the integers of each of `size` samples are those of the one
- * before and the same step more, which may differ from place to place. Null where they are not, or of one sample.
+ * The same for any number of samples, if along `axis` the integers of each of `size` samples are those of the sample
+ * before plus a constant step, which may differ from place to place. Null if they are not, or for a single sample.
  */
 export function withNumbers(value: Value, axis: number, size: number): Value | null {
   const constant = constantOf(value);
@@ -54,8 +54,9 @@ function sizeBefore({ shape }: Value, axis: number): number {
 }
 
 /**
- * The indices of an operator that indexes its first input by its second, by the samples' numbers, where they are a constant that counts the samples; those of
- * a file of one sample, which they all lead to, once for each sample. Null where they are neither.
+ * The indices of an operator that indexes its first input by its second, rewritten with the samples' numbers, if they
+ * are a constant that counts the samples. In a file for one sample, the indices are repeated for each sample. Null if
+ * neither applies.
  */
 export function numberedIndices(call: Call, indices: Value, size: number): Value | null {
   const indexes = definitionOf(call)?.indexes;

@@ -1,7 +1,7 @@
 /**
- * Finds integers that are a sample's own number in its batch, or a multiple of it and something more:
- * `arange(N)`, a running sum of ones, the places of elements that are all true, and arithmetic with them, such
- * as the place n * T + t of a position in a batch whose sequences lie one behind another.
+ * Finds integers that are a sample's own number in its batch, or a multiple of it plus something: `arange(N)`, a
+ * running sum of ones, the places of elements that are all true, and arithmetic on them, such as the place n * T + t of
+ * a position in a batch whose sequences follow one another.
  */
 
 import { reshapes } from "../../../graph/behind.js";
@@ -23,7 +23,10 @@ import { nth, present } from "../../../present.js";
 import { isFloat } from "../../../tensor/tensor.js";
 import { pickedBy } from "./pick.js";
 
-/** Where numbers from 0 to below `rows` lie in a tensor: those of axis `axis`, outer * rows * inner, count blocks of inner. */
+/**
+ * The layout of numbers from 0 to below `rows` in a tensor: axis `axis` holds outer * rows * inner elements, with each
+ * number in blocks of inner.
+ */
 export interface Place {
   readonly rows: BatchMultiple;
   readonly axis: number;
@@ -31,10 +34,10 @@ export interface Place {
   readonly inner: number;
 }
 
-/** A value that is everywhere `factor` times the number of the row, plus what `rest` has there (null: 0). */
+/** A value that equals `factor` times the number of the row, plus `rest` (null: 0). */
 export interface Numbered extends Place {
   readonly factor: number;
-  /** Of a shape that broadcasts to the value's. */
+  /** In a shape that broadcasts to the value's. */
   readonly rest: Value | null;
 }
 
@@ -43,11 +46,11 @@ export function numbersTo(count: Dim): Value {
   return build.op("Range", [build.ints([0], []), dimsValue([count], true), build.ints([1], [])]);
 }
 
-/** What is found of each value, kept for as long as a graph is being read. */
+/** What is known about each value, kept while a graph is read. */
 export class Numbers {
   readonly #found = new Map<Value, Numbered | null>();
 
-  /** Null where the value holds no such numbers, or none that are understood. */
+  /** Null if the value holds no such numbers, or none that are understood. */
   of(value: Value): Numbered | null {
     const before = this.#found.get(value);
     if (before !== undefined) return before;
@@ -106,7 +109,7 @@ export class Numbers {
     return left === undefined ? null : scaled(broadcast(this.of(b), b.shape, shape), left);
   }
 
-  /** Parts along another axis that all have the same multiple of the number. */
+  /** Parts joined along another axis, all with the same multiple of the number. */
   #joined(node: Node, shape: Shape): Numbered | null {
     const parts = allInputsOf(node);
     const axis = normalAxis(node, intAttribute(node, "axis", 0), shape.length);
@@ -133,7 +136,7 @@ export class Numbers {
     return right && { ...right, factor: sign * right.factor, rest: combined(op, a, right.rest) };
   }
 
-  /** Of n * T + t, with t from 0 to below T: by T the number n, and what is left t. */
+  /** n * T + t, with t from 0 to below T: dividing by T gives n, the remainder is t. */
   #quotient(node: Node, of: Value, by: number | undefined, shape: Shape): Numbered | null {
     const form = broadcast(this.of(of), of.shape, shape);
     if (!form || by === undefined || by < 1 || intAttribute(node, "fmod", 0) !== 0) return null;
@@ -147,7 +150,10 @@ export class Numbers {
     return { ...apart, factor: 0, rest: apart.rest && build.op("Mod", [apart.rest, divisor()]) };
   }
 
-  /** As exporters take an index from the end: `where(i < 0, i + size, i)`, which of what is never negative is itself. */
+  /**
+   * Exporters count an index from the end by `where(i < 0, i + size, i)`; for a value that is never negative, this is
+   * the value itself.
+   */
   #counted({ inputs: [condition, yes, no] }: Node): Numbered | null {
     const test = condition ? nodeOf(condition) : undefined;
     const [tested, limit] = test?.inputs ?? [];
@@ -159,7 +165,7 @@ export class Numbers {
   }
 }
 
-/** Where numbers come from. */
+/** Nodes that produce such numbers. */
 function counted(node: Node, value: Value): Numbered | null {
   if (node.op === "Range") {
     const [start, , step] = node.inputs.map((input) => alike(input));
@@ -168,7 +174,7 @@ function counted(node: Node, value: Value): Numbered | null {
     return { ...alone(value.shape, 0), factor: step, rest };
   }
   const [x, along] = node.inputs;
-  // Of a vector; of more axes there are as many rows of places, of which one is picked.
+  // For a vector. For more axes the result has a row of places for each, and one row is picked.
   if (node.op === "NonZero" && value.shape[0] === 1) return { ...alone(value.shape, 1), factor: 1, rest: null };
   if (node.op !== "CumSum") return null;
   const [step, given] = [alike(x), alike(along)];
@@ -205,7 +211,7 @@ function combined(op: "Add" | "Sub", a: Value | null, b: Value | null): Value | 
   return restOrNone(build.op(op, [a, b]));
 }
 
-/** Null for what is always 0; one number for what is always that. */
+/** Null for a constant 0; a single number for a constant. */
 function restOrNone(rest: Value): Value | null {
   const bounds = boundsOf(rest);
   if (!bounds || bounds[0] !== bounds[1]) return rest;
@@ -245,7 +251,7 @@ function tiled(form: Numbered | null, from: Shape, node: Node): Numbered | null 
   return { ...form, outer: form.outer * repeats, rest };
 }
 
-/** Some elements along other axes, the same of each sample. */
+/** Some elements along other axes, the same for each sample. */
 function cut(form: Numbered | null, from: Shape, node: Node, to: Shape): Numbered | null {
   const others = node.inputs.slice(1);
   const same = others.every((input) => !input?.shape.some(isBatch));
@@ -256,7 +262,7 @@ function cut(form: Numbered | null, from: Shape, node: Node, to: Shape): Numbere
   return { ...form, axis, rest: onWhole(form, from, (rest) => build.op(node.op, [rest, ...others], node.attributes)) };
 }
 
-/** Elements that follow each other with the same number, in row-major order. */
+/** The number of consecutive elements, in row-major order, with the same number. */
 function strideOf({ axis, inner }: Place, shape: Shape): number {
   return inner * factorOf(elementsOf(shape.slice(axis + 1)) ?? 0);
 }
@@ -277,8 +283,8 @@ function reshaped(form: Numbered | null, from: Shape, to: Shape): Numbered | nul
 }
 
 /**
- * The same value by the numbers of blocks of `count` rows, r = count * block + i, for the least count that will do:
- * the number in a batch of positions as a multiple of the sample's number, and the position.
+ * The same value in terms of blocks of `count` rows, r = count * block + i, for the smallest count that works: a
+ * position's number in the batch becomes a multiple of its sample's number, plus its place in the sample.
  */
 function coarser(
   form: Numbered,
@@ -298,7 +304,10 @@ function coarser(
   return null;
 }
 
-/** For each element of a tensor the number of its block of `stride` elements, from 0 to below `count` and over again. */
+/**
+ * For each element of a tensor, the number of its block of `stride` elements, counting from 0 to below `count` again
+ * and again.
+ */
 function positions(count: number, stride: number, shape: Shape): Value {
   const size = count * stride;
   const total = present(elementsOf(shape));

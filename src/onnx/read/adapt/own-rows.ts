@@ -1,7 +1,7 @@
 /**
  * Indices that lead each sample to its own rows. `h[arange(N), i]` reads all of h by the sample's number; here it
- * becomes "of each sample's own part, element i", which is the same and shows that samples do not meet. The rules
- * are identities of the operators: they hold whatever the rows are.
+ * becomes "element i of each sample's own part", which is equal and shows that samples do not meet. The rules are
+ * identities of the operators: they hold whatever the rows are.
  */
 
 import type { SampleAxes } from "../../../analysis/sample-axes.js";
@@ -20,25 +20,28 @@ import { type Numbered, type Numbers, type Place, wholeRest } from "./numbers.js
 import { pick } from "./pick.js";
 import { roundsOf } from "./rounds.js";
 
-/** Of an index along an axis of `size` elements: the number of the block of rows, and the place in it. */
+/** An index along an axis of `size` elements: the number of the block of rows, and the place in the block. */
 interface OwnIndex extends Numbered {
-  /** Rows in a block, at least 1. */
+  /** The number of rows in a block, at least 1. */
   readonly block: number;
-  /** How often the samples' rows follow each other, each time one part of every block; 1 where a block is in one piece. */
+  /**
+   * In how many rounds the samples' rows follow each other, each round with a part of every block; 1 if each block is
+   * contiguous.
+   */
   readonly rounds: number;
-  /** A place below 0 counts from the end of the block, in the file too. */
+  /** Whether negative places count from the end of the block, as in the file. */
   readonly fromEnd: boolean;
 }
 
-/** What is known of a file while it is read. */
+/** What is known about a file while it is read. */
 export interface Reading {
   readonly numbers: Numbers;
   readonly axes: SampleAxes;
-  /** The file was written for one sample alone: all that it indexes is that sample's own. */
+  /** Whether the file was written for a single sample: all that it indexes is then that sample's own. */
   readonly ofOne: boolean;
 }
 
-/** Null where the index is not known to stay in the sample's own block. */
+/** Null unless the index is known to stay in the sample's own block. */
 function ownIndex(reading: Reading, data: Value, axis: number, indices: Value): OwnIndex | null {
   const size = data.shape[axis];
   if (!isBatch(size) || isFloat(indices.dtype)) return null;
@@ -51,14 +54,14 @@ function ownIndex(reading: Reading, data: Value, axis: number, indices: Value): 
   const varies = bounds === null || bounds[0] !== bounds[1];
   const within = bounds !== null && bounds[0] >= 0 && bounds[1] < form.factor;
   const apart = bounds !== null && (bounds[1] < 0 || bounds[0] >= form.factor);
-  // What is the same at every run must be within; what is computed is looked at by the runtime.
+  // An index that is the same in every run must be in range; the runtime checks one that is computed.
   const reaches = within || !varies || isFixed(form.rest) ? !within : reachesOut(form.rest, form.factor);
   if (apart || reaches) return null;
   return whole;
 }
 
 /**
- * The place q * N * K + n * K + r, where the samples come second: `h[q, arange(N)]` of `[T, N, D]`, flattened. Each
+ * The place q * N * K + n * K + r, if the samples come second: `h[q, arange(N)]` of `[T, N, D]`, flattened. Each
  * sample's block has K rows in each of T rounds, and the place in it is q * K + r.
  */
 function inRounds(form: Numbered, size: number): OwnIndex | null {
@@ -74,7 +77,7 @@ function inRounds(form: Numbered, size: number): OwnIndex | null {
   return { ...form, rest: place, block: rounds * factor, rounds, fromEnd: true };
 }
 
-/** In a batch of one there are no rows but the sample's; whatever the index is, it is a place among them. */
+/** In a batch of one sample all rows are that sample's: any index is a place among them. */
 function onlyIndex(axes: SampleAxes, data: Value, axis: number, indices: Value): Numbered | null {
   const [at, own] = [axes.along(data), axes.along(indices)];
   if (!at || !own || at.axis !== axis || at.outer !== 1) return null;
@@ -94,8 +97,8 @@ function isFixed(value: Value): boolean {
 }
 
 /**
- * The place in the block, of the value's whole shape. One below 0 would count from the end of the block where the
- * file means the block before: it is sent beyond the end, which every runtime refuses.
+ * The place in the block, in the value's whole shape. A negative place would count from the end of the block, where the
+ * file means the block before: it is moved beyond the end, which every runtime refuses.
  */
 function placeInBlock({ rest, block, fromEnd }: OwnIndex, shape: Shape): Value {
   if (!rest) return build.expand(build.ints([0], []), shape);
@@ -105,14 +108,14 @@ function placeInBlock({ rest, block, fromEnd }: OwnIndex, shape: Shape): Value {
   return wholeRest(checked, shape);
 }
 
-/** The axis of the numbers taken apart into outer, rows and inner, and the rows moved to the front. */
+/** Splits the axis of the numbers into outer, rows and inner, and moves the rows to the front. */
 function rowsFirst(value: Value, { axis, outer, rows, inner }: Numbered): Value {
   const { shape } = value;
   const split = build.reshape(value, [...shape.slice(0, axis), outer, rows, inner, ...shape.slice(axis + 1)]);
   return build.moveAxis(split, axis + 1, 0);
 }
 
-/** From `[rows, ...before, outer, inner, ...]` back to `shape`, where `before` axes lie in front of the numbers'. */
+/** From `[rows, ...before, outer, inner, ...]` back to `shape`, where `before` axes precede the numbers'. */
 function rowsBack(value: Value, before: number, shape: Shape): Value {
   return build.reshape(build.moveAxis(value, 0, before + 1), shape);
 }
@@ -160,7 +163,7 @@ function gatherOwn(call: Call, reading: Reading): Value | null {
   return build.reshape(build.transpose(picked, [...before, ...numbered, ...behind]), shape);
 }
 
-/** GatherND and ScatterND: the axis of the data that the own index is for, and the other columns of indices. */
+/** For GatherND and ScatterND: the axis of the data that the own index belongs to, and the other columns of indices. */
 interface OwnPoint {
   readonly own: OwnIndex;
   /** The data's axis. */
@@ -217,7 +220,7 @@ function gatherPointsOwn(call: Call, reading: Reading): Value | null {
   return rowsBack(picked, own.axis, [...points, ...data.shape.slice(batch + depth)]);
 }
 
-/** Each sample's updates go to its own block, whose indexed axes are one while they do. */
+/** Each sample's updates go to its own block, whose indexed axes are joined meanwhile. */
 function scatterPointsOwn(call: Call, reading: Reading): Value | null {
   const found = ownPoint(call, reading);
   if (!found) return null;
@@ -260,7 +263,9 @@ function elementsOwn(call: Call, reading: Reading): Value | null {
   return build.reshape(result, updates ? data.shape : indices.shape);
 }
 
-/** What an operator that indexes gives by each sample's own rows; null where it is not known to. */
+/**
+ * The result of an indexing operator in terms of each sample's own rows; null if it is not known to have such a form.
+ */
 export function ownRows(call: Call, reading: Reading): Value | null {
   if (call.inputs.length < 2 || call.inputs.includes(null)) return null;
   switch (definitionOf(call)?.indexes) {

@@ -1,4 +1,4 @@
-/** One part of a tensor along an axis, found behind the operators that joined the parts: a column of indices. */
+/** Finds one part of a tensor along an axis behind the operators that joined the parts: a column of indices. */
 
 import { type Dim, elementsOf, factorOf, isBatch, type Shape } from "../../../graph/dim.js";
 import { allInputsOf, inputOf } from "../../../graph/operands.js";
@@ -9,7 +9,7 @@ import { intAttribute, normalAxis } from "../../../ops/checks.js";
 import { build, definitionOf } from "../../../ops/registry.js";
 import { nth } from "../../../present.js";
 
-/** Element `k` of `value` along `axis`, which goes. */
+/** Element `k` of `value` along `axis`, which is dropped. */
 export function pick(value: Value, axis: number, k: number): Value {
   if (value.shape[axis] === 1) return dropped(value, axis);
   const node = nodeOf(value);
@@ -21,7 +21,7 @@ function folded(node: Node): Value {
   return nth(foldNode(node) ?? node.outputs, 0);
 }
 
-/** Null where the operator is none through which one can look. */
+/** Null if the search cannot go through the operator. */
 function pickThrough(node: Node, value: Value, axis: number, k: number): Value | null {
   const [first] = node.inputs;
   if (!first) return null;
@@ -45,7 +45,7 @@ function pickThrough(node: Node, value: Value, axis: number, k: number): Value |
   }
 }
 
-/** Of parts along the picked axis the one that holds it; of parts along another, all. */
+/** For parts along the picked axis, the one that holds it; for parts along another axis, all. */
 function pickPart(node: Node, axis: number, k: number): Value | null {
   const parts = allInputsOf(node);
   const along = normalAxis(node, intAttribute(node, "axis", 0), parts[0]?.shape.length ?? 0);
@@ -81,7 +81,7 @@ function pickExpanded(first: Value, shape: Shape, axis: number, k: number): Valu
   return build.expand(part, shape.toSpliced(axis, 1));
 }
 
-/** Where the axis is there before, with as much before it. */
+/** If the axis also exists before the reshape, with as many elements before it. */
 function pickReshaped(first: Value, shape: Shape, axis: number, k: number): Value | null {
   const before = (from: Shape, at: number) => elementsOf(from.slice(0, at));
   const left = before(shape, axis);
@@ -99,14 +99,16 @@ function pickElementwise(node: Node, { shape }: Value, axis: number, k: number):
     if (!input) return null;
     const own = axis - shape.length + input.shape.length;
     if (own < 0) return input;
-    // Without the axis the operands still align at the right.
+    // Without the axis, operands still align at the right.
     return input.shape[own] === 1 ? dropped(input, own) : pick(input, own, k);
   });
   const picked = build.node(node.op, inputs, node.attributes, 1, { domain: node.domain, name: node.name });
   return build.expand(folded(picked), shape.toSpliced(axis, 1));
 }
 
-/** The places along one axis of all elements of a tensor, in row-major order: what NonZero gives where none is 0. */
+/**
+ * The places along one axis of all elements of a tensor, in row-major order: the result of NonZero if no element is 0.
+ */
 function placesAlong(shape: Shape, axis: number, count: Dim): Value | null {
   const size = shape[axis];
   if (size === undefined) return null;
@@ -118,7 +120,10 @@ function placesAlong(shape: Shape, axis: number, count: Dim): Value | null {
   return build.reshape(build.expand(aligned, shape), [count]);
 }
 
-/** What an operator that takes one element along an axis gives, found behind what joined them; null for any other. */
+/**
+ * The result of an operator that takes one element along an axis, found behind the operators that joined it; null for
+ * any other operator.
+ */
 export function pickedBy(node: Node, value: Value): Value | null {
   const [first] = node.inputs;
   if (!first) return null;
@@ -135,7 +140,7 @@ interface Taken {
   readonly k: number;
 }
 
-/** Of Gather, Slice and Split with one element left of an axis: which. */
+/** For Gather, Slice and Split with one element left along an axis: which one. */
 function placeTaken(node: Node, value: Value, from: Shape): Taken | null {
   const counted = (axis: number, k: number | undefined): Taken | null => {
     const size = from[axis];

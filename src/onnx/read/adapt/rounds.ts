@@ -1,4 +1,6 @@
-/** Integers that go up by the number of samples: q * N in the place q * N + n, where the samples lie behind another axis. */
+/**
+ * Integers that grow by the number of samples: q * N in the place q * N + n, if the samples are behind another axis.
+ */
 
 import { isBatch } from "../../../graph/dim.js";
 import { nodeOf, type Value } from "../../../graph/value.js";
@@ -12,7 +14,7 @@ export interface Rounds {
   readonly rest: Value | null;
 }
 
-/** Null where the value holds no multiple of the number of samples, or one that is not understood. */
+/** Null if the value holds no multiple of the number of samples, or one that is not understood. */
 export function roundsOf(value: Value): Rounds | null {
   const node = nodeOf(value);
   if (node?.domain !== "") return null;

@@ -1,6 +1,6 @@
 /**
- * Convolutions of each sample by a kernel of its own. PyTorch has none, so that models fold the samples with the
- * channels and convolve in as many groups as there are samples, or more (StyleGAN2, CondConv).
+ * Convolutions of each sample by a kernel of its own. PyTorch has no such operator, so models fold the samples with the
+ * channels and convolve in at least as many groups as there are samples (StyleGAN2, CondConv).
  */
 
 import type { SampleAxes } from "../../../analysis/sample-axes.js";
@@ -11,7 +11,7 @@ import { intAttribute } from "../../../ops/checks.js";
 import { build, definitionOf } from "../../../ops/registry.js";
 import { nth } from "../../../present.js";
 
-/** An operand with the samples first, `[N, ...]`; `batched` where it has them. */
+/** An operand with the samples first, `[N, ...]`, if `batched`. */
 interface Operand {
   readonly value: Value;
   readonly batched: boolean;
@@ -24,29 +24,29 @@ function samplesFirst(value: Value, axis: number): Value {
   return build.moveAxis(build.reshape(value, [...shape.slice(0, axis), N, own, ...shape.slice(axis + 1)]), axis, 0);
 }
 
-/** A bias of each sample's own, or one that all share where the channels are not folded with them. */
+/** Each sample's own bias, or one that all share if the channels are not folded with the samples. */
 function biasOf(bias: Value | null | undefined, folded: boolean): Operand | null | undefined {
   if (!bias) return null;
   if (isBatch(bias.shape[0])) return { value: samplesFirst(bias, 0), batched: true };
   return folded ? undefined : { value: bias, batched: false };
 }
 
-/** What one sample's operand is: its shape without the samples. */
+/** An operand of one sample: its shape without the samples. */
 function alone({ value, batched }: Operand): Value {
   const { dtype, shape } = value;
   return leaf("", { dtype, shape: batched ? shape.slice(1) : shape }, { kind: "input" });
 }
 
 /**
- * Such a convolution as one for all samples; null for any other. `fixed` is the number of samples that the file was
- * written for, of which its groups are a multiple.
+ * Such a convolution as one for all samples; null for any other. Its groups are a multiple of `fixed`, the number of
+ * samples that the file was written for.
  */
 export function sampleConvolution(call: Call, axes: SampleAxes, fixed: number | undefined): Value | null {
   const [x, w, b] = call.inputs;
   const convolves = definitionOf(call)?.layer?.kind === "convolution";
   if (!convolves || !x || !w || !isBatch(w.shape[0])) return null;
   const groups = intAttribute(call, "group", 1);
-  // With one sample in the file the channels may be folded with it or not: that is the same.
+  // With one sample in the file, the channels may or may not be folded with it: both are the same.
   const folded = isBatch(x.shape[1]);
   if (fixed === undefined || fixed < 1 || groups % fixed !== 0 || (!folded && !(fixed === 1 && plain(axes, x))))
     return null;
@@ -70,7 +70,7 @@ export function sampleConvolution(call: Call, axes: SampleAxes, fixed: number | 
   return build.reshape(build.moveAxis(y, 0, 1), [images, { perSample: channels }, ...positions]);
 }
 
-/** Whether each sample's elements along axis 0 follow each other. */
+/** Whether each sample's elements along axis 0 are contiguous. */
 function plain(axes: SampleAxes, value: Value): boolean {
   const at = axes.along(value);
   return at?.axis === 0 && at.outer === 1;

@@ -1,6 +1,7 @@
 /**
- * Samples sorted and put back: `pack_padded_sequence(enforce_sorted=False)` sorts them by length, runs the network,
- * and undoes the order. Of what is done to each sample alone, f(x[order])[inverse] is f(x): it is run unsorted.
+ * Samples that are sorted and put back: `pack_padded_sequence(enforce_sorted=False)` sorts them by length, runs the
+ * network, and undoes the order. For operations on each sample alone, f(x[order])[inverse] is f(x), so they run
+ * unsorted.
  */
 
 import type { SampleAxes } from "../../../analysis/sample-axes.js";
@@ -28,19 +29,19 @@ const inverseOf = ({ sorter, inverse }: Order): Order => ({ sorter, inverse: !in
 const sameOrder = (a: Order | null, b: Order) =>
   a !== null && sameSorter(a.sorter, b.sorter) && a.inverse === b.inverse;
 
-/** Exporters sort the same twice, once for the sorted lengths and once for their places. */
+/** Exporters sort twice, once for the sorted lengths and once for their places. */
 function sameSorter(a: Node, b: Node): boolean {
   const options = ({ attributes }: Node) =>
     ["axis", "largest", "sorted"].map((name) => attributes[name] ?? null).join();
   return a === b || (a.inputs[0] === b.inputs[0] && options(a) === options(b));
 }
 
-/** One element for each sample, in whatever shape. */
+/** One element for each sample, in any shape. */
 function onePerSample({ shape }: Value): boolean {
   return shape.some(isBatch) && shape.every((dim) => factorOf(dim) === 1);
 }
 
-/** Null where the value is not known to be such a permutation. */
+/** Null if the value is not known to be such a permutation. */
 function orderOf(value: Value, numbers: Numbers): Order | null {
   const node = nodeOf(value);
   const [first, second] = node?.inputs ?? [];
@@ -68,19 +69,19 @@ function orderAlong(value: Value, axis: number, numbers: Numbers): Order | null 
   return node.op === "Expand" ? orderAlong(first, axis - value.shape.length + first.shape.length, numbers) : null;
 }
 
-/** The places of the sorted elements; of a permutation from the smallest up that is its inverse. */
+/** The places of the sorted elements; sorting a permutation in ascending order gives its inverse. */
 function sortedBy(node: Node, value: Value, numbers: Numbers): Order | null {
   if (node.outputs[1] !== value) return null;
   const keys = inputOf(node, 0);
   const before = nodeOf(keys);
   const [up, from] = [intAttribute(node, "largest", 1) === 0, before?.op === "Neg" ? before.inputs[0] : null];
   const order = orderOf(from ?? keys, numbers);
-  // Sorted downwards, what is negated comes from the smallest up.
+  // Sorting negated values downwards sorts the values upwards.
   const upwards = from ? !up : up;
   return order && upwards ? inverseOf(order) : { sorter: node, inverse: false };
 }
 
-/** Whether a node puts the number j in the place that its indices name at j, and each place gets one. */
+/** Whether a node writes the number j to the place that its indices name at j, so that each place gets one. */
 function isInversion(node: Node, numbers: Numbers): boolean {
   const updates = node.inputs[2];
   const scatters = node.op === "ScatterElements" || node.op === "ScatterND";
@@ -89,7 +90,7 @@ function isInversion(node: Node, numbers: Numbers): boolean {
   return form?.factor === 1 && form.rest === null && onePerSample(updates);
 }
 
-/** Values that a walk meets in sorted order, each with what it is unsorted. */
+/** Values that a walk finds in sorted order, each with its unsorted form. */
 class Unsorted {
   readonly #found = new Map<Value, Value>();
 
@@ -116,7 +117,7 @@ class Unsorted {
     return isPlain(this.reading.axes, found.data, found.axis) ? found.data : null;
   }
 
-  /** The same as `value` of unsorted samples; null where some of them come to it in another order. */
+  /** `value` for unsorted samples; null if some of them reach it in another order. */
   of(value: Value): Value | null {
     const nodes = nodesBefore([value], this);
     const own = nodes.every(
@@ -188,7 +189,7 @@ function isPlaces({ shape: [, depth, ...more] }: Value, { shape: [samples] }: Va
   );
 }
 
-/** The outputs of a node that puts sorted samples back, as they are without sorting; null for any other node. */
+/** The outputs of a node that puts sorted samples back, computed without sorting; null for any other node. */
 export function withoutSorting(call: Call, reading: Reading): readonly Value[] | null {
   if (call.domain !== "") return null;
   if (call.op === "TopK") return reading.ofOne ? ofOneSorted(call, reading) : null;
@@ -198,7 +199,7 @@ export function withoutSorting(call: Call, reading: Reading): readonly Value[] |
   return unsorted && isPlain(reading.axes, unsorted, found.axis) ? [unsorted] : null;
 }
 
-/** In a batch of one there is nothing to sort. */
+/** A batch of one has nothing to sort. */
 function ofOneSorted({ inputs: [keys], attributes }: Call, { axes }: Reading): readonly Value[] | null {
   if (!keys) return null;
   const axis = Number(attributes.axis ?? -1);

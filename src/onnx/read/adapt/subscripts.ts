@@ -20,8 +20,8 @@ const equationOf = (node: FileNode, operands: readonly Value[]): Equation =>
   );
 
 /**
- * An input with one element along a subscript, of which another input has more, is the same for all of these: it goes
- * without the subscript.
+ * Drops a subscript from an input that has one element along it while another input has more: that element is the same
+ * for all of them.
  */
 export function withoutRepeated(node: FileNode): FileNode {
   const values = operandsOf(node);
@@ -47,8 +47,8 @@ export function withoutRepeated(node: FileNode): FileNode {
 }
 
 /**
- * Beside an input whose samples have a subscript of their own, another one that was made for the file's number of
- * samples: `repeated` says what stands for it, along that axis.
+ * If one input has a subscript for the samples, another one that was made for the file's number of samples is replaced
+ * by what `repeated` returns along that axis.
  */
 export function alongSamples(
   node: FileNode,

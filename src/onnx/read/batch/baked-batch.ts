@@ -1,4 +1,4 @@
-/** The batch sizes that a file may have been made for, though it leaves its batch open. */
+/** The batch sizes that a file may have been made for although it leaves its batch open. */
 import type { TensorProto } from "onnx-buf";
 import { sizeOf } from "../../../tensor/tensor.js";
 import { decodeTensor, PrecisionNotes } from "../../tensors.js";
@@ -6,7 +6,7 @@ import { subgraphsOf } from "../loops/subgraphs.js";
 import type { Structure } from "../structure.js";
 import type { BatchAxes } from "./batch-axes.js";
 
-/** Readings of a whole file, of which most fail, before it is given up. */
+/** The most readings of a whole file, nearly all of which fail, before it is given up. */
 const mostTried = 12;
 
 /** Example batches are small. */
@@ -16,8 +16,8 @@ const largest = 1024;
 const mostElements = 16;
 
 /**
- * Likeliest first: the size that the user gives for the batch's name, 1, then what the file's own numbers and
- * shapes tell, the commonest first.
+ * The likeliest first: the size that the user gives for the batch's name, then 1, then sizes that the file's own
+ * numbers and shapes suggest, the most common first.
  */
 export function likelyBatches(
   { initializers, nodes }: Structure,
@@ -26,7 +26,7 @@ export function likelyBatches(
 ): number[] {
   const counts = new Map<number, number>();
   const add = (found: number) => {
-    // Folded with others, as in N*T, it divides the number.
+    // If it is folded with others, as in N*T, it divides the number.
     for (let k = 1; k <= Math.min(found, largest); k++) {
       if (found % k === 0) counts.set(k, (counts.get(k) ?? 0) + (k === found ? 2 : 1));
     }
@@ -48,7 +48,7 @@ export function likelyBatches(
   return [...new Set([...given, 1, ...common])].slice(0, mostTried);
 }
 
-/** Of a shape its elements; of any other tensor its dimensions. */
+/** The elements of a shape; the dimensions of any other tensor. */
 function numbersOf(proto: TensorProto): number[] {
   const dims = proto.dims.map(Number);
   const { dtype, data } = isShape(proto, dims)

@@ -1,4 +1,4 @@
-/** Which axis of each input holds the samples, from what the exporter wrote and the user says. */
+/** Finds which axis of each input holds the samples, from what the exporter wrote and what the user says. */
 import type { TensorShapeProto_Dimension, ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../../../errors.js";
 
@@ -7,7 +7,7 @@ export interface BatchAxes {
   readonly axes: ReadonlyMap<string, number | null>;
   /** The batch size that the file fixes, if it does. */
   readonly fixed: number | undefined;
-  /** The names by which the file calls it. */
+  /** The file's names for it. */
   readonly symbols: readonly string[];
   readonly notes: readonly string[];
 }
@@ -17,23 +17,26 @@ interface Input {
   readonly dims: readonly TensorShapeProto_Dimension[];
 }
 
-/** What exporters write for a size that they do not know (Paddle2ONNX "?", others "None"): no name, so never the same size. */
+/**
+ * What exporters write for an unknown size (Paddle2ONNX "?", others "None"): these are no names, so two of them are
+ * never the same size.
+ */
 const placeholder = /^(\?|-1|\*|none|unknown)?$/i;
 
-/** The name of a symbolic dimension; undefined where it has a size, or no name. */
+/** The name of a symbolic dimension; undefined if it has a size, or no name. */
 export function symbolOf(dim: TensorShapeProto_Dimension | undefined): string | undefined {
   return dim?.value.case === "dimParam" && !placeholder.test(dim.value.value) ? dim.value.value : undefined;
 }
 
-/** The size of a dimension that the file fixes. Some exporters write -1 for one that it does not. */
+/** The size of a dimension that the file fixes. Some exporters write -1 for one that it does not fix. */
 export function statedSize(dim: TensorShapeProto_Dimension | undefined): number | undefined {
   return dim?.value.case === "dimValue" && dim.value.value >= 0n ? Number(dim.value.value) : undefined;
 }
 
 /**
- * The samples lie along axis 0, unless the user says otherwise or a dimension's name does. Where some
- * inputs leave their batch open, one of fixed size cannot hold it, so all samples share that one; where all
- * are fixed, the samples are in the first, and in those with as many along axis 0. Throws INVALID_ARGUMENT.
+ * The samples lie along axis 0, unless the user or a dimension's name says otherwise. If some inputs leave their batch
+ * open, an input of fixed size cannot hold it, so all samples share it. If all inputs are fixed, the samples are in the
+ * first one, and in those with as many elements along axis 0. Throws INVALID_ARGUMENT.
  */
 export function batchAxes(
   protos: readonly ValueInfoProto[],
@@ -65,7 +68,7 @@ export function batchAxes(
   return { axes: new Map(axes), fixed, symbols, notes };
 }
 
-/** None where it is no tensor, or has no shape. */
+/** Undefined if it is not a tensor, or has no shape. */
 export function dimsOf({ type }: ValueInfoProto): readonly TensorShapeProto_Dimension[] {
   return type?.value.case === "tensorType" ? (type.value.value.shape?.dim ?? []) : [];
 }
@@ -81,7 +84,7 @@ function chosenAxis({ name, dims }: Input, given: Readonly<Record<string, number
   );
 }
 
-/** Axis 0, unless another is called the batch and axis 0 is not. */
+/** Axis 0, unless another axis is named after the batch and axis 0 is not. */
 function likelyAxis({ dims }: Input): number {
   const named = dims.findIndex((dim) => isBatchName(symbolOf(dim) ?? ""));
   const first = dims[0]?.value.case === "dimParam" ? dims[0].value.value : "";

@@ -1,4 +1,6 @@
-/** Inputs whose value is given when the file is read: they become constants, the same at every run and for all samples. */
+/**
+ * Inputs whose value is given when the file is read: they become constants, the same in every run and for all samples.
+ */
 
 import type { ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../../../errors.js";
@@ -57,8 +59,8 @@ export class FixedInputs {
   }
 
   /**
-   * The constants in the inputs' places, by name, where a batch is of `size`: one that has a place for every sample holds
-   * the value once for each. Throws SHAPE_MISMATCH, DTYPE_MISMATCH, UNKNOWN_SHAPE.
+   * The constants that replace the inputs, by name, for a batch of `size`: an input with a sample axis holds the value
+   * once for each sample. Throws SHAPE_MISMATCH, DTYPE_MISMATCH, UNKNOWN_SHAPE.
    */
   values(size: Dim, precision: PrecisionNotes): [string, Value][] {
     return this.#fixed.map(([proto, given]): [string, Value] => {
@@ -86,7 +88,7 @@ function refusal(name: string, problem: string): PergradError {
 
 type Element = number | bigint | boolean;
 
-/** As many as `dims` has. */
+/** As many elements as `dims` requires. */
 function elementsOf(name: string, given: FixedValue, dims: readonly number[], axis: number | null): Element[] {
   if (typeof given !== "object") return Array<Element>(sizeOf(dims)).fill(given);
   const elements = Array.from<Element>("dims" in given ? given.data : given);
@@ -98,7 +100,7 @@ function elementsOf(name: string, given: FixedValue, dims: readonly number[], ax
   throw refusal(name, `is ${wanted}, but the value given for it has ${found}`);
 }
 
-/** Throws DTYPE_MISMATCH where an element is none of the input's dtype. */
+/** Throws DTYPE_MISMATCH if an element does not fit the input's dtype. */
 function arrayFor(name: string, dtype: DType, elements: readonly Element[]): TypedArray {
   const wide = dtype === "int64" || dtype === "uint64";
   const wrong = elements.find((element) => !isOf(dtype, element));

@@ -1,4 +1,4 @@
-/** What a user says of open dimensions and sample axes, held against what the file leaves open. */
+/** Checks the user's sizes and sample axes against what the file leaves open. */
 import type { ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../../../errors.js";
 import { meant } from "../../../meant.js";
@@ -6,7 +6,7 @@ import { option, sentence, type Words } from "../../../sentence.js";
 import { type BatchAxes, dimsOf, statedSize, symbolOf } from "./batch-axes.js";
 
 /**
- * Sizes are for dimensions that are there, by their name or as `input.axis`, and that the file leaves open.
+ * Sizes must be for existing dimensions, by name or as `input.axis`, that the file leaves open.
  * @throws PergradError INVALID_ARGUMENT.
  */
 export function checkDimensions(
@@ -32,7 +32,7 @@ export function checkDimensions(
   }
 }
 
-/** What to do where a node does not work for batches of another size than the one that the file fixes. */
+/** What to do if a node does not work for batches of another size than the one that the file fixes. */
 export function adviceOnBatch(
   inputs: readonly ValueInfoProto[],
   { axes, fixed }: BatchAxes,

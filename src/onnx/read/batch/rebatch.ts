@@ -1,8 +1,8 @@
 /**
- * Files that were exported for a batch of one size, taken to any number of samples N. What such a file
- * computes from shapes follows N by itself; what its exporter wrote down as numbers does not. Each rule here
- * finds where N belongs among the numbers from how the samples lie in the data, so that every sample's
- * elements stay together as they were; where they cannot, the node is left alone and its own rules refuse it.
+ * Converts files that were exported for a batch of one size to any number of samples N. Anything that such a file
+ * computes from shapes follows N by itself; numbers that its exporter wrote down do not. Each rule here finds where N
+ * belongs among the numbers, from where the samples lie in the data, so that the elements of every sample stay
+ * together. If they cannot, the node is left unchanged, and its own rules refuse it.
  */
 
 import { SampleAxes } from "../../../analysis/sample-axes.js";
@@ -44,7 +44,7 @@ interface FileBatch {
   readonly repeated: Repeated;
 }
 
-/** Nodes with their output's shape written down. Where N could stand in several places, what follows decides. */
+/** Nodes with a written output shape. If N could stand in several places, later nodes decide. */
 class Reshapes {
   readonly #made: { readonly taken: number; readonly count: number }[] = [];
 
@@ -54,7 +54,7 @@ class Reshapes {
     readonly choices: readonly number[],
   ) {}
 
-  /** The choices that come next, the last ones varying first; null where all were made. */
+  /** The next choices, with the last ones varying first; null if all were made. */
   next(): readonly number[] | null {
     const open = this.#made.findLastIndex(({ taken, count }) => taken + 1 < count);
     return open < 0 ? null : this.#made.slice(0, open + 1).map(({ taken }, k) => (k === open ? taken + 1 : taken));
@@ -72,7 +72,7 @@ class Reshapes {
     return { ...node, inputs, attributes: { ...node.attributes, ...(node.op === "Reshape" ? { allowzero: 1 } : {}) } };
   }
 
-  /** The file's own output shape with N where the samples go, or null where there is no place. */
+  /** The file's own output shape with N where the samples go, or null if there is no place for it. */
   #shapeWithBatch(op: string, from: Shape, at: SampleAxis, shape: readonly number[]): Dim[] | null {
     const { size } = this;
     const axis =
@@ -91,9 +91,9 @@ class Reshapes {
 }
 
 /**
- * The axes of a reshaped tensor along which each sample's blocks of elements could lie, likeliest first:
- * where they are alone, best where they were. Else they are folded: with the rows of a matrix, where what is
- * behind stays as it is or axes are merged, or with what they split (heads of attention).
+ * The axes of a reshaped tensor along which each sample's blocks of elements could lie, likeliest first: axes where
+ * they are alone, best the one where they were. Otherwise they are folded: with the rows of a matrix, if the axes
+ * behind stay or are merged, or with what they split (heads of attention).
  */
 function reshapedPlaces(from: Shape, at: SampleAxis, shape: readonly number[], size: number): number[] {
   const behind = from.slice(at.axis + 1).reduce<number>((product, dim) => product * factorOf(dim), 1);
@@ -109,11 +109,11 @@ function reshapedPlaces(from: Shape, at: SampleAxis, shape: readonly number[], s
     return [{ axis, alone, rank: alone ? (axis === at.axis ? 0 : 1) : rows ? 2 : likely ? 3 : 4 }];
   });
   const sorted = places.sort((a, b) => a.rank - b.rank);
-  // Of samples in several rounds an axis of their number may be another than theirs.
+  // If samples come in several rounds, an axis of their number may be another one than theirs.
   return sorted.filter(({ alone }) => at.outer > 1 || alone === sorted[0]?.alone).map(({ axis }) => axis);
 }
 
-/** A Slice between bounds that are whole batches of the file's own number of samples takes whole batches of any. */
+/** A Slice between bounds that are whole batches of the file's number of samples takes whole batches of any number. */
 function wholeSlice(node: FileNode, size: number, axes: SampleAxes): FileNode {
   const [data, starts, ends, listed, steps] = node.inputs;
   if (node.op !== "Slice" || node.domain !== "" || !data || !starts?.known || !ends?.known) return node;
@@ -133,7 +133,7 @@ function wholeSlice(node: FileNode, size: number, axes: SampleAxes): FileNode {
 /** Bounds from here on mean the end. */
 const beyondAll = 2 ** 31 - 1;
 
-/** A bound along the sample axis as a multiple of N, where it lies between whole batches. */
+/** A bound along the sample axis as a multiple of N, if it is between whole batches. */
 function wholeBatches(bound: Dim | undefined, dim: Dim | undefined, at: SampleAxis, size: number): Dim | undefined {
   if (bound === undefined || isBatch(bound) || !isBatch(dim)) return bound;
   const all = dim.perSample * size;
@@ -143,7 +143,7 @@ function wholeBatches(bound: Dim | undefined, dim: Dim | undefined, at: SampleAx
   return place === 0 ? 0 : { perSample: place / size };
 }
 
-/** A Split into whole batches of the file's own number of samples splits those of any. */
+/** A Split into whole batches of the file's number of samples splits those of any number. */
 function wholeSplit(node: FileNode, size: number, axes: SampleAxes): FileNode {
   const [data, sizes] = node.inputs;
   if (node.op !== "Split" || node.domain !== "" || !data || !sizes?.known) return node;
@@ -164,7 +164,10 @@ function sizedGrid(node: FileNode, size: number, axes: SampleAxes): FileNode {
   return { ...node, inputs: [transforms, dimsValue(sizes.known.with(0, { perSample: 1 }))] };
 }
 
-/** What is expanded to N samples, and holds one row or number for each of the file's own, has as many as there are samples. */
+/**
+ * A tensor that is expanded to N samples, and holds one row or number for each of the file's samples, gets as many as
+ * there are samples.
+ */
 function expandedToSamples(node: FileNode, batch: FileBatch): FileNode {
   const [data, target] = node.inputs;
   if (node.op !== "Expand" || node.domain !== "" || !data || !target?.known) return node;
@@ -177,7 +180,7 @@ function expandedToSamples(node: FileNode, batch: FileBatch): FileNode {
   return each ? { ...node, inputs: node.inputs.with(0, each) } : node;
 }
 
-/** A TopK that keeps as many as the file has samples keeps all of any number. */
+/** A TopK that keeps as many elements as the file has samples keeps all of any number. */
 function allSorted(node: FileNode, size: number): FileNode {
   const [data, count] = node.inputs;
   if (node.op !== "TopK" || node.domain !== "" || !data || count?.known?.length !== 1) return node;
@@ -186,7 +189,7 @@ function allSorted(node: FileNode, size: number): FileNode {
   return { ...node, inputs: [data, dimsValue([dim])] };
 }
 
-/** What is indexed along the axis of the samples by a constant is indexed by their numbers. */
+/** A constant that indexes the axis of the samples is replaced by their numbers. */
 function numbered(node: FileNode, size: number, axes: SampleAxes): FileNode {
   const [data, indices] = node.inputs;
   if (!definitionOf(node)?.indexes || !data || !indices || !constantOf(indices)) return node;
@@ -204,13 +207,13 @@ function indexesSamples(node: FileNode, data: Value, axes: SampleAxes): boolean 
   return at >= batch && at < batch + factorOf(depth);
 }
 
-/** One row for all samples, or one for each; null where neither is known. */
+/** One row for all samples, or one for each; null if neither is known. */
 function rowsFor(value: Value, axis: number, { size, repeated }: FileBatch): Value | null {
   const row = oneRow(value, axis, size) ?? withNumbers(value, axis, size);
   return row ?? repeated.along(value, { axis, outer: 1, inner: 1 });
 }
 
-/** Beside tensors that carry the samples, one that all share is repeated for each of them. */
+/** Next to tensors that carry the samples, a tensor that all share is repeated for each of them. */
 function repeatShared(node: FileNode, batch: FileBatch): FileNode {
   const { size, axes } = batch;
   const same = standardDefinition(node.op)?.sameSamples ?? [];
@@ -221,12 +224,12 @@ function repeatShared(node: FileNode, batch: FileBatch): FileNode {
   const rank = Math.max(...node.inputs.map((input) => input?.shape.length ?? 0));
   const offset = (input: Value) => (broadcasts ? rank - input.shape.length : 0);
   const carrier = node.inputs.flatMap((input) => {
-    // What holds no N is not asked for: sizes that are worked out from the batch's are no data.
+    // Values without N are skipped: sizes that are computed from the batch's are not data.
     const at = input?.shape.some(isBatch) ? axes.along(input) : null;
     return input && at && at.outer === 1 && at.inner === 1 ? [at.axis + offset(input)] : [];
   })[0];
   if (carrier === undefined && broadcasts && !product) return repeatFolded(node, batch, rank);
-  // What lies along the last two axes of a product is multiplied, not repeated.
+  // A product multiplies along its last two axes and does not repeat there.
   if (carrier === undefined || (product && carrier >= rank - 2)) return node;
   const inputs = node.inputs.map((input, k) => {
     if (!input || (!needed.has(k) && !broadcasts) || input.shape.some(isBatch)) return input;
@@ -239,7 +242,7 @@ function repeatShared(node: FileNode, batch: FileBatch): FileNode {
   return { ...node, inputs };
 }
 
-/** The same, where subscripts say which axes hold the same elements. */
+/** The same, if subscripts say which axes hold the same elements. */
 function repeatSubscripts(node: FileNode, batch: FileBatch): FileNode {
   const { size, axes } = batch;
   const alone = (value: Value) => {
@@ -251,7 +254,7 @@ function repeatSubscripts(node: FileNode, batch: FileBatch): FileNode {
   );
 }
 
-/** Beside samples that are folded with other axes (`[N*T, C]`), what has as many rows of the file's own batch. */
+/** Next to samples that are folded with other axes (`[N*T, C]`): a tensor with as many rows in the file's own batch. */
 function repeatFolded(node: FileNode, { size, axes, repeated }: FileBatch, rank: number): FileNode {
   const [carrier] = node.inputs.flatMap((input) => {
     const at = input?.shape.some(isBatch) ? axes.along(input) : null;
@@ -273,13 +276,13 @@ function repeatFolded(node: FileNode, { size, axes, repeated }: FileBatch, rank:
   return { ...node, inputs };
 }
 
-/** Computed already, being a constant. */
+/** A constant has its value already. */
 function foldedOf(value: Value): Value {
   const node = nodeOf(value);
   return (node && foldNode(node)?.[0]) ?? value;
 }
 
-/** One of `size` equal slices along an axis; null where they cannot be shown to be equal. */
+/** One of `size` equal slices along an axis; null if they cannot be shown to be equal. */
 function oneRow(value: Value, axis: number, size: number): Value | null {
   if (value.shape[axis] !== size || size === 1) return value;
   const node = nodeOf(value);
@@ -290,7 +293,7 @@ function oneRow(value: Value, axis: number, size: number): Value | null {
   return node ? rowThrough(node, value, axis, size) : null;
 }
 
-/** Row by row through an operator: the same of one row of each of its inputs. */
+/** Row by row through an operator: the operator on one row of each of its inputs. */
 function rowThrough(node: Node, value: Value, axis: number, size: number): Value | null {
   const rank = value.shape.length;
   const product =

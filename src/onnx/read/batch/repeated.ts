@@ -1,7 +1,7 @@
 /**
- * What a file of one batch size computes for each of its samples though it is the same for all: queries, tokens and
- * states that were expanded to the batch, and what layers made of them. It has as many equal rows as the file has
- * samples; here it is made again with as many as there are samples, by the file's own nodes.
+ * Values that a file of fixed batch size computes for each of its samples although they are the same for all: queries,
+ * tokens and states that were expanded to the batch, and what layers made of them. They have as many equal rows as the
+ * file has samples; here they are rebuilt, by the file's own nodes, with as many as there are samples.
  */
 import type { SampleAxes } from "../../../analysis/sample-axes.js";
 import { PergradError } from "../../../errors.js";
@@ -14,7 +14,7 @@ import { build, definitionOf } from "../../../ops/registry.js";
 import { nth } from "../../../present.js";
 import type { FileNode } from "../file-node.js";
 
-/** A node that reads what was made again, as the file's own batch has its outputs' shapes. */
+/** Adapts a node that reads rebuilt values; the shapes are those of its outputs in the file's own batch. */
 type Adapt = (node: FileNode, shapes: readonly (readonly number[])[]) => FileNode;
 
 export class Repeated {
@@ -26,7 +26,7 @@ export class Repeated {
     readonly adapt: Adapt,
   ) {}
 
-  /** The same for N samples, which lie in it as `at` says; null where its rows are not known to be equal. */
+  /** The same for N samples, which lie in it as `at` says; null if its rows are not known to be equal. */
   along(value: Value, at: SampleAxis): Value | null {
     const made = this.size > 1 ? this.#of(value) : null;
     const found = made && this.axes.along(made);
@@ -47,7 +47,7 @@ export class Repeated {
     return shape.every((dim) => !isBatch(dim)) && shape.some((dim) => factorOf(dim) % this.size === 0);
   }
 
-  /** Where the rows come from: one that was repeated along the first axis of the batch's size, or equal ones. */
+  /** The source of the rows: a row that was repeated along the first axis of the batch's size, or equal rows. */
   #expanded(value: Value): Value | null {
     const { shape } = value;
     const axis = shape.indexOf(this.size);
@@ -70,12 +70,12 @@ export class Repeated {
     return build.expand(build.op("Tile", [data, build.ints(rest)]), many);
   }
 
-  /** By the node that made it, of what is made again of its inputs. */
+  /** Applies the node that made it to its rebuilt inputs. */
   #through(value: Value): Value | null {
     const node = nodeOf(value);
     if (!node || definitionOf(node)?.body) return null;
     const made = node.inputs.map((input) => input && this.#of(input));
-    // Constants follow the other inputs, and come first where there are none.
+    // Constants follow the other inputs, or come first if there are no others.
     const computed = made.map((each, k) => (each && !constantOf(nth(node.inputs, k) ?? each) ? each : null));
     const chosen = computed.some((each) => each !== null) ? computed : made;
     if (chosen.every((each) => each === null)) return null;
@@ -100,7 +100,7 @@ export class Repeated {
     }
   }
 
-  /** Of the same shape, for N samples. */
+  /** Whether it has the same shape, for N samples. */
   #isOf(made: Value, value: Value): boolean {
     const own = (dim: Dim) => (isBatch(dim) ? dim.perSample * this.size : dim);
     return made.shape.length === value.shape.length && made.shape.every((dim, axis) => own(dim) === value.shape[axis]);

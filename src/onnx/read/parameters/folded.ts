@@ -1,7 +1,6 @@
 /**
- * Constants that an exporter computed from parameters. The file then lacks the path from parameter to constant, and
- * the parameter's gradient lacks what would have come along it. PyTorch's newer exporter notes what it computed
- * from what.
+ * Constants that an exporter computed from parameters. The file then lacks the path from parameter to constant, and the
+ * parameter's gradient lacks the part along it. PyTorch's newer exporter records what it computed from what.
  */
 
 import type { GraphProto } from "onnx-buf";
@@ -18,7 +17,7 @@ export interface FoldedConstant {
 
 const signatureKey = "pkg.torch.export.ExportedProgram.graph_signature";
 
-/** The names that the exporter gives to parameters; null where it does not say. */
+/** The exporter's names for parameters; null if it does not record them. */
 export function parametersInSignature({ metadataProps }: GraphProto): ReadonlySet<string> | null {
   const signature = metadataOf({ metadataProps }, signatureKey);
   if (signature === undefined) return null;

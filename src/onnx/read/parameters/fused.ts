@@ -1,6 +1,6 @@
 /**
- * Weights that an exporter multiplied by something and stored under the same name, or under one that it made up: a
- * batch normalisation behind a convolution, a weight normalisation. Their gradients are those of the product.
+ * Weights that an exporter multiplied by something and stored under the same name or a made-up one: for a batch
+ * normalisation after a convolution, or a weight normalisation. Their gradients are those of the product.
  */
 
 import type { NodeProto } from "onnx-buf";
@@ -9,16 +9,16 @@ import { standardDefinition } from "../../../ops/registry.js";
 import { describeProto, metadataOf, standardDomain } from "../../proto.js";
 import type { Uses } from "../uses.js";
 
-/** What PyTorch's newer exporter writes on a node that one of its rules made. */
+/** The key that PyTorch's newer exporter writes on a node made by one of its rules. */
 const ruleKey = "pkg.onnxscript.rewriter.rule_name";
 /** Names that ONNX Runtime's optimizer gives to weights that it multiplied by what follows the layer. */
 const optimised = /^(ConvBnFusion_W|ConvMulFusion_W|MatMulBnFusion_GemmB)_/;
-/** Its rules that compute weights anew. */
+/** The rules that compute new weights. */
 const fusing = /^FuseBatchNorm|^(ConvAffine|AffineConv)/;
 const mostNamed = 4;
 
 export interface FusedNotes {
-  /** What the file says. */
+  /** What the file records. */
   readonly certain: readonly string[];
   /** What names suggest. */
   readonly likely: readonly string[];
@@ -71,9 +71,12 @@ function noteOn(
   return [say(listed(weights, mostNamed), listed(nodes.map(describeProto), mostNamed), weights.length > 1)];
 }
 
-/** A linear layer's weight may be transposed, which loses nothing: one that is transposed when it runs was not. */
+/**
+ * A linear layer's weight may be transposed in the file, which loses nothing; a weight that is transposed at run time
+ * was not.
+ */
 function hasComputedWeight({ opType, domain, input: [, weight = ""], attribute }: NodeProto, uses: Uses): boolean {
-  // Of linear layers PyTorch's older exporter stores the weight as it is, under its own name, unless it computed it.
+  // PyTorch's older exporter stores the weight of a linear layer unchanged, under its own name, unless it computed it.
   const kind = standardDomain(domain) === "" ? standardDefinition(opType)?.layer?.kind : undefined;
   const linear = kind === "linear" || kind === "convolution";
   if (!linear || !/^onnx::/.test(weight)) return false;

@@ -25,7 +25,7 @@ import { isGenerated, isRepeated, whyConstant } from "./weights.js";
 
 /** Of a loaded file. */
 export interface InitializerOptions {
-  /** Globs of initializers that are parameters even where they look like constants; "*" alone says nothing. */
+  /** Globs of initializers that are parameters even if they look like constants; "*" alone has no effect. */
   readonly parameters?: readonly string[];
   /** Whether weights that the file stores twice, as copies or transposed, are one parameter. Default: true. */
   readonly tie?: boolean;
@@ -41,7 +41,7 @@ interface WeightEntry {
 
 type Entry = WeightEntry | { readonly proto: TensorProto; readonly value: Value };
 
-/** A few floats are numbers that somebody wrote; a long row of them was computed. */
+/** A few floats are numbers that somebody wrote; more than this many were computed. */
 const maxWritten = 16;
 
 /** A constant of a file, its floats as they were written. */
@@ -59,7 +59,7 @@ export class Initializers {
   /** By name; the leaves are in `leaves`. */
   readonly tensors = new Map<string, Tensor<"float32">>();
   readonly leaves: Value[] = [];
-  /** Floating-point initializers that are no parameters of their own. */
+  /** Floating-point initializers that are not parameters of their own. */
   readonly stored: StoredTensor[] = [];
   readonly #names = new Names();
   readonly #unused = new Set<string>();
@@ -69,7 +69,7 @@ export class Initializers {
   readonly #folded: FoldedConstant[] = [];
   /** A graph inside a node may be read several times. */
   readonly #values = new Map<TensorProto, Value>();
-  /** Floating-point initializers that are no parameters, each with the reason. */
+  /** Floating-point initializers that are not parameters, each with the reason. */
   readonly constants = new Map<string, string>();
   /** By reason. */
   readonly #doubtful = new Map<string, string[]>();
@@ -83,7 +83,7 @@ export class Initializers {
     readonly options: InitializerOptions,
     readonly precision: PrecisionNotes,
     readonly build: Build,
-    /** The names of parameters that the exporter knew; null where the file does not say. */
+    /** The names of the parameters that the exporter knew; null if the file does not record them. */
     readonly signature: ReadonlySet<string> | null,
   ) {
     const { parameters = [] } = options;
@@ -98,7 +98,7 @@ export class Initializers {
     const fresh = readable.filter(([name, proto]) => read.has(name) && !this.#values.has(proto));
     const entries = fresh.map(([name, proto]) => this.#entry(name, proto));
     const ties = this.#tiesOf(entries.filter((entry) => "weight" in entry));
-    // Those that others repeat come first.
+    // Initializers that others repeat come first.
     for (const entry of entries) {
       if ("value" in entry) this.#values.set(entry.proto, entry.value);
       else if (!ties.has(entry.weight)) this.#values.set(entry.weight.proto, this.#parameter(entry));
@@ -128,7 +128,7 @@ export class Initializers {
     return { inFile: name, weight: { name: known, inFile: name, chosen, proto, tensor } };
   }
 
-  /** Names that somebody chose are kept; what tools stored beside them repeats them. */
+  /** Names that somebody chose are kept; copies that tools stored beside them count as repetitions. */
   #tiesOf(entries: readonly WeightEntry[]): Map<Weight, Tie> {
     if (this.options.tie === false) return new Map();
     const single = entries.filter(({ inFile }) => !isRepeated(inFile, this.uses));
@@ -142,7 +142,7 @@ export class Initializers {
     );
   }
 
-  /** A weight that was only transposed or repeated lost nothing, unless it is there itself too. */
+  /** A weight that was only transposed or repeated lost nothing, unless the original is in the file too. */
   #noteFolding(entry: Entry): void {
     const name = "weight" in entry ? entry.inFile : entry.value.name;
     if ("value" in entry && !isFloat(entry.value.dtype)) return;
@@ -203,7 +203,7 @@ export class Initializers {
     return found.length > 0;
   }
 
-  /** Once all are read. Throws NO_PARAMETERS where a glob of the options matches nothing. */
+  /** Call once all are read. Throws NO_PARAMETERS if a glob of the options matches nothing. */
   requireMatches(): void {
     const names = [...this.tensors.keys()];
     const lost = this.#named.find(({ glob, matches }) => !this.#matched.has(glob) && !names.some(matches));
@@ -228,7 +228,7 @@ export class Initializers {
     return value;
   }
 
-  /** What the user may want to know: constants that might be weights, names made readable, leftovers. */
+  /** Notes for the user: constants that might be weights, names made readable, leftovers. */
   notes(nodes: readonly NodeProto[]): string[] {
     for (const node of nodes) this.#noteFoldedConstant(node);
     const folded = foldedNotes(this.#folded, new Set(this.tensors.keys()));
@@ -279,7 +279,7 @@ function isInOrder({ permutation }: Tie): boolean {
   return permutation.every((axis, k) => axis === k);
 }
 
-/** The first of equal rows, else the tensor itself. */
+/** The first row if all are equal, else the tensor itself. */
 function oneRow(tensor: Tensor<"float32">): Tensor<"float32"> {
   const [count = 1, ...rest] = tensor.dims;
   const size = sizeOf(rest);

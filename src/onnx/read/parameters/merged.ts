@@ -1,6 +1,6 @@
 /**
- * Signs that an exporter merged equal weights, or dropped biases that were all zero, as the weights of a fresh model
- * are: the file then computes the same, but its gradients are those of another model.
+ * Signs that an exporter merged equal weights, or dropped biases that were all zero, as those of a fresh model are. The
+ * file then computes the same, but its gradients are those of another model.
  */
 
 import type { NodeProto } from "onnx-buf";
@@ -33,7 +33,7 @@ function sharedNote(name: string, { data }: Tensor, readers: readonly NodeProto[
   );
 }
 
-/** By kind of layer: those without a bias, where more have one. */
+/** For each kind of layer: those without a bias, if most have one. */
 function lackingNotes(weights: ReadonlyMap<string, Tensor>, nodes: readonly NodeProto[], uses: Uses): string[] {
   const kinds = new Map<string, { readonly having: number; readonly lacking: readonly NodeProto[] }>();
   for (const node of nodes) {
@@ -56,14 +56,14 @@ function lackingNotes(weights: ReadonlyMap<string, Tensor>, nodes: readonly Node
   });
 }
 
-/** Null for what is no layer with a weight of its own. */
+/** Null for a node that is not a layer with a weight of its own. */
 function hasBias(node: NodeProto, weights: ReadonlyMap<string, Tensor>, uses: Uses): boolean | null {
   if (standardDomain(node.domain) !== "") return null;
   const weighted = node.input.slice(1, 2).some((name) => weights.has(name));
   const place = standardDefinition(node.opType)?.layer?.optionalBias;
   if (!weighted || (place === undefined && node.opType !== "MatMul")) return null;
   if (place !== undefined && (node.input[place] ?? "") !== "") return true;
-  // A linear layer of three axes is a product and a sum.
+  // A linear layer on three axes is a product and a sum.
   return uses
     .readersOf(node.output[0] ?? "")
     .some(({ node: next, index }) => next.opType === "Add" && weights.has(next.input[1 - index] ?? ""));

@@ -1,4 +1,4 @@
-/** Which names of a file are never negative, for certain, by the nodes behind them. */
+/** Finds which names of a file are certainly never negative, by the nodes behind them. */
 import { standardDefinition } from "../../../ops/registry.js";
 import type { Uses } from "../uses.js";
 

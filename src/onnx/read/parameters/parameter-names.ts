@@ -1,7 +1,6 @@
 /**
- * Readable names for weights whose own names an exporter lost: a linear layer's weight that was transposed
- * when the file was made is called "onnx::MatMul_12", but the bias beside it is still "fc1.bias", and the
- * node that reads it "/fc1/MatMul".
+ * Readable names for weights whose names an exporter lost. A linear layer's weight that was transposed during export is
+ * called "onnx::MatMul_12", but its bias is still "fc1.bias", and the node that reads it "/fc1/MatMul".
  */
 
 import type { NodeProto } from "onnx-buf";
@@ -10,14 +9,14 @@ import { metadataOf } from "../../proto.js";
 import type { Use, Uses } from "../uses.js";
 import { isGenerated } from "./weights.js";
 
-/** The name itself where somebody chose it, or where the graph has no better one. */
+/** The name itself if somebody chose it, or if the graph has no better one. */
 export function readableName(name: string, uses: Uses): string {
   if (!isGenerated(name, uses)) return name;
   const use = uses.readersOf(name)[0];
   const layer = use && (layerBySibling(use, uses) ?? layerByMetadata(use.node) ?? layerByScope(use.node.name));
   if (!use || layer === undefined) return name;
   const role = standardDefinition(use.node.opType)?.layer?.names[use.index] ?? roleInFormula(use, uses);
-  // Written as x W instead of x W^T: PyTorch's exporters transpose the weight and make up a name.
+  // Exported as x W instead of x W^T: PyTorch's exporters transpose the weight and make up a name.
   const linear = name.startsWith("onnx::MatMul_") || metadataOf(use.node, "namespace")?.endsWith("aten.linear.default");
   const transposed = use.node.opType === "MatMul" && use.index === 1 && linear;
   return `${layer}.${role}${transposed ? ".T" : ""}`;
@@ -50,7 +49,7 @@ function layerByMetadata(node: NodeProto): string | undefined {
 function layerByScope(nodeName: string): string | undefined {
   const parts = nodeName.split("/").filter((part) => part !== "");
   parts.pop();
-  // A container's name is repeated before the number of its part.
+  // A container repeats its name before the number of its part.
   const kept = parts.filter((part, k) => !parts[k + 1]?.startsWith(`${part}.`));
   return kept.length > 0 ? kept.join(".") : undefined;
 }

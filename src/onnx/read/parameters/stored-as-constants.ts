@@ -1,7 +1,7 @@
 /**
- * Weights that are stored as Constant nodes. Some exporters (PaddlePaddle's) write no initializers at all;
- * where a graph has floating-point ones, its Constant nodes are the numbers of its formulas. The same holds of
- * branches, bodies and functions, each by itself: functions cannot have initializers.
+ * Weights that are stored as Constant nodes. Some exporters (PaddlePaddle's) write no initializers at all; in a graph
+ * that has floating-point initializers, Constant nodes are the numbers of its formulas. The same holds for branches,
+ * bodies and functions, each by itself: functions cannot have initializers.
  */
 
 import type { GraphProto, NodeProto, TensorProto } from "onnx-buf";
@@ -13,16 +13,18 @@ import { computedType, standardDomain, storedTypeOf } from "../../proto.js";
 import type { Inlined } from "../functions.js";
 import { subgraphsOf, withSubgraphs } from "../loops/subgraphs.js";
 
-/** The same graph, its floating-point Constant nodes made initializers where its layers have no other weights. */
+/**
+ * The same graph, with its floating-point Constant nodes turned into initializers if its layers have no other weights.
+ */
 export function constantsAsInitializers({ graph, opsets }: Inlined): Inlined {
   const kept = new Map(opsets);
   return { graph: converted(graph, opsets, kept), opsets: kept };
 }
 
-/** @param kept gets the opsets of nodes that are made anew */
+/** @param kept receives the opsets of nodes that are rebuilt */
 function converted(graph: GraphProto, opsets: Inlined["opsets"], kept: Map<NodeProto, number>): GraphProto {
   const inner = graph.node.map((node) => withInner(node, opsets, kept));
-  // What came out of a function had no initializers there; what stood in the graph itself had the graph's.
+  // A function had no initializers for its nodes; nodes of the graph itself had the graph's.
   const fromFunctions = weightConstants(inner.filter((node) => kept.has(node)));
   const own = graph.initializer.some(isFloating) ? [] : weightConstants(inner.filter((node) => !kept.has(node)));
   const weights = new Set([...fromFunctions, ...own]);
@@ -44,7 +46,7 @@ function hasWeight({ opType }: NodeProto): boolean {
   return layer?.names[1] !== undefined && (multiplies(layer) || layer.kind === "recurrent");
 }
 
-/** All floating-point Constant nodes, where some layer's weight is one of them; else none. */
+/** All floating-point Constant nodes, if one of them is the weight of a layer; else none. */
 function weightConstants(nodes: readonly NodeProto[]): NodeProto[] {
   const weights = new Set<string>();
   const left = [...nodes];

@@ -1,7 +1,7 @@
 /**
- * Weights that a file stores twice. Exporters that fold constants store a tied weight a second time, transposed
- * or in another shape: it is the first one's elements, bit for bit, in another order of axes. Tied again, both
- * uses add to one gradient.
+ * Weights that a file stores twice. Exporters that fold constants store a tied weight a second time, transposed or
+ * reshaped: its elements equal the first one's, bit for bit, in another order of axes. Once tied again, both uses add
+ * to one gradient.
  */
 
 import type { TensorProto } from "onnx-buf";
@@ -14,13 +14,13 @@ import { isRound } from "./configuration.js";
 export interface Weight {
   readonly name: string;
   readonly inFile: string;
-  /** Whether somebody gave it that name, rather than a tool. */
+  /** Whether somebody chose the name, rather than a tool. */
   readonly chosen: boolean;
   readonly proto: TensorProto;
   readonly tensor: Tensor<"float32">;
 }
 
-/** How a weight is made of another one; the axes of size 1 do not count in the permutation. */
+/** How a weight is made from another one; axes of size 1 do not count in the permutation. */
 export interface Tie {
   readonly of: Weight;
   readonly permutation: readonly number[];
@@ -37,10 +37,10 @@ export class Ties {
   /** Copies that look like fresh clones of a layer. */
   readonly clones: (readonly [string, string])[] = [];
 
-  /** @param apart whether two weights are surely different ones: a layer's weight and its bias */
+  /** @param apart whether two weights certainly differ: a layer's weight and its bias */
   constructor(readonly apart: (a: Weight, b: Weight) => boolean) {}
 
-  /** The weight that this one repeats; null for one that is the first of its kind. */
+  /** The weight that this one repeats; null for the first of its kind. */
   of(weight: Weight): Tie | null {
     const bucket = this.#bucketOf(weight);
     for (const other of candidates(bucket, weight)) {
@@ -63,7 +63,7 @@ export class Ties {
   }
 }
 
-/** The weight `tie.of`, which has become `value`, in the shape of the one that repeats it. */
+/** The weight `tie.of`, which has become `value`, in the shape of the weight that repeats it. */
 export function tiedValue(build: Build, value: Value, { of, permutation }: Tie, { tensor }: Weight): Value {
   const plain = permutation.every((axis, k) => axis === k);
   if (plain && of.tensor.dims.join() === tensor.dims.join()) return build.op("Identity", [value]);
@@ -71,7 +71,7 @@ export function tiedValue(build: Build, value: Value, { of, permutation }: Tie, 
   return build.reshape(build.transpose(core, permutation), tensor.dims);
 }
 
-/** The elements of `tie.of` as `tensor`, in the order of the weight that repeats it. */
+/** `tensor`, which holds the elements of `tie.of`, in the order of the weight that repeats it. */
 export function tiedTensor(
   tensor: Tensor<"float32">,
   { permutation }: Tie,
@@ -124,7 +124,7 @@ function addByElements(byElements: Map<number, Weight[]>, weight: Weight): void 
   byElements.set(key, [...(byElements.get(key) ?? []), weight]);
 }
 
-/** A sum of mixed bits: the same for the same elements in any order. */
+/** A sum of mixed bits: equal for equal elements in any order. */
 function elementsOf({ tensor }: Weight): number {
   let sum = 0;
   for (const bits of bitsOf(tensor)) {
@@ -134,7 +134,7 @@ function elementsOf({ tensor }: Weight): number {
   return sum;
 }
 
-/** Weights of more axes are repeated as they are only. */
+/** Weights with more axes can only be repeated unpermuted. */
 const maxPermuted = 4;
 
 function permutationOf(from: Tensor<"float32">, to: Tensor<"float32">): readonly number[] | null {
@@ -157,7 +157,7 @@ function permutations(count: number): number[][] {
   );
 }
 
-/** Visits the elements of the permuted tensor in order, with their places in the first; stops at a false. */
+/** Visits the elements of the permuted tensor in order, with their places in the original; stops at a false. */
 function walkPermuted(
   dims: readonly number[],
   permutation: readonly number[],
@@ -181,16 +181,16 @@ function walkPermuted(
   return true;
 }
 
-/** One place in the file: a function's own constant at two of its calls, or a range of another file. */
+/** Whether both are in the same place of a file: a function's own constant at two calls, or a range of another file. */
 function isSameStorage(a: TensorProto, b: TensorProto): boolean {
   return (a.rawData.length > 0 && a.rawData === b.rawData) || (a.floatData.length > 0 && a.floatData === b.floatData);
 }
 
-/** Numbers that nobody wrote and no formula gave, of which so many do not agree by chance. */
+/** This many numbers that nobody wrote and no formula gave do not agree by chance. */
 const maxNeeded = 4;
 const mostSeen = 256;
 
-/** Zeros, ones, whole numbers and steps between them are what fresh weights are full of. */
+/** Whether the numbers identify the weight: zeros, ones, whole numbers and even steps are common in fresh weights. */
 function tells({ data }: Tensor<"float32">): boolean {
   const step = Math.max(1, Math.floor(data.length / mostSeen));
   const found = new Set<number>();
@@ -201,7 +201,7 @@ function tells({ data }: Tensor<"float32">): boolean {
   return found.size === maxNeeded;
 }
 
-/** The same part of two layers of a stack: fresh ones may be copies of one, and are trained apart. */
+/** The same part of two layers in a stack: fresh ones may be copies of one, but are trained separately. */
 function areClones(a: Weight, b: Weight): boolean {
   const shape = (name: string) => name.replace(/\d+/g, "#");
   return a.chosen && b.chosen && a.name !== b.name && shape(a.name) === shape(b.name);

@@ -1,6 +1,6 @@
 /**
- * Which floating-point initializers are weights. A file does not say: beside weights it stores numbers that
- * set up operators, masks, and constants that an exporter took out of formulas.
+ * Decides which floating-point initializers are weights. A file does not say: besides weights it stores numbers that
+ * configure operators, masks, and constants that an exporter took out of formulas.
  */
 
 import { multiplies } from "../../../ops/definition.js";
@@ -10,27 +10,32 @@ import { roleKey } from "../../proto.js";
 import type { Use, Uses } from "../uses.js";
 import { type Constancy, isRound, whyConfiguration } from "./configuration.js";
 
-/** Names that exporters and optimizers make up for what had none. */
+/** Names that exporters and optimizers make up for unnamed values. */
 const generated =
   /^\d+$|^onnx::\w+_\d+$|(^|[/_.])(const|constant)(_fold_opt_)?([._]*\d+)?(_output_\d+)?(:\d+)?$|^auto_constant|_output_\d+$|^_?val_\d+$|^scalar_tensor|^_to_copy|^ConstantFolding\/|\/[xy](:0)?$/i;
 
-/** Names of what keeps a root or a quotient from zero; of a trained number too (GIN), which is not round. */
+/**
+ * Names of numbers that keep a root or a quotient from zero; but also of a trained number (GIN), which is not round.
+ */
 const epsilons = /(^|[._/:])eps(ilon)?(:0)?$/i;
 
-/** Names that libraries give to what they compute and do not train. */
+/** Names that libraries give to values that they compute and do not train. */
 const buffers =
   /(^|[._/:])(inv_freq|cos_cached?|sin_cached?|cos_sin_cache|attn_mask|attention_mask|causal_mask|mask|masked_bias|anchors?|anchor_grid|strides?|eps|epsilon|running_mean|running_var|moving_mean|moving_variance)(:0)?$/i;
 
 /** The bias of zeros that jax2onnx gives to products that have none. */
 const filler = /(^|\/)dot_bias_\d+$/;
 
-/** Names of what an input is made to have no more: data is whitened, activations are not. */
+/** Names of statistics by which inputs are normalised: data is whitened, activations are not. */
 const statistics = /(^|[._/])(pixel_|image_|img_)?(mean|std)s?$/i;
 
 /** What is added to hide an element: far below any activation. */
 const hidden = -1e4;
 
-/** What PyTorch's newer exporter writes beside what it stores: a parameter or a buffer, or what it was computed from. */
+/**
+ * What PyTorch's newer exporter writes for stored tensors: whether they are a parameter or a buffer, or what they were
+ * computed from.
+ */
 const kindKey = "pkg.torch.export.graph_signature.InputSpec.kind";
 const foldedKey = "pkg.onnxscript.optimizer.folded_from";
 
@@ -38,7 +43,7 @@ const foldedKey = "pkg.onnxscript.optimizer.folded_from";
 const results =
   /^(arange|full|zeros|ones|empty|scalar_tensor|eye|linspace|meshgrid|tri[ul]|cat|stack|r?sub|add|mul|div|neg|pow|r?sqrt|reciprocal|exp|log|sin|cos|(un)?squeeze|expand|view|reshape|flatten|permute|transpose|slice|select|index|getitem|gather|_to_copy|clone|repeat|where|masked_fill|eq|ne|lt|le|gt|ge|logical_\w+|bitwise_\w+|cumsum|outer|matmul)(_like|_as)?(_\d+)?$/;
 
-/** Whether a tool made the name up, rather than somebody chose it. */
+/** Whether a tool made up the name, rather than somebody chose it. */
 export function isGenerated(name: string, uses: Uses): boolean {
   return generated.test(name) || uses.noteOn(name, foldedKey) !== undefined;
 }
@@ -48,18 +53,18 @@ export function isRepeated(name: string, uses: Uses): boolean {
   return /^(expand|repeat)(_\d+)?$/.test(name) && uses.noteOn(name, foldedKey) !== undefined;
 }
 
-/** What an exporter says that it computed a value from; undefined where it does not say that it did. */
+/** The values that an exporter says it computed a value from; undefined if it does not say that it did. */
 export function originsOf(name: string, uses: Uses): readonly string[] | undefined {
   const origins = uses.noteOn(name, foldedKey)?.matchAll(/'([^']*)'/g);
   return origins && [...origins].map(([, origin = ""]) => origin);
 }
 
-/** Of the origins of a value those that are weights: as the exporter lists them, or else by their names. */
+/** The origins of a value that are weights: as the exporter lists them, or else by their names. */
 export function weightsAmong(origins: readonly string[], signature: ReadonlySet<string> | null): string[] {
   return origins.filter((origin) => (signature ? signature.has(origin) : !isPlainOrigin(origin)));
 }
 
-/** Whether the name is that of a buffer, and the numbers are none that were trained under this name. */
+/** Whether the name is that of a buffer, and the numbers do not look trained under this name. */
 function isBuffer(name: string, { data }: Tensor<"float32">): boolean {
   return buffers.test(name) && !(epsilons.test(name) && data.some((element) => !isRound(element, 3)));
 }
@@ -69,7 +74,7 @@ function isPlainOrigin(name: string): boolean {
   return results.test(name) || generated.test(name) || buffers.test(name);
 }
 
-/** What a file says of an initializer: its exporter, or pergrad when it wrote the file. */
+/** What a file says about an initializer: its exporter, or pergrad if it wrote the file. */
 function saidOf(name: string, uses: Uses): "parameter" | "buffer" | undefined {
   const own = uses.noteOn(name, roleKey);
   if (own === "parameter" || own === "buffer") return own;
@@ -77,7 +82,7 @@ function saidOf(name: string, uses: Uses): "parameter" | "buffer" | undefined {
   return kind === undefined ? undefined : kind === "PARAMETER" ? "parameter" : "buffer";
 }
 
-/** Why an initializer is taken for a constant; null for a weight. */
+/** Why an initializer counts as a constant; null for a weight. */
 export function whyConstant(
   name: string,
   tensor: Tensor<"float32">,
@@ -116,10 +121,10 @@ function whyNoWeight(
   if (isCastOnly(readers, tensor)) return "a round number that a formula casts";
   if (!isGenerated(name, uses)) return null;
   if (readers.every(({ node }) => node.opType === "Cos" || node.opType === "Sin")) return "a table of angles";
-  // A group norm is written as an instance norm that scales by 1, and a scaling of its own.
+  // A group norm is exported as an instance norm that scales by 1, followed by a scaling of its own.
   const neutral = distinct?.length === 1 && readers.every(({ node }) => node.opType === "InstanceNormalization");
   if (neutral) return "the same number everywhere";
-  // Floating-point operands of a layer are weights, of one element too.
+  // Floating-point operands of a layer are weights, even with one element.
   if (readers.some(({ node }) => standardDefinition(node.opType)?.layer)) return null;
   if (tensor.data.length > 1 && !readers.every(({ node }) => combines(node))) return null;
   if (readers.some((use) => isBias(use, tensor, uses))) return null;
@@ -130,14 +135,16 @@ function whyNoWeight(
   return readers.every(prepares) ? "it prepares an input" : null;
 }
 
-/** A round number that is only cast to the type of something else, as exporters write the numbers of PyTorch's functions. */
+/**
+ * A round number that is only cast to the type of another value, as exporters write the numbers of PyTorch's functions.
+ */
 function isCastOnly(readers: readonly Use[], { data }: Tensor<"float32">): boolean {
   const [number = 0] = data;
   const cast = readers.length > 0 && readers.every(({ node }) => node.opType === "CastLike");
   return cast && data.length === 1 && isRound(number, 3);
 }
 
-/** A round number of an extreme size, as what keeps a root or a logarithm from zero, or hides an element. */
+/** A round number of extreme size, such as those that keep a root or a logarithm from zero, or hide an element. */
 function isFormula({ node }: Use, { data }: Tensor<"float32">): boolean {
   const [number = 0] = data;
   const size = Math.abs(number);
@@ -146,7 +153,7 @@ function isFormula({ node }: Use, { data }: Tensor<"float32">): boolean {
   return small || (size >= -hidden && ["Add", "Max", "Min", "Mul", "Sub", "Where"].includes(node.opType));
 }
 
-/** The elements that occur, where they are at most two. A few elements distinguish real weights from masks. */
+/** The distinct elements if there are at most two. They distinguish masks from real weights. */
 function distinctUpToTwo({ data }: Tensor<"float32">): number[] | null {
   const found: number[] = [];
   for (const element of data) {
@@ -162,7 +169,7 @@ function combines({ opType, input }: Use["node"]): boolean {
   return input.length > 1 && standardDefinition(opType)?.elementwise === true;
 }
 
-/** Whether the other operand is an input, or made of one by elementwise operators alone. */
+/** Whether the other operand is an input, or computed from one by element-wise operators only. */
 function isBesideInput({ node, index }: Use, uses: Uses, inputs: ReadonlySet<string>, depth = 0): boolean {
   if (!combines(node) && node.opType !== "Cast") return false;
   return node.input.some((name, k) => {
