@@ -1,4 +1,4 @@
-/** Tensors between files and memory. */
+/** Converts tensors between files and memory. */
 
 import type { TensorProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
@@ -8,7 +8,7 @@ import { arrayOf, sizeOf, type Tensor, type TypedArray, tensorWith } from "../te
 import { Place, tensorProto } from "./messages.js";
 import { computedType, elementTypeOf, invalidModel, type StoredType, showElementType, storedTypeOf } from "./proto.js";
 
-/** Collects what was stored in a precision other than the float32 that it is computed in. */
+/** Collects the types stored in a precision other than float32, in which they are computed. */
 export class PrecisionNotes {
   readonly #names = new Map<StoredType, Set<string>>();
 
@@ -25,7 +25,7 @@ export class PrecisionNotes {
   }
 }
 
-/** Reads a tensor; `what` names it in messages. Floating-point types become float32. */
+/** Reads a tensor; `what` names it in messages. Tensors of other floating-point types become float32. */
 export function decodeTensor(proto: TensorProto, what: string, notes: PrecisionNotes): Tensor {
   const stored = storedTypeOf(proto.dataType);
   if (!stored) {
@@ -42,19 +42,19 @@ export function decodeTensor(proto: TensorProto, what: string, notes: PrecisionN
   return { dtype: "float32", dims, data: Float32Array.from(found.data as Float64Array) };
 }
 
-/** Of decoded tensors, all floating-point ones. */
+/** Whether a decoded tensor is float32, as all decoded floating-point tensors are. */
 export function isFloat32(tensor: Tensor): tensor is Tensor<"float32"> {
   return tensor.dtype === "float32";
 }
 
-/** Throws INVALID_MODEL where no tensor can have such a shape. */
+/** Throws INVALID_MODEL if the shape is not valid for any tensor. */
 export function dimsOf(proto: TensorProto, what: string): number[] {
   const dims = proto.dims.map(Number);
   if (dims.every((dim) => dim >= 0 && Number.isSafeInteger(dim)) && Number.isSafeInteger(sizeOf(dims))) return dims;
   throw invalidModel(`${what} has the impossible shape [${proto.dims.join(", ")}]`);
 }
 
-/** What is stored in other files was read before, where the model's own path is known. */
+/** Tensors in other files were read earlier, when the model's own path was known; one that is left cannot be read. */
 function refuseElsewhere(proto: TensorProto, what: string): void {
   if (proto.dataLocation !== Place.EXTERNAL) {
     if (proto.segment) throw invalidModel(`${what} is split into segments, which ONNX no longer allows`);
@@ -80,15 +80,15 @@ function fromRaw(proto: TensorProto, stored: StoredType, dims: readonly number[]
 }
 
 /**
- * Bytes from inside a model's are copied: typed arrays need alignment, and the caller may reuse the model's bytes.
- * Those from another file fill a buffer already.
+ * Copies bytes that lie inside a model's bytes, as typed arrays need alignment and the caller may reuse the model's
+ * bytes. Bytes from another file already fill a buffer of their own.
  */
 function ownBuffer(bytes: Uint8Array): ArrayBuffer {
   const { buffer, byteLength } = bytes;
   return buffer instanceof ArrayBuffer && buffer.byteLength === byteLength ? buffer : new Uint8Array(bytes).buffer;
 }
 
-/** The elements as protobuf numbers, where there are no raw bytes. Narrow types share a field. */
+/** The elements as protobuf numbers, for tensors without raw bytes. The narrow types share a field. */
 function fromFields(proto: TensorProto, stored: StoredType, dims: readonly number[], what: string): Tensor {
   const data = arrayFromFields(proto, stored);
   if (data.length !== sizeOf(dims)) refuseSize(what, dims, `${data.length}`);
@@ -129,7 +129,7 @@ export function encodeTensor(name: string, tensor: Tensor): TensorProto {
   });
 }
 
-/** The bytes of a tensor, copied only where they are in memory shared between threads. */
+/** The bytes of a tensor, copied only if they are in memory shared between threads. */
 function unsharedBytes({ data }: Tensor): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, byteLength } = data;
   return buffer instanceof ArrayBuffer

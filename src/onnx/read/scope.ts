@@ -3,9 +3,9 @@ import type { Value } from "../../graph/value.js";
 import { Absent, isTensor, type NamedItem, type NotTensor, SelectedRows, Selection } from "./sequence.js";
 
 /**
- * The values of a graph by their names in the file; a graph inside a node sees those around it. What could
- * not be decoded is kept as its error, which is thrown where the value is read: a branch never taken, or an
- * output that nobody wants, hinders nobody.
+ * The values of a graph by their names in the file; a graph inside a node also sees the values of the graphs around it.
+ * A value that could not be decoded is kept as its error, which is thrown when the value is read. A branch that is
+ * never taken, or an output that nobody wants, therefore causes no failure.
  */
 export class Scope {
   readonly #values = new Map<string, NamedItem | PergradError>();
@@ -16,13 +16,13 @@ export class Scope {
     return this.#values.has(name) || (this.around?.has(name) ?? false);
   }
 
-  /** Whether the name stands for a tensor, not for an error or a sequence. */
+  /** Whether the name stands for a tensor, and not for an error or a sequence. */
   holds(name: string): boolean {
     const value = this.#values.get(name);
     return value ? !(value instanceof PergradError) && isTensor(value) : (this.around?.holds(name) ?? false);
   }
 
-  /** What a name stands for that is no tensor; undefined for tensors, errors, and what is not there. */
+  /** What a name stands for if it is not a tensor; undefined for tensors, errors and unknown names. */
   notTensor(name: string): NotTensor | undefined {
     const value = this.#values.get(name) ?? this.around?.notTensor(name);
     return value && !(value instanceof PergradError) && !isTensor(value) ? value : undefined;
@@ -32,7 +32,7 @@ export class Scope {
     this.#values.set(name, value);
   }
 
-  /** What `value` gives, or the error that it throws. */
+  /** Binds the name to the result of `value`, or to the error that it throws. */
   bind(name: string, value: () => NamedItem): void {
     try {
       this.set(name, value());
@@ -42,7 +42,7 @@ export class Scope {
     }
   }
 
-  /** A tensor. Throws the error that is kept in its place, and UNSUPPORTED_OP where the name stands for a sequence. */
+  /** A tensor. Throws the error that was kept in its place, and UNSUPPORTED_OP if the name stands for a sequence. */
   get(name: string): Value {
     const item = this.item(name);
     if (isTensor(item)) return item;

@@ -1,4 +1,7 @@
-/** What few files need to be read, together: a page loads it where a file does (`seldom.browser.ts`). */
+/**
+ * The code that only few files need to be read, in one module. A page loads it when a file needs it
+ * (`seldom.browser.ts`).
+ */
 export { specialForms } from "./adapt/special-forms.js";
 export { likelyBatches } from "./batch/baked-batch.js";
 export { rebatcher } from "./batch/rebatch.js";

@@ -1,4 +1,4 @@
-/** What few files need to be read, as a page has it: loaded with the first file that does. */
+/** The page's version of `seldom.ts`: the code is loaded with the first file that needs it. */
 import { missing } from "../../missing.js";
 
 const needed = () => import("./seldom-needed.js");

@@ -1,29 +1,31 @@
-/** Lists of tensors, as files have them: gone once a file is read. */
+/** Lists of tensors, as files have them. None is left once a file has been read. */
 import type { Value } from "../../graph/value.js";
 
-/** Tensors whose number is known when the file is read. */
+/** A list whose number of tensors is known when the file is read. */
 export class Sequence {
   constructor(readonly elements: readonly Value[]) {}
 }
 
-/** The list to which the steps of a loop over the samples append: each one `own`, the value of its step. */
+/**
+ * The list to which the steps of a loop over the samples append. Each step appends `own`, the value that it computes.
+ */
 export class GrowingSequence {
   constructor(readonly own: readonly Value[] = []) {}
 }
 
-/** One tensor for each step of a loop over the samples: `[rows, ...]`, stacked. */
+/** One tensor for each step of a loop over the samples, stacked as `[rows, ...]`. */
 export class StackedSequence {
   constructor(readonly stacked: Value) {}
 }
 
-/** An optional value that is not there. */
+/** An optional value that is absent. */
 export class Absent {}
 
-/** What may be an element of a list. */
+/** A possible element of a list. */
 export interface Candidate {
   /** int64, `[1]`. */
   readonly element: Value;
-  /** bool, of one element: whether it is in the list; null where it always is. */
+  /** bool, one element: whether the candidate is in the list; null if it always is. */
   readonly kept: Value | null;
 }
 
@@ -32,7 +34,7 @@ export class Selection {
   constructor(readonly candidates: readonly Candidate[]) {}
 }
 
-/** The rows of a tensor at the positions that a list holds: `rows` has one for each candidate. */
+/** The rows of a tensor at the positions that a list holds. `rows` has one row for each candidate. */
 export class SelectedRows {
   constructor(
     readonly rows: Value,
@@ -42,7 +44,7 @@ export class SelectedRows {
 
 const notTensors = [Sequence, GrowingSequence, StackedSequence, Absent, Selection, SelectedRows] as const;
 
-/** What a name of a file may stand for beside a tensor. */
+/** What a name of a file may stand for other than a tensor. */
 export type NotTensor = InstanceType<(typeof notTensors)[number]>;
 
 export type NamedItem = Value | NotTensor;

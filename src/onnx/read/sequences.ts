@@ -1,4 +1,7 @@
-/** The operators on sequences of tensors. The length of a sequence is known when the file is read, so none is left. */
+/**
+ * The operators on sequences of tensors. The length of a sequence is known when the file is read, so no sequence is
+ * left in the graph.
+ */
 
 import type { NodeProto } from "onnx-buf";
 import { type Dim, divide, isBatch } from "../../graph/dim.js";
@@ -22,14 +25,14 @@ import { Scope } from "./scope.js";
 import { Absent, GrowingSequence, isTensor, type NamedItem, Sequence, StackedSequence } from "./sequence.js";
 import type { sequenceOperators } from "./special-operators.js";
 
-/** A node that reads or gives sequences. */
+/** A node that reads or returns sequences. */
 interface SequenceCall {
   readonly decoder: Decoder;
   readonly proto: NodeProto;
   readonly scope: Scope;
-  /** The node, of its inputs only the tensors. */
+  /** The node, with only those of its inputs that are tensors. */
   readonly node: FileNode;
-  /** All of its inputs; undefined for those left out. */
+  /** All of the node's inputs; undefined for omitted ones. */
   readonly items: readonly (NamedItem | undefined)[];
 }
 
@@ -71,7 +74,10 @@ const rules: Readonly<Record<(typeof sequenceOperators)[number], Rule>> = {
   ],
 };
 
-/** What the node is of, if it reads or gives a sequence. An Identity does where it is handed one. */
+/**
+ * What kind of sequence operator the node is, if it reads or returns a sequence. An Identity counts if its input is a
+ * sequence.
+ */
 export function isSequenceNode(proto: NodeProto, scope: Scope): boolean {
   if (Object.hasOwn(rules, proto.opType)) return true;
   const [name] = proto.input;
@@ -100,7 +106,7 @@ function sequenceOf({ node, items }: Pick<SequenceCall, "node" | "items">, index
   throw shapeMismatch(part(node, `input ${index}`), "is not a sequence of tensors");
 }
 
-/** A position of a sequence of `length` tensors, at most `last`; negative ones count from the end. */
+/** A position in a sequence of `length` tensors, at most `last`. Negative positions count from the end. */
 function placeIn(
   { node }: Pick<SequenceCall, "node">,
   index: number,
@@ -128,7 +134,10 @@ function inserted(call: SequenceCall): NamedItem {
   return new Sequence(elements.toSpliced(placeIn(call, 2, end, { otherwise: end, last: end }), 0, added));
 }
 
-/** Pieces of the stated sizes; of one stated size, the last maybe smaller; or of size 1, with the axis taken away. */
+/**
+ * Splits into pieces of the stated sizes. With a single size, the last piece may be smaller; with no size, the pieces
+ * have size 1 and the axis may be removed.
+ */
 function split({ node, decoder }: SequenceCall): Sequence {
   const x = node.inputs[0];
   if (!x) throw shapeMismatch(part(node, "the input"), "is not a tensor");
@@ -141,8 +150,8 @@ function split({ node, decoder }: SequenceCall): Sequence {
 }
 
 /**
- * Whether `keepdims` counts. ONNX ignores it where a size is given, but for a size of 1 runtimes do not, and
- * PyTorch's TorchScript exporter writes unbind like this.
+ * Whether `keepdims` counts. ONNX ignores it if a size is given. Runtimes, however, do apply it for a size of 1, and
+ * PyTorch's TorchScript exporter writes unbind in this form.
  */
 function dropsAxis({ inputs: [, sizes] }: FileNode): boolean {
   return !sizes || (sizes.shape.length === 0 && sizes.known?.[0] === 1);
@@ -170,14 +179,14 @@ function pieceSizes(node: FileNode, size: Dim, fixed: number | undefined): Dim[]
   return batches;
 }
 
-/** Pieces of one size, and what is left at the end. */
+/** Pieces of one size, followed by the remainder. */
 function inPieces(size: number, piece: number): number[] {
   const whole = Math.floor(size / piece);
   const rest = size - whole * piece;
   return [...Array<number>(whole).fill(piece), ...(rest > 0 ? [rest] : [])];
 }
 
-/** Sizes along the axis of the samples, of a file that fixes their number, as multiples of N. */
+/** Sizes along the sample axis, written by a file that fixes the number of samples, as multiples of N. */
 function batchesOf(sizes: readonly Dim[], size: Dim, fixed: number | undefined): Dim[] | null {
   if (!isBatch(size) || fixed === undefined) return null;
   const multiples = sizes.map((part) => (isBatch(part) || part % fixed !== 0 ? null : { perSample: part / fixed }));
@@ -200,7 +209,7 @@ function joined(call: SequenceCall): Value {
   return nth(decoder.made("Concat", parts, { axis: normalAxis(node, axis, rank) }), 0);
 }
 
-/** The tensors of all samples side by side: along a new axis, or along one that each of them has. */
+/** The tensors of all samples joined: along a new axis, or along an axis that each of them has. */
 function joinedSamples({ node, decoder }: SequenceCall, stacked: Value, axis: number, fresh: boolean): Value {
   const { build } = decoder.context;
   const rank = stacked.shape.length - (fresh ? 0 : 1);
@@ -213,7 +222,7 @@ function joinedSamples({ node, decoder }: SequenceCall, stacked: Value, axis: nu
   return build.reshape(moved, [...moved.shape.slice(0, place), merged, ...moved.shape.slice(place + 2)]);
 }
 
-/** The body, once for each element of the first sequence; tensors are the same for all. */
+/** Decodes the body once for each element of the first sequence. Inputs that are tensors are the same each time. */
 function mapped(call: SequenceCall): NamedItem[] {
   const { decoder, proto, scope, node, items } = call;
   const body = subgraph(proto, "body");

@@ -1,4 +1,4 @@
-/** Nodes that become something else than one node of the graph: control flow, sequences, classic machine learning. */
+/** Nodes that do not become one node of the graph: control flow, sequences and classic machine learning. */
 
 import type { NodeProto } from "onnx-buf";
 import { standardDefinition } from "../../ops/registry.js";
@@ -12,7 +12,7 @@ import type { Scope } from "./scope.js";
 import { decodeSequenceNode, isSequenceNode } from "./sequences.js";
 import { isMlOperator } from "./special-operators.js";
 
-/** What has no definition: it is gone once the file is read. */
+/** Operators without a definition, as none is left once a file has been read. */
 const controlFlow: ReadonlyMap<string, NodeDecoder> = new Map([
   ["If", decodeIf],
   ["Loop", decodeLoop],

@@ -1,9 +1,12 @@
-/** The operators that are gone once a file is read, by their names: what reads them is loaded where a file has one. */
+/**
+ * The names of the operators that are gone once a file has been read. The code that reads them is loaded when a file
+ * has one.
+ */
 
 import { standardDefinition } from "../../ops/registry.js";
 import { mlDomain } from "./ml/domain.js";
 
-/** Of sequences of tensors. */
+/** Operators on sequences of tensors. */
 export const sequenceOperators = [
   "ConcatFromSequence",
   "Optional",
@@ -19,7 +22,7 @@ export const sequenceOperators = [
   "SplitToSequence",
 ] as const;
 
-/** Of the domain of classic machine learning. */
+/** Operators of the domain for classic machine learning. */
 export const mlOperators = [
   "ArrayFeatureExtractor",
   "Binarizer",
@@ -33,7 +36,7 @@ export const mlOperators = [
   "ZipMap",
 ] as const;
 
-/** With graphs of their own. */
+/** Operators that have graphs of their own. */
 const controlFlow = ["If", "Loop"] as const;
 
 const names: ReadonlySet<string> = new Set([...sequenceOperators, ...mlOperators, ...controlFlow]);

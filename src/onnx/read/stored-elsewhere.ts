@@ -9,7 +9,7 @@ export interface External {
   readonly what: string;
 }
 
-/** The tensors stored elsewhere that are read, in graphs inside nodes too, in an order of the model's. */
+/** The tensors stored in other files that the model reads, also those in graphs inside nodes, in the model's order. */
 export function storedElsewhere(model: ModelProto): External[] {
   const graphs = model.graph ? [model.graph] : [];
   const read = new Set<string>();
@@ -27,7 +27,7 @@ export function storedElsewhere(model: ModelProto): External[] {
     }
   };
   for (const { node } of model.functions) visit(node);
-  // A list of what is left to do, since graphs may be nested deeply; it grows while it is worked through.
+  // A work list that grows while it is processed, as graphs may be nested too deeply for recursion.
   for (const graph of graphs) {
     visit(graph.node);
     for (const { name } of graph.output) read.add(name);
@@ -38,7 +38,7 @@ export function storedElsewhere(model: ModelProto): External[] {
   return [...initializers.filter(({ proto }) => read.has(proto.name)), ...attributes];
 }
 
-/** Types that pergrad does not read are left to the decoder, which says so. */
+/** Types that pergrad does not read are left to the decoder, which reports them. */
 function isElsewhere(proto: TensorProto): boolean {
   return proto.dataLocation === Place.EXTERNAL && storedTypeOf(proto.dataType) !== undefined;
 }

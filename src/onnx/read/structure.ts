@@ -1,17 +1,20 @@
-/** The wiring of a file's graph: names resolved, dead nodes dropped, nodes in an order in which they can run. */
+/**
+ * The wiring of a file's graph: resolves names, drops dead nodes and sorts the nodes into an order in which they can
+ * run.
+ */
 import type { GraphProto, NodeProto, TensorProto, ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../../errors.js";
 import { describeProto, invalidModel } from "../proto.js";
 import { namesRead } from "./loops/subgraphs.js";
 
 export interface Structure {
-  /** What must be fed: graph inputs that are not also initializers (as old files have them). */
+  /** What must be fed: the graph's inputs, without those that are also initializers (old files list them as both). */
   readonly inputs: readonly ValueInfoProto[];
   readonly initializers: ReadonlyMap<string, TensorProto>;
-  /** The nodes that an output depends on, each after those it reads. */
+  /** The nodes that an output depends on, each after the nodes that it reads. */
   readonly nodes: readonly NodeProto[];
   readonly outputs: readonly string[];
-  /** Every name that one of `nodes` reads, or that is an output. */
+  /** Every name that one of `nodes` reads, and the names of the outputs. */
   readonly read: ReadonlySet<string>;
 }
 
@@ -55,7 +58,7 @@ function definedTwice(fileName: string, name: string): PergradError {
   return invalidModel(`"${fileName}" defines "${name}" more than once`);
 }
 
-/** The node behind each name. */
+/** The node that produces each name. */
 function producersOf(
   graph: GraphProto,
   fileName: string,
@@ -79,7 +82,7 @@ function producersOf(
   return producers;
 }
 
-/** The nodes that some outputs depend on, each after those it reads. */
+/** The nodes that the given outputs depend on, each after the nodes that it reads. */
 export function nodesFor(outputs: readonly string[], { nodes }: Structure): NodeProto[] {
   const needed = new Set(outputs);
   const found = [...nodes].reverse().filter((node) => {
@@ -90,7 +93,7 @@ export function nodesFor(outputs: readonly string[], { nodes }: Structure): Node
   return found.reverse();
 }
 
-/** Depth first, without recursion: graphs may be deep. */
+/** Searches depth first without recursion, as graphs may be deep. */
 function sortedNodes(
   outputs: readonly string[],
   producers: ReadonlyMap<string, NodeProto>,

@@ -1,4 +1,4 @@
-/** Operators that pergrad does not know, and those of quantised models: refused before anything is computed. */
+/** Refuses operators that pergrad does not know, and those of quantised models, before anything is computed. */
 
 import type { NodeProto } from "onnx-buf";
 import { PergradError } from "../../errors.js";
@@ -9,19 +9,19 @@ import { isMlOperator, sequenceOperators } from "./special-operators.js";
 import { isRenamed } from "./upgrade.js";
 
 interface Reader {
-  /** For messages. */
+  /** The file's name, for messages. */
   readonly fileName: string;
   readonly build: Build;
   readonly opsetOf: (node: NodeProto) => number;
 }
 
-/** Operators that are gone once a file is decoded. */
+/** Operators that are gone once a file has been decoded. */
 const dissolved = new Set(["Constant", "If", "Loop", ...sequenceOperators]);
 
-/** The domain of what ONNX Runtime's optimizer lays out for vector units. */
+/** The domain of operators in the blocked layout that the runtime's optimizer writes for vector units. */
 const blocked = "com.microsoft.nchwc.";
 
-/** All unknown operators at once, so that a user learns of them in one go. */
+/** Refuses all unknown operators in one error, so that a user learns of all of them at once. */
 export function refuseUnknown(nodes: readonly NodeProto[], { build, fileName, opsetOf }: Reader): void {
   const unknown = new Map<string, string[]>();
   for (const node of nodes) {
@@ -44,7 +44,7 @@ export function refuseUnknown(nodes: readonly NodeProto[], { build, fileName, op
 const quantised =
   /^(Deq|DynamicQ|Q)uantize|^Q(Linear|Attention|Gemm|EmbedLayerNormalization|OrderedMatMul|MoE)|^(MatMul|Conv)Integer|^MatMul(NBits|Bnb4|Fp|BlockQuantized|Integer)|^GatherBlockQuantized$/;
 
-/** Throws UNSUPPORTED_OP, naming what to load instead. */
+/** Throws UNSUPPORTED_OP with a message that says what to load instead. */
 export function refuseQuantised(nodes: readonly NodeProto[], fileName: string): void {
   const found = nodes.filter(({ opType }) => quantised.test(opType));
   const [first] = found;

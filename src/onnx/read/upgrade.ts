@@ -1,7 +1,8 @@
 /**
- * Upgrades a node from its file's opset to the form of opset 21, which pergrad computes with. The tables
- * say, per operator, below which opset it differed and what is done about it; opsets between run through
- * all the steps that apply, oldest first. Operators not listed are the same in all opsets from 6 to 28.
+ * Upgrades a node from its file's opset to its form in opset 21, which is the one pergrad computes with. For each
+ * operator, the tables list the opsets below which its form differed and how that form is upgraded. A node passes
+ * through all steps that apply to its opset, oldest first. Operators that are not listed are the same in all opsets
+ * from 6 to 28.
  */
 import { PergradError } from "../../errors.js";
 import type { Build } from "../../ops/build.js";
@@ -17,23 +18,23 @@ export const newestOpset = 28;
 
 const usual = collect([inputsUpgrades]);
 
-/** All steps for an operator, oldest first, of a file of this opset. */
+/** All steps that apply to an operator in a file of this opset, oldest first. */
 function upgradesOf(op: string, opset: number): readonly Upgrade[] {
   if (opset >= olderBelow(op)) return usual.get(op) ?? [];
   return [...(usual.get(op) ?? []), ...olderUpgrades(op)].sort((a, b) => a.below - b.below);
 }
 
-/** Whether an operator that is not known itself becomes another one. */
+/** Whether the upgrade turns an operator, itself unknown to pergrad, into a known one. */
 export function isRenamed(op: string, opset: number): boolean {
   return upgradesOf(op, opset).some(({ below, renames }) => renames === true && opset < below);
 }
 
-/** The opsets below which an operator had another form, which is upgraded; ascending. */
+/** The opsets below which the operator had another form, in ascending order. */
 export function upgradedBelow(op: string): number[] {
   return [...new Set(upgradesOf(op, 0).map(({ below }) => below))].sort((a, b) => a - b);
 }
 
-/** Throws UNSUPPORTED_OP for opsets before and after those that pergrad knows. */
+/** Throws UNSUPPORTED_OP for opsets older or newer than those that pergrad knows. */
 export function checkOpset(opset: number, fileName: string): void {
   if (opset >= oldestOpset && opset <= newestOpset) return;
   throw new PergradError(
@@ -42,10 +43,10 @@ export function checkOpset(opset: number, fileName: string): void {
   );
 }
 
-/** The same node in the form of opset 21. Steps that become several nodes make all but the last with `build`. */
+/** The same node in the form of opset 21. Steps that turn a node into several create all but the last with `build`. */
 export function upgradeNode(node: FileNode, opset: number, build: Build): FileNode {
   if (node.domain !== "") return node;
-  // A hint to the first runtimes, which some exporters kept writing.
+  // Removes a hint to the first runtimes, which some exporters kept writing.
   let current = opset < 7 ? { ...node, attributes: without(node.attributes, "consumed_inputs") } : node;
   for (const { below, rewrite } of upgradesOf(node.op, opset)) {
     if (opset >= below) continue;

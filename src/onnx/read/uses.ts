@@ -1,4 +1,4 @@
-/** Where the names of a file are read, and what its exporter wrote beside them. */
+/** Where the names of a file are read, and the notes that its exporter wrote about them. */
 import type { NodeProto, TensorProto, ValueInfoProto } from "onnx-buf";
 import { metadataOf } from "../proto.js";
 import { decodeTensor, PrecisionNotes } from "../tensors.js";
@@ -6,7 +6,7 @@ import { subgraphsOf } from "./loops/subgraphs.js";
 
 export interface Use {
   readonly node: NodeProto;
-  /** Which input of the node. */
+  /** The index of the node's input. */
   readonly index: number;
 }
 
@@ -42,18 +42,18 @@ export class Uses {
     return this.#readers.get(name) ?? [];
   }
 
-  /** What the exporter wrote about a value under a key. */
+  /** What the exporter noted about a value under a key. */
   noteOn(name: string, key: string): string | undefined {
     const places = [this.#infos.get(name), this.#stored.get(name), this.#producers.get(name)];
     return places.map((place) => metadataOf(place, key)).find((found) => found !== undefined);
   }
 
-  /** Whether the file holds a tensor of this name. */
+  /** Whether the file stores a tensor of this name. */
   isStored(name: string): boolean {
     return this.#stored.has(name);
   }
 
-  /** The one element of a stored number. */
+  /** The element of a stored tensor that holds one number. */
   numberOf(name: string): number | undefined {
     const constant = this.#producers.get(name);
     const held = constant?.opType === "Constant" ? constant.attribute.find((each) => each.name === "value")?.t : null;

@@ -1,6 +1,6 @@
 /**
- * The constants of a file under construction; equal ones are stored once. Floating-point constants become
- * Constant nodes: a floating-point initializer is a parameter to those who read the file, pergrad included.
+ * The constants of a file under construction; equal ones are stored once. Floating-point constants become Constant
+ * nodes, because readers of the file, pergrad included, take a floating-point initializer for a parameter.
  */
 import type { NodeProto, TensorProto } from "onnx-buf";
 import { bytesOfArray } from "../../io/bytes.js";
@@ -18,7 +18,7 @@ export class Constants {
   private readonly integers = new Map<string, string>();
   private readonly alike = new Map<string, { readonly name: string; readonly bytes: Uint8Array }[]>();
 
-  /** @param external where what is stored goes, if not into the file itself */
+  /** @param external where tensors are stored if not in the file itself */
   constructor(
     private readonly names: Names,
     private readonly external?: Storage,
@@ -48,13 +48,13 @@ export class Constants {
     return name;
   }
 
-  /** Stores a parameter under a name that is already taken for it. */
+  /** Stores a parameter under a name that has already been reserved for it. */
   store(name: string, tensor: Tensor): void {
     this.initializers.push(this.external?.place(name, tensor) ?? encodeTensor(name, tensor));
   }
 
   ints(values: readonly number[], dims: readonly number[] = [values.length]): string {
-    // Shapes are asked for again and again.
+    // The same shapes are requested repeatedly.
     const key = `${values.join()}[${dims.join()}]`;
     const before = this.integers.get(key);
     if (before !== undefined) return before;
@@ -66,13 +66,13 @@ export class Constants {
 
 const largest = 2n ** 63n - 1n;
 
-/** Numbers that mean "to the end" may lie beyond int64 once they went through float64. */
+/** Numbers that mean "to the end" may exceed the range of int64 after a conversion to float64. */
 function saturate(value: number): bigint {
   const int = BigInt(value);
   return int > largest ? largest : int < -largest ? -largest : int;
 }
 
-/** FNV-1a; equal bytes are compared in full. */
+/** The FNV-1a hash. Tensors with equal hashes are compared byte by byte. */
 function hashOf(bytes: Uint8Array): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);

@@ -1,18 +1,21 @@
-/** Shapes that hold the batch: constants where ONNX can work N out itself, else computed when the program runs. */
+/**
+ * Writes shapes that depend on the batch: as constants where ONNX can infer N, otherwise as nodes that compute them
+ * when the program runs.
+ */
 
 import { PergradError } from "../../errors.js";
 import { type BatchMultiple, type Dim, factorOf, isBatch } from "../../graph/dim.js";
 import type { Attributes, Node, Source, Value } from "../../graph/value.js";
 import { nth } from "../../present.js";
 
-/** What is needed of the file under construction. */
+/** What this module needs of the file under construction. */
 interface Sink {
   readonly constant: (ints: readonly number[], dims?: readonly number[]) => string;
   readonly node: (op: string, inputs: readonly string[], attributes: Attributes, wanted: string) => string;
   readonly nameOf: (input: Value) => string;
 }
 
-/** Where an operand comes from: shape arithmetic whose result is known is not computed again. */
+/** What computes an operand. Shape arithmetic whose result is known is not computed again. */
 export function operandSource(value: Value): Source {
   const { source, known, dtype, shape } = value;
   if (source.kind !== "node" || !known || dtype !== "int64") return source;
@@ -20,9 +23,9 @@ export function operandSource(value: Value): Source {
 }
 
 /**
- * The target of a Reshape as a constant, -1 standing for the dimension with N. It is read off the result's
- * shape: the file's own target may hold a zero and a -1, which fails for an empty batch. Undefined where the
- * result has several such dimensions, or an axis of size 0 (beside which -1 has no meaning).
+ * The target of a Reshape as a constant, with -1 for the dimension that depends on N. It is read from the result's
+ * shape, because the file's own target may contain both a zero and a -1, which fails for an empty batch. Undefined if
+ * the result has several such dimensions, or an axis of size 0 (together with which -1 has no meaning).
  */
 export function reshapeTarget(node: Node): number[] | undefined {
   if (node.op !== "Reshape" || node.domain !== "") return undefined;
@@ -31,7 +34,7 @@ export function reshapeTarget(node: Node): number[] | undefined {
   return shape.map((dim) => (isBatch(dim) ? -1 : dim));
 }
 
-/** The nodes among `order` (sorted) that are needed for `outputs`, once known shapes are constants. */
+/** Those nodes of `order` (sorted) that `outputs` need, once known shapes have become constants. */
 export function neededNodes(order: readonly Node[], outputs: Iterable<Value>): Node[] {
   const needed = new Set(outputs);
   const kept = [...order].reverse().filter((node) => {
@@ -54,7 +57,7 @@ export class Dimensions {
     private readonly sink: Sink,
   ) {}
 
-  /** The name of an int64 vector (or scalar) of these elements. Equal ones are shared. */
+  /** The name of an int64 vector (or scalar) with these elements. Equal operands are shared. */
   operand(dims: readonly Dim[], scalar: boolean): string {
     const key = `${scalar}:${dims.map((dim) => (isBatch(dim) ? `N${dim.perSample}` : dim)).join()}`;
     const before = this.operands.get(key);
@@ -104,7 +107,7 @@ export class Dimensions {
     return scale("Mul", scale("Div", source, from), to);
   }
 
-  /** An axis of an input that gives the batch size; one of exactly N where there is one. */
+  /** An input's axis from which the batch size can be read; an axis of exactly N if there is one. */
   private carrier(): { readonly name: string; readonly axis: number; readonly perSample: number } {
     const axes = this.inputs.flatMap((input) =>
       input.shape.flatMap((dim, axis) => (isBatch(dim) ? [{ name: this.sink.nameOf(input), axis, ...dim }] : [])),

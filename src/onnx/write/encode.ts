@@ -22,11 +22,16 @@ export interface EncodableProgram {
   /** Leaves, in the order in which the file lists them. */
   readonly inputs: readonly Value[];
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
-  /** The outputs' values in the order in which nodes lead to them in the file. Default: that of the outputs. */
+  /**
+   * The values of the outputs in the order in which the file's nodes compute them. Default: the order of the outputs.
+   */
   readonly order?: readonly Value[];
-  /** Parameters to store in the file, by name. Other parameters are inputs, after those of `inputs`. */
+  /** Parameters to store in the file, by name. All other parameters become inputs, listed after those of `inputs`. */
   readonly parameters?: Readonly<Record<string, Tensor>>;
-  /** What the parameters are, written for readers of the file. Those named here are stored even where nothing reads them. */
+  /**
+   * Whether each stored tensor is a parameter or a buffer, written for readers of the file. Tensors named here are
+   * stored even if nothing reads them.
+   */
   readonly roles?: ReadonlyMap<string, "parameter" | "buffer">;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly doc?: string;
@@ -35,12 +40,12 @@ export interface EncodableProgram {
 const opset = 21n;
 const irVersion = 10n;
 
-/** @param external takes the parameters that are stored; without it they lie in the file itself */
+/** @param external takes the parameters that are stored; without it they are stored in the file itself */
 export function encodeModel(program: EncodableProgram, external?: Storage): Uint8Array {
   return new Encoder(writable(program), external).encode();
 }
 
-/** The same with a name for every node, and the names that values have in the file. */
+/** The same, with a name for every node, and with the names that the values have in the file. */
 export function encodeNamed(program: EncodableProgram): {
   readonly model: Uint8Array;
   readonly names: ReadonlyMap<Value, string>;
@@ -49,7 +54,7 @@ export function encodeNamed(program: EncodableProgram): {
   return { model: encoder.encode(), names: encoder.names };
 }
 
-/** The same program, in operators that files hold. */
+/** The same program, expressed with operators that files can hold. */
 function writable(program: EncodableProgram): EncodableProgram {
   const { outputs, order = [] } = program;
   const before = [...outputs.map(({ value }) => value), ...order];
@@ -64,14 +69,14 @@ function writable(program: EncodableProgram): EncodableProgram {
 
 class Encoder {
   private readonly taken = new Names();
-  /** No two nodes have one name: runtimes refuse that. */
+  /** Keeps node names unique, as runtimes refuse duplicates. */
   private readonly nodeNames = new Names();
   private readonly constants: Constants;
   private readonly nameOf = new Map<Value, string>();
   private readonly nodes: Init<NodeProto>[] = [];
-  /** Where nodes go: the file's own graph, or the body that is being written. */
+  /** The list that receives nodes: the file's own graph, or the body being written. */
   private current = this.nodes;
-  /** The values that something reads. */
+  /** The values that are read by something. */
   private read: ReadonlySet<Value> = new Set();
   private readonly domains = new Set<string>();
   private readonly types = new Map<string, Init<TypeProto>>();
@@ -81,7 +86,7 @@ class Encoder {
   constructor(
     private readonly program: EncodableProgram,
     external: Storage | undefined,
-    /** A node without a name is named after its first output. */
+    /** Whether a node without a name is named after its first output. */
     private readonly namesAll = false,
   ) {
     this.constants = new Constants(this.taken, external);
@@ -93,7 +98,7 @@ class Encoder {
     });
   }
 
-  /** The names that values have in the file, once it is encoded. */
+  /** The names of the values in the file, once it has been encoded. */
   get names(): ReadonlyMap<Value, string> {
     return this.nameOf;
   }
@@ -125,7 +130,7 @@ class Encoder {
     });
   }
 
-  /** Names what is fed and what is stored: these names are kept as they are. */
+  /** Names the inputs and the stored tensors, whose names are kept unchanged. */
   private takeInputs(): Value[] {
     const { inputs, outputs, parameters = {} } = this.program;
     const listed = new Set(inputs);
@@ -158,7 +163,7 @@ class Encoder {
     }
   }
 
-  /** Beside each tensor that is stored, what it is. */
+  /** Notes for each stored tensor whether it is a parameter or a buffer. */
   private roleInfos(): Init<ValueInfoProto>[] {
     const { roles = new Map<string, string>(), parameters = {} } = this.program;
     return [...roles].flatMap(([name, role]) => {
@@ -178,7 +183,7 @@ class Encoder {
     );
   }
 
-  /** Gives outputs their names; returns those that need a copy, having another name already. */
+  /** Names the outputs. Returns those that need a copy because their value already has another name. */
   private nameOutputs(): EncodableProgram["outputs"] {
     return this.program.outputs.filter(({ name, value }) => {
       const before = this.nameOf.get(value);
@@ -216,7 +221,7 @@ class Encoder {
     );
   }
 
-  /** A scan hands its body what it captures by name, and gives only what is read. */
+  /** A scan's body refers by name to the values that it captures, and returns only results that are read. */
   private encodeScan(node: Node): void {
     const { body, states, scans, inputDirections, outputDirections } = scanParts(node);
     const { read } = this;
@@ -252,7 +257,7 @@ class Encoder {
     this.read = valuesRead(nodes, results);
     this.current = [];
     for (const node of nodes) this.encodeNode(node);
-    // Each result under a name of its own: one may be handed on unchanged, or be given twice.
+    // Gives each result a name of its own, as a result may be passed on unchanged or returned twice.
     const outputs = results.map((value) => this.addNode("Identity", [this.operand(value)], {}, "result"));
     const graph = {
       name: "body",
@@ -266,7 +271,7 @@ class Encoder {
     return graph;
   }
 
-  /** What is made for all graphs belongs to the outermost. */
+  /** Nodes created for all graphs belong to the outermost one. */
   private atTop<T>(make: () => T): T {
     const { current } = this;
     this.current = this.nodes;
@@ -276,9 +281,10 @@ class Encoder {
   }
 
   /**
-   * The shapes of what nodes compute. The runtime cannot infer all of them, and where it knows them it checks them,
-   * and lets tensors use each other's memory (the search for which takes time quadratic in those it knows nothing
-   * of: a chain of 1500 Softmax and its backward pass load in 0.7 s, without them in 19 s).
+   * The shapes of the values that nodes compute. The runtime cannot infer all of them. It checks the shapes that it
+   * knows, and lets those tensors share memory. Its search for shared memory takes time quadratic in the number of
+   * tensors of unknown shape: a chain of 1500 Softmax and its backward pass loads in 0.7 s with shapes, and in 19 s
+   * without.
    */
   private intermediate(nodes: readonly Node[]): Init<ValueInfoProto>[] {
     const described = new Set(this.program.outputs.map(({ name }) => name));
@@ -291,7 +297,7 @@ class Encoder {
     );
   }
 
-  /** Once for values of equal type, of which there are many. */
+  /** Creates each type once, as many values have equal types. */
   private typeOf(value: Value): Init<TypeProto> {
     const key = `${value.dtype}${showShape(value.shape)}`;
     const type = this.types.get(key) ?? typeOf(value);
@@ -338,7 +344,7 @@ function valuesRead(nodes: readonly Node[], outputs: readonly Value[]): Set<Valu
   return new Set([...outputs, ...nodes.flatMap(presentInputs)]);
 }
 
-/** The target has no zeros: then allowzero changes nothing, and together with -1 it is not allowed. */
+/** The target contains no zeros, so allowzero has no effect; together with -1 it would not be allowed. */
 function withoutAllowZero(attributes: Attributes): Attributes {
   return Object.fromEntries(Object.entries(attributes).filter(([name]) => name !== "allowzero"));
 }
@@ -371,7 +377,7 @@ function typeOf({ dtype, shape }: ValueType): Init<TypeProto> {
   return { value: { case: "tensorType", value: tensorType } };
 }
 
-/** Float constants are held more precisely than the graph computes: see `constantValue`. */
+/** Rounds float constants, which are held in higher precision than the graph computes in: see `constantValue`. */
 function rounded(tensor: Tensor, dtype: DType): Tensor {
   if (tensor.dtype !== "float64" || dtype !== "float32") return tensor;
   return { dtype, dims: tensor.dims, data: Float32Array.from(tensor.data as Float64Array) };

@@ -1,6 +1,6 @@
 /**
- * Weights in a file beside the model: protobuf, and with it an ONNX file, ends at 2 GB. Tensors begin at multiples
- * of a memory page, so that who reads the model can map them.
+ * Writes weights to a file beside the model's, because protobuf, and therefore an ONNX file, is limited to 2 GB. Each
+ * tensor starts at a multiple of the memory page size, so that readers can map it into memory.
  */
 import type { TensorProto } from "onnx-buf";
 import { bytesOfArray } from "../../io/bytes.js";
@@ -10,16 +10,19 @@ import { elementTypeOf } from "../proto.js";
 
 const page = 4096;
 
-/** Takes the tensors that a model stores, and says what the model holds of each. */
+/** Stores a model's tensors, and returns the entry that the model holds for each. */
 export interface Storage {
   place(name: string, tensor: Tensor): TensorProto;
 }
 
-/** Tensors that stay where they are in memory: for whoever loads the model in this process, each is a file of its own. */
+/**
+ * Leaves the tensors where they are in memory. For whoever loads the model in this process, each tensor appears as a
+ * file of its own.
+ */
 export class InMemory implements Storage {
   readonly #files = new Map<string, Uint8Array>();
 
-  /** By the names that the model refers to them by. */
+  /** The tensors' bytes, by the file names with which the model refers to them. */
   get files(): ReadonlyMap<string, Uint8Array> {
     return this.#files;
   }
@@ -55,12 +58,12 @@ export class ExternalData implements Storage {
   /** @param location the file's name, which the model says; it lies in the model's folder */
   constructor(readonly location: string) {}
 
-  /** Of the file. */
+  /** The size of the file in bytes. */
   get size(): number {
     return this.#end;
   }
 
-  /** Gives a tensor its place, and says what the model holds of it. */
+  /** Assigns a tensor its place in the file, and returns the entry that the model holds for it. */
   place(name: string, tensor: Tensor): TensorProto {
     const offset = Math.ceil(this.#end / page) * page;
     this.#places.push({ tensor, offset });
@@ -68,7 +71,7 @@ export class ExternalData implements Storage {
     return placed(name, tensor, { location: this.location, offset });
   }
 
-  /** Writes the tensors, one after another: none is copied. */
+  /** Writes the tensors one after another, without copying them. */
   async write(file: { write(bytes: Uint8Array, position: number): Promise<void> }): Promise<void> {
     for (const { tensor, offset } of this.#places) await file.write(bytesOfArray(tensor.data), offset);
   }

@@ -1,4 +1,4 @@
-/** A model as the graph of a file. */
+/** Turns a model into the graph of a file. */
 import { substitute } from "../../graph/body.js";
 import type { Model } from "../../graph/model.js";
 import { outputOf } from "../../graph/operands.js";
@@ -8,7 +8,10 @@ import { leavesOf } from "../../graph/walk.js";
 import { nth, present } from "../../present.js";
 import type { EncodableProgram } from "./encode.js";
 
-/** The graph of a file, in which what was folded is computed again from what the file holds. */
+/**
+ * The graph of a file, in which constants that were folded when the model was read are again computed from the tensors
+ * that the file holds.
+ */
 export function programOf({ graph, parameters, stored = [] }: Model): EncodableProgram {
   const results = graph.outputs.map(({ value }) => value);
   const leaves = new Map(
@@ -33,7 +36,10 @@ export function programOf({ graph, parameters, stored = [] }: Model): EncodableP
   };
 }
 
-/** The leaves for what a file holds, and for what was computed from it when it was read, the same computed again. */
+/**
+ * Creates leaves for the tensors that the file holds, and computes from them again what was folded when the file was
+ * read.
+ */
 function unfolding(results: readonly Value[], leaves: ReadonlyMap<Value, Value>): Map<Value, Value> {
   const replaced = new Map(leaves);
   const unfold = (value: Value): Value | null => {

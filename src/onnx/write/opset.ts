@@ -1,6 +1,6 @@
 /**
- * Expresses operators that the opset we write does not have: those of a later opset, which a model keeps as its file has them,
- * and pergrad's own, which programs hold.
+ * Expresses operators that are missing in the opset that pergrad writes: those of later opsets, which a model keeps as
+ * its file has them, and pergrad's own, which occur in programs.
  */
 import { isBody } from "../../graph/body.js";
 import { currentInputs, remade } from "../../graph/remade.js";
@@ -8,7 +8,7 @@ import type { Node, Value } from "../../graph/value.js";
 import { nodesBefore } from "../../graph/walk.js";
 import { build, definitionOf } from "../../ops/registry.js";
 
-/** The same outputs, by operators of opset 21. */
+/** The same outputs, computed with operators of opset 21. */
 export function withinOpset(outputs: readonly Value[]): Value[] {
   const current = new Map<Value, Value>();
   for (const node of nodesBefore(outputs)) {
@@ -22,15 +22,15 @@ export function withinOpset(outputs: readonly Value[]): Value[] {
   return outputs.map((output) => current.get(output) ?? output);
 }
 
-/** A node's outputs, by operators of the opset. */
+/** A node's outputs, computed with operators of opset 21. */
 function inOpset(node: Node): readonly Value[] {
   const definition = definitionOf(node);
   const parts = definition?.since === undefined ? definition?.parts?.(node, build) : definition.lower?.(node, build);
-  // The parts may use newer operators in turn.
+  // The operators that replace the node may be newer ones themselves.
   return parts ? withinOpset(parts) : node.outputs;
 }
 
-/** The node with what was put in its inputs' places, and in its body. */
+/** The node with its inputs, and the values in its body, replaced. */
 function withParts(node: Node, current: ReadonlyMap<Value, Value>): Node {
   const inputs = currentInputs(node, current);
   const { body } = node.attributes;

@@ -1,4 +1,4 @@
-/** Writes a model as an ONNX file: where callers enter. */
+/** Writes a model as an ONNX file. This is the entry point for callers. */
 import type { Model } from "../../graph/model.js";
 import { requireModel } from "../../nn/given-model.js";
 import type { SaveOptions } from "./write.js";
@@ -22,7 +22,7 @@ export async function saveModel(
   } = {},
 ): Promise<void> {
   requireModel(model, "saveModel");
-  // The writer is loaded when it is first used.
+  // The writer is loaded on first use.
   const [{ programOf }, { writeModel }] = await Promise.all([import("./model-program.js"), import("./write.js")]);
   await writeModel({ ...programOf(model), metadata }, path, options);
 }

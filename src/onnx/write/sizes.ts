@@ -1,16 +1,23 @@
 /**
- * How much memory a graph asks for, of which a file of few bytes may ask for any amount. What it computes from
- * constants alone is computed once, when a runtime loads it: all of it is in memory from then on, for any batch.
+ * Limits the memory that a graph asks for, as a file of few bytes may ask for any amount. Values computed from
+ * constants alone are computed once, when a runtime loads the graph, and all of them stay in memory, whatever the
+ * batch.
  */
 import { PergradError } from "../../errors.js";
 import { factorOf, isBatch, type Shape, showShape } from "../../graph/dim.js";
 import { describeNode, type Node, type Value } from "../../graph/value.js";
 import { bytesOf, sizeOf } from "../../tensor/tensor.js";
 
-/** Besides twice what the parameters take, since an empty tensor of a weight's shape is what a gradient is added to. */
+/**
+ * Allowed in addition to twice the size of the parameters; the latter covers the empty tensors, one in the shape of
+ * each weight, to which gradients are added.
+ */
 const allowance = 2 ** 29;
 
-/** Elements of one tensor, per sample: 8 GB of float32, and as far as the runtime counts everywhere. */
+/**
+ * The most elements of one tensor per sample: 8 GB of float32, and the largest count that every part of the runtime can
+ * hold.
+ */
 const mostElements = 2 ** 31 - 1;
 
 /**
@@ -63,7 +70,7 @@ function memoryOf({ dtype, shape }: Value): number {
   return bytesOf(dtype) * elementsOf(shape);
 }
 
-/** Of one sample, where the shape holds the batch. */
+/** The number of elements; those of one sample if the shape depends on the batch. */
 function elementsOf(shape: Shape): number {
   return sizeOf(shape.map(factorOf));
 }

@@ -5,7 +5,7 @@ import { AtomicFile, writeFileSafely } from "../../io/atomic.js";
 import { type EncodableProgram, encodeModel } from "./encode.js";
 import { ExternalData } from "./external-data.js";
 
-/** Where weights go. */
+/** Where weights are stored. */
 export interface SaveOptions {
   /**
    * Whether the weights are written to a file of their own beside the model's, under its name and ".data"; the two
@@ -16,14 +16,14 @@ export interface SaveOptions {
 
 const maxInside = 1.5e9;
 
-/** What protobuf, and so one ONNX file, holds. */
+/** The most bytes that protobuf, and therefore one ONNX file, can hold. */
 const maxOfFile = 2 ** 31 - 1;
 
 function storedBytes({ parameters = {} }: EncodableProgram): number {
   return Object.values(parameters).reduce((sum, { data }) => sum + data.byteLength, 0);
 }
 
-/** Throws TOO_LARGE where the parameters do not fit into one file. */
+/** Throws TOO_LARGE if the parameters do not fit into one file. */
 export function requireWithin(program: EncodableProgram): void {
   const stored = storedBytes(program);
   if (stored <= maxOfFile) return;
@@ -34,7 +34,10 @@ export function requireWithin(program: EncodableProgram): void {
   );
 }
 
-/** Writes the graph, and its weights where they go elsewhere; each file appears when it is complete. Throws FILE_UNWRITABLE. */
+/**
+ * Writes the graph, and its weights if they are stored in a separate file. Each file appears once it is complete.
+ * Throws FILE_UNWRITABLE.
+ */
 export async function writeModel(
   program: EncodableProgram,
   path: string,

@@ -1,4 +1,7 @@
-/** Activations of ONNX Runtime's own domain, most of them fused with the bias before them. All are composites. */
+/**
+ * Activations of ONNX Runtime's own domain. Most of them are fused with the preceding addition of a bias. All are
+ * composites.
+ */
 
 import { divide, elementsOf, showDim, showShape } from "../../graph/dim.js";
 import { inputOf } from "../../graph/operands.js";
@@ -28,10 +31,10 @@ import {
 
 const first = (node: Node) => inputOf(node, 0);
 
-/** The first input plus the second, if there. */
+/** The first input plus the second, if there is one. */
 const biased = (node: Node, build: Build) => addOptional(build, first(node), node.inputs[1]);
 
-/** The type of x, to whose last axis the bias belongs. */
+/** The type of x, along whose last axis the bias is added. */
 function inferBiased(call: Call): ValueType {
   requireLastAxisVectors(call, 1);
   return likeFirst(call);
@@ -58,7 +61,7 @@ const gelus: readonly OpDefinition[] = [
   }),
 ];
 
-/** The first half of the last axis times the Gelu of the second. */
+/** The first half of the last axis multiplied by the Gelu of the second half. */
 const biasSplitGelu = composite(
   "BiasSplitGelu",
   (call) => {
@@ -86,7 +89,7 @@ const biasAdd = composite(
   (node, build) => addOptional(build, biased(node, build), node.inputs[2]),
 );
 
-/** The axis from which on all are normalised together. */
+/** The first of the axes that are normalised together; all later axes belong to them. */
 function softmaxAxis(call: Call | Node): number {
   return lineAxis(call, intAttribute(call, "axis", 1));
 }
@@ -110,7 +113,7 @@ const biasSoftmax = composite(
   },
 );
 
-/** x + bias + residual, as in inference. */
+/** x + bias + residual, as in inference, where nothing is dropped. */
 const biasDropout = contrib({
   op: "BiasDropout",
   optionalOutputs: true,

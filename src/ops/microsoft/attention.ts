@@ -1,4 +1,6 @@
-/** Attention and MultiHeadAttention of ONNX Runtime's own domain: composites, without caches of the past. */
+/**
+ * Attention and MultiHeadAttention of ONNX Runtime's own domain: composites, without caches of past keys and values.
+ */
 
 import { type Dim, fixedSize, isBatch, sameDim, sameShape, showDim, showShape } from "../../graph/dim.js";
 import { inputOf, inputsOf } from "../../graph/operands.js";
@@ -36,9 +38,12 @@ import { groupQueryAttention } from "./grouped-query.js";
 type Heads = readonly [Value, Value, Value];
 
 interface Masks {
-  /** Integers: 0 hides a key, by sample, or by sample and query; or the number of keys of each sample. */
+  /**
+   * Integers. Either 0 hides a key, per sample or per sample and query, or the mask holds the number of keys of each
+   * sample.
+   */
   readonly mask: Value | null;
-  /** Added to the scores. */
+  /** The bias that is added to the scores. */
   readonly bias: Value | null;
 }
 
@@ -48,7 +53,7 @@ function headsOf(call: Call | Node): number {
   throw shapeMismatch(call, "has no number of heads");
 }
 
-/** Refuses inputs by which a decoder hands on what it has computed before. */
+/** Refuses the inputs through which a decoder passes on earlier keys and values. */
 function refusePast(call: Call, indices: readonly number[]): void {
   if (indices.some((index) => call.inputs[index])) {
     throw unsupported(
@@ -82,12 +87,12 @@ function checkMasks(call: Call | Node, { mask, bias }: Masks, full: readonly [Di
   }
 }
 
-/** A mask of one element per sample says the same of all keys, which is nothing. */
+/** A mask with one element per sample treats all keys of the sample alike, and so has no effect. */
 function isDummy({ shape }: Value, batch: Dim): boolean {
   return shape.length === 2 && shape[1] === 1 && (shape[0] === 1 || sameDim(nth(shape, 0), batch));
 }
 
-/** Where the mask lets a query see a key, as it broadcasts to `[batch, heads, queries, keys]`. */
+/** 1 where the mask lets a query see a key, in a shape that broadcasts to `[batch, heads, queries, keys]`. */
 function seenBy(build: Build, mask: Value, [batch, , , keys]: readonly Dim[]): Value | null {
   if (mask.shape.length === 1) {
     const ends = build.cast(build.reshape(mask, [present(batch), 1, 1, 1]), "int64");
@@ -100,8 +105,8 @@ function seenBy(build: Build, mask: Value, [batch, , , keys]: readonly Dim[]): V
 }
 
 /**
- * Attention over heads. What masks and order hide gets a large negative number, which is added to the scores before the
- * bias: a query all of whose keys are hidden has a result too, and it must be the kernel's.
+ * Attention over heads. A large negative number is added, before the bias, to the scores that the mask or the causal
+ * order hides. A query whose keys are all hidden therefore also has a result, which must equal the kernel's.
  */
 function attend(node: Node, [q, k, v]: Heads, { mask, bias }: Masks, build: Build): Value {
   const stated = floatAttribute(node, "scale", 0);
@@ -125,7 +130,7 @@ const causalFilter = -3.4028234663852886e38;
 
 interface Projection {
   readonly heads: number;
-  /** Of queries, keys and values. */
+  /** The sizes of queries, keys and values. */
   readonly hidden: readonly [number, number, number];
 }
 
@@ -255,7 +260,7 @@ function readMultiHead(call: Call | Node): MultiHead {
   return read;
 }
 
-/** The bias of queries, keys and values, one after the other. */
+/** Checks the bias, which holds those of queries, keys and values one after another. */
 function checkBias(call: Call | Node, { packing, heads, shapes }: MultiHead): void {
   const bias = call.inputs[3];
   if (!bias) return;
@@ -278,7 +283,7 @@ function inferMultiHead(call: Call): ValueType[] {
   return [y, key, value].slice(0, call.outputs).map((shape) => ({ dtype, shape }));
 }
 
-/** One of `count` tensors that are packed along axis 3 of `[B, S, heads, count, d]`. */
+/** The tensor at `index` of the `count` tensors packed along axis 3 of `[B, S, heads, count, d]`. */
 function unpack(build: Build, packed: Value, index: number): Value {
   const [batch, length, heads, , size] = packed.shape as [Dim, Dim, Dim, Dim, Dim];
   const own = build.reshape(build.slice(packed, 3, index, index + 1), [batch, length, heads, size]);
@@ -301,7 +306,7 @@ function multiHeads(node: Node, { packing, heads, shapes }: MultiHead, build: Bu
   }
 }
 
-/** The heads with their part of the bias. */
+/** The heads, each with its part of the bias added. */
 function withBias(build: Build, heads: Heads, bias: Value | null | undefined): Heads {
   if (!bias) return heads;
   let start = 0;
@@ -319,7 +324,7 @@ function decomposeMultiHead(node: Node, build: Build): Value[] {
   const read = readMultiHead(node);
   const heads = withBias(build, multiHeads(node, read, build), node.inputs[3]);
   const y = mergeHeads(build, attend(node, heads, multiHeadMasks(node), build));
-  // Each output is a value of its own, even where it is an input.
+  // Each output needs a value of its own, even if it equals an input.
   return [y, ...heads.slice(1).map((x) => build.op("Identity", [x]))].slice(0, node.outputs.length);
 }
 

@@ -1,4 +1,7 @@
-/** GroupQueryAttention of ONNX Runtime's own domain, which its tools write for language models: a composite. */
+/**
+ * GroupQueryAttention of ONNX Runtime's own domain, which that runtime's tools write for language models. It is a
+ * composite.
+ */
 
 import { type Dim, fixedSize, sameShape, showShape } from "../../graph/dim.js";
 import { inputOf } from "../../graph/operands.js";
@@ -30,15 +33,15 @@ import {
 } from "../subgraphs/attend.js";
 import { contrib } from "../subgraphs/contrib.js";
 
-/** The places of the inputs. */
+/** The positions of the inputs. */
 const at = {
   key: 1,
   value: 2,
   pastKey: 3,
   pastValue: 4,
-  /** One less than the keys of each sample, those of the past among them. */
+  /** The number of keys of each sample, including past ones, minus one. */
   lengths: 5,
-  /** The most keys of a sample. */
+  /** The largest number of keys of any sample. */
   total: 6,
   cosines: 7,
   sines: 8,
@@ -55,15 +58,15 @@ const at = {
 interface GroupedQuerySizes {
   readonly batch: Dim;
   readonly queries: number;
-  /** Of this call, without those of the past. */
+  /** The number of keys of this call, without those of the past. */
   readonly keys: number;
-  /** Keys that the cache has room for. How many of them a sample has filled is in `lengths`. */
+  /** The number of keys that the cache has room for. `lengths` says how many of them each sample has filled. */
   readonly past: number;
   readonly heads: number;
   readonly keyHeads: number;
-  /** Of one head. */
+  /** The size of one head. */
   readonly size: number;
-  /** Queries, keys and values lie side by side in the first input. */
+  /** Whether queries, keys and values lie side by side in the first input. */
   readonly packed: boolean;
 }
 
@@ -107,7 +110,7 @@ function pastLength(call: Call | Node, batch: Dim, keyHeads: number, size: numbe
 
 const isCausal = (call: Call | Node) => intAttribute(call, "causal", 1) !== 0;
 
-/** How far back a query sees, its own key counted; -1: all the way. */
+/** How many keys back a query sees, counting its own; -1 if there is no limit. */
 const windowOf = (call: Call | Node) => intAttribute(call, "local_window_size", -1);
 
 function refuseUnknown(call: Call, { past, batch }: GroupedQuerySizes): void {
@@ -181,7 +184,10 @@ function infer(call: Call): ValueType[] {
   return [[batch, queries, heads * size], cache, cache].slice(0, call.outputs).map((shape) => ({ dtype, shape }));
 }
 
-/** Of the caches that it gives: those that it was given have room for all keys, or are made longer. */
+/**
+ * The length of the returned caches. The given caches are used if they have room for all keys, and are otherwise
+ * extended.
+ */
 function cacheLength(call: Call | Node, { keys, past }: GroupedQuerySizes): number {
   const total = call.inputs[at.total]?.known?.[0];
   return past === 0 ? keys : Math.max(past, typeof total === "number" ? total : past + keys);
@@ -189,7 +195,7 @@ function cacheLength(call: Call | Node, { keys, past }: GroupedQuerySizes): numb
 
 // What it consists of
 
-/** Queries, keys and values, `[B, heads, S, size]`, before they are normalised and turned. */
+/** Queries, keys and values, `[B, heads, S, size]`, before normalisation and rotation. */
 function headsOf(node: Node, sizes: GroupedQuerySizes, build: Build): readonly [Value, Value, Value] {
   const { heads, keyHeads, size, packed } = sizes;
   const query = inputOf(node, 0);
@@ -205,7 +211,7 @@ function headsOf(node: Node, sizes: GroupedQuerySizes, build: Build): readonly [
   ];
 }
 
-/** Divided by the root mean square of each head, where the model trains weights for that. */
+/** Divides each head by its root mean square, if the model has trained weights for that. */
 function normalised(node: Node, x: Value, which: "query" | "key", build: Build): Value {
   const weight = node.inputs[which === "query" ? at.queryNorm : at.keyNorm];
   if (!weight) return x;
@@ -217,11 +223,14 @@ function normalised(node: Node, x: Value, which: "query" | "key", build: Build):
 /** How many keys of the past each sample has, `[B, 1]`. */
 function filled(node: Node, { batch, queries }: GroupedQuerySizes, build: Build): Value {
   const lengths = build.cast(build.reshape(inputOf(node, at.lengths), [batch, 1]), "int64");
-  // A first prompt that is padded has fewer keys than queries, and no past.
+  // A padded first prompt has fewer keys than queries, and no past.
   return build.op("Max", [build.sub(lengths, build.ints([queries - 1], [])), build.ints([0], [])]);
 }
 
-/** Turned by the angles of its positions. Those of a sample follow on its first one, as in the kernel. */
+/**
+ * Rotates by the angles of the positions. A sample's positions are consecutive, starting from its first one, as in the
+ * kernel.
+ */
 function turned(node: Node, x: Value, sizes: GroupedQuerySizes, build: Build): Value {
   if (!isTurned(node)) return x;
   const [cosines, sines] = [inputOf(node, at.cosines), inputOf(node, at.sines)];
@@ -241,7 +250,7 @@ function turned(node: Node, x: Value, sizes: GroupedQuerySizes, build: Build): V
   return build.op("RotaryEmbedding", [x, cosines, sines, own], attributes);
 }
 
-/** Which keys of this call a query sees; null where it sees all. */
+/** Which keys of this call a query sees; null if it sees all. */
 function visible(node: Node, { queries, keys }: GroupedQuerySizes, build: Build): Value | null {
   const [row, column] = [counted(build, keys, false), counted(build, queries, true)];
   const window = windowOf(node);
@@ -251,7 +260,7 @@ function visible(node: Node, { queries, keys }: GroupedQuerySizes, build: Build)
   ]);
 }
 
-/** Which keys of the past a query sees, `[B, 1, S or 1, past]`: those that its sample has, within the window. */
+/** Which past keys a query sees, `[B, 1, S or 1, past]`: those that its sample has filled, within the window. */
 function visiblePast(node: Node, sizes: GroupedQuerySizes, build: Build): Value {
   const { batch, queries, past } = sizes;
   const count = build.reshape(filled(node, sizes, build), [batch, 1, 1, 1]);
@@ -263,7 +272,7 @@ function visiblePast(node: Node, sizes: GroupedQuerySizes, build: Build): Value 
   return build.and(there, build.greater(row, from));
 }
 
-/** The scores that count, and minus infinity for the others. The past comes before the keys of this call. */
+/** The scores of visible keys, and minus infinity for hidden ones. Past keys come before the keys of this call. */
 function maskedScores(node: Node, scores: Value, sizes: GroupedQuerySizes, build: Build): Value {
   const { past, keys } = sizes;
   const lowest = build.scalar(Number.NEGATIVE_INFINITY, scores);
@@ -274,7 +283,7 @@ function maskedScores(node: Node, scores: Value, sizes: GroupedQuerySizes, build
   return build.concat([masked(before, visiblePast(node, sizes, build)), masked(now, seen)], 3);
 }
 
-/** One more score for each query of a head, of a key whose value is 0; null where there is none. */
+/** An additional score for each query of a head, as if for a key whose value is 0; null if there is none. */
 function sinkOf(node: Node, scores: Value, { heads }: GroupedQuerySizes, build: Build): Value | null {
   const own = node.inputs[at.sink];
   if (!own && intAttribute(node, "smooth_softmax", 0) <= 0) return null;
@@ -294,7 +303,7 @@ function weightsOf(node: Node, [q, k]: readonly [Value, Value], sizes: GroupedQu
   return sink ? build.slice(softmax(build.concat([scores, sink], 3)), 3, 0, sizes.past + sizes.keys) : softmax(scores);
 }
 
-/** What the cache holds afterwards: each sample's keys one after the other, and zeros behind. */
+/** The contents of the cache afterwards: each sample's keys one after another, followed by zeros. */
 function cacheAfter(node: Node, joined: Value, sizes: GroupedQuerySizes, build: Build): Value {
   const { batch, past, keys } = sizes;
   if (past === 0) return build.op("Identity", [joined]);
@@ -311,7 +320,7 @@ function cacheAfter(node: Node, joined: Value, sizes: GroupedQuerySizes, build: 
   return build.mask(build.reshape(there, along), moved);
 }
 
-/** Behind what the cache has room for, filled or not. */
+/** Appends after the whole length of the cache, whether filled or not. */
 function joined(node: Node, index: number, own: Value, build: Build): Value {
   const past = node.inputs[index];
   return past && past.shape[2] !== 0 ? build.concat([past, own], 2) : own;
@@ -335,5 +344,5 @@ const definition: OpDefinition = contrib({
   },
 });
 
-// The kernel asks for caches and lengths where they say nothing too.
+// The kernel requires caches and lengths even if they have no effect.
 export const groupQueryAttention: OpDefinition = lowered(definition);

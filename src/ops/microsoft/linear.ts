@@ -23,12 +23,12 @@ import { contrib, partOf } from "../subgraphs/contrib.js";
 
 // FusedMatMul: alpha * A' * B'
 
-/** How an operand's axes are ordered before the product. Vectors stay as they are. */
+/** The order of an operand's axes before the product. Vectors remain unchanged. */
 function operandAxes(node: Call | Node, index: 0 | 1): number[] {
   const side = index === 0 ? "A" : "B";
   const axes = requireInput(node, index).shape.map((_, axis) => axis);
   if (axes.length < 2) return axes;
-  // The first axis goes behind the batch axes, where rows are.
+  // The first axis moves behind the batch axes, where rows are expected.
   const [rows, last] = [nth(axes, 0), axes.length - 1];
   const plain = intAttribute(node, `transBatch${side}`, 0) !== 0 ? [...axes.slice(1, last), rows, last] : axes;
   if (intAttribute(node, `trans${side}`, 0) === 0) return plain;
@@ -67,10 +67,10 @@ function fusedMatMul(op: string): OpDefinition {
 
 // Activations by name
 
-/** The names of activations with those of their attributes. */
+/** The names of activations, each with the names of its attributes. */
 type Activations = ReadonlyMap<string, readonly string[]>;
 
-/** Those that are fused with a Gemm. */
+/** The activations that can be fused with a Gemm. */
 const gemmActivations: Activations = new Map([
   ["Celu", ["alpha"]],
   ["Elu", ["alpha"]],
@@ -85,7 +85,10 @@ const gemmActivations: Activations = new Map([
   ["ThresholdedRelu", ["alpha"]],
 ]);
 
-/** Those that it fuses with a convolution, the attributes in the order of activation_params. Clip has inputs instead. */
+/**
+ * The activations that can be fused with a convolution, with their attributes in the order of activation_params. Clip
+ * has inputs instead.
+ */
 const convActivations: Activations = new Map([
   ["Clip", []],
   ["HardSigmoid", ["alpha", "beta"]],
@@ -126,7 +129,7 @@ function decomposeGemm(node: Node, build: Build): Value[] {
   return [name === "" ? y : build.op(name, [y], gemmActivationAttributes(node))];
 }
 
-/** Whether a FusedGemm names no activation, or leaves out one of its attributes. */
+/** Whether a FusedGemm names no activation, or omits one of its attributes. */
 export function lacksActivation(node: Node): boolean {
   const name = activationOf(node, gemmActivations);
   const needed = gemmActivations.get(name)?.length ?? 0;

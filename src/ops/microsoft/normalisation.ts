@@ -23,9 +23,9 @@ import {
 
 interface Skip {
   readonly op: string;
-  /** The place of the bias, which is added to the sum. */
+  /** The position of the bias, which is added to the sum. */
   readonly bias: number;
-  /** Y and the statistics of the normalised sum: mean, inverse deviation. */
+  /** Y and the statistics of the normalised sum: its mean and its inverse deviation. */
   readonly normalise: (node: Node, sum: Value, build: Build) => readonly Value[];
 }
 
@@ -51,7 +51,7 @@ function skipNormalization({ op, bias, normalise }: Skip): OpDefinition {
     optionalOutputs: true,
     infer: (call) => inferSkip(call, bias),
     decompose,
-    // Where the sum is asked for, it is a node of its own: the backward pass reads it too.
+    // If the sum is an output, it becomes a node of its own, which the backward pass reads too.
     lower: (node, build) => (node.outputs.length > 1 ? decompose(node, build) : null),
   });
 }
@@ -64,7 +64,7 @@ const skips: readonly OpDefinition[] = [
       const inputs = [sum, node.inputs[2] ?? null, node.inputs[3] ?? null];
       const normalised = (outputs: number) =>
         build.node("LayerNormalization", inputs, skipAttributes(node), outputs).outputs;
-      // Nodes of their own, so that statistics that nobody reads are not computed.
+      // Separate nodes, so that statistics that nobody reads are not computed.
       return [...normalised(1), ...normalised(3).slice(1)];
     },
   }),
@@ -85,12 +85,12 @@ const skips: readonly OpDefinition[] = [
 
 const channelsLast = (node: Call | Node) => intAttribute(node, "channels_last", 1) !== 0;
 
-/** `[N, C, ...]` from either order of axes. */
+/** `[N, C, ...]`, whichever order the node's axes have. */
 function channelsFirst(node: Node, x: Value, build: Build): Value {
   return channelsLast(node) ? build.moveAxis(x, x.shape.length - 1, 1) : x;
 }
 
-/** GroupNormalization and the activation of x, whose axes are ordered as the node says. */
+/** Applies GroupNormalization and the activation to x, whose axes are in the node's order. */
 function groupNorm(node: Node, x: Value, build: Build): Value {
   const [, scale, shift] = inputsOf(node, 3);
   const attributes = { ...epsilonOf(node, 1e-5), num_groups: intAttribute(node, "groups", 1) };
@@ -99,7 +99,7 @@ function groupNorm(node: Node, x: Value, build: Build): Value {
   return intAttribute(node, "activation", 0) === 1 ? build.mul(back, build.sigmoid(back)) : back;
 }
 
-/** The shape rule of GroupNormalization, for the axes in its order. */
+/** The shape rule of GroupNormalization, applied to axes in its order. */
 function inferGroupNorm(call: Call): ValueType {
   const x = requireInput(call, 0);
   if (x.shape.length < 2) throw shapeMismatch(part(call, `the input ${showShape(x.shape)}`), "has no channels");
@@ -114,7 +114,7 @@ function inferGroupNorm(call: Call): ValueType {
   return likeFirst(call);
 }
 
-/** The tensor that is added to x, with axes of size 1 for the positions that it does not have. */
+/** The tensor that is added to x, with axes of size 1 in place of the positions that it lacks. */
 function skipOf(call: Call | Node): { readonly skip: Value; readonly shape: readonly Dim[] } {
   const [x, skip] = [requireInput(call, 0), requireInput(call, 3)];
   if (skip.shape.length !== 2 || x.shape.length === 2) return { skip, shape: skip.shape };
@@ -123,7 +123,7 @@ function skipOf(call: Call | Node): { readonly skip: Value; readonly shape: read
   return { skip, shape: channelsLast(call) ? [batch, ...ones, channels] : [batch, channels, ...ones] };
 }
 
-/** A vector along the channels, as it broadcasts to x. */
+/** A vector along the channels, in a shape that broadcasts to x. */
 function alongChannels(node: Node, vector: Value, x: Value, build: Build): Value {
   return channelsLast(node) ? vector : build.reshape(vector, [...vector.shape, ...x.shape.slice(2).map(() => 1)]);
 }
@@ -206,7 +206,7 @@ function embed({ ids, words, positions, segments, positionIds }: Embedding, buil
   return segments ? build.add(sum, build.gather(segments.table, segments.ids, 0)) : sum;
 }
 
-/** How many elements of the mask are 1, per row of the batch; 0 where there is no mask. */
+/** How many elements of the mask are 1 in each row of the batch; 0 if there is no mask. */
 function maskLengths(node: Node, { ids }: Embedding, build: Build): Value {
   const mask = node.inputs[7];
   if (!mask) return build.zeros(ids.shape.slice(0, 1), "int32");

@@ -1,4 +1,4 @@
-/** Activation functions, from Relu to Softsign; and Clip, Erf. */
+/** Activation functions from Relu to Softsign, as well as Clip and Erf. */
 
 import { inputsOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
@@ -16,7 +16,10 @@ import { unaryRule } from "./exponential.js";
 const leakyAlpha = (node: Call | Node) => floatAttribute(node, "alpha", 0.01);
 const thresholdAlpha = (node: Call | Node) => floatAttribute(node, "alpha", 1);
 
-/** y <= 0 is x <= 0, and keeps x out of the backward pass; it is false of NaN, which lets the cotangent through. */
+/**
+ * y <= 0 is equivalent to x <= 0, and testing y keeps x out of the backward pass. The test is false for NaN, so the
+ * cotangent passes through.
+ */
 const relu = having(
   { overwrites: true, notNegative: "always", stepSlope: true, increasing: true },
   unaryRule(
@@ -63,7 +66,7 @@ const hardSigmoid = having(
 
 // Exponential on the negative side
 
-/** y = gamma * alpha * (exp(x / scale) - 1) where x <= 0, and gamma * x elsewhere. */
+/** y = gamma * alpha * (exp(x / scale) - 1) where x <= 0, and gamma * x otherwise. */
 function exponentialUnit(
   op: string,
   parameters: (node: Call | Node) => { alpha: number; gamma: number; scale: number },
@@ -74,7 +77,7 @@ function exponentialUnit(
       const { alpha, gamma, scale } = parameters(node);
       return gamma * (x <= 0 ? alpha * Math.expm1(x / scale) : x);
     },
-    // y + gamma * alpha, which is the slope times the scale too, has no digits where y comes near -gamma * alpha.
+    // y + gamma * alpha also equals slope times scale, but loses all digits where y is close to -gamma * alpha.
     (x, _y, build, node) => {
       const { alpha, gamma, scale } = parameters(node);
       const decay = build.exp(scale === 1 ? x : build.div(x, build.scalar(scale, x)));
@@ -83,7 +86,7 @@ function exponentialUnit(
       return build.where(build.greater(x, build.scalar(0, x)), build.scalar(gamma, x), negative);
     },
   );
-  // Where the exponential overflows the slope is gamma.
+  // Where the exponential overflows, the slope is gamma.
   return { ...definition, finiteSlope: true };
 }
 
@@ -114,7 +117,7 @@ const celu = having(
 
 const sigmoid64 = (x: number) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
 
-/** The series 2/sqrt(pi) exp(-x^2) sum 2^k x^(2k+1) / (2k+1)!!, whose terms have one sign. */
+/** Evaluates the series 2/sqrt(pi) exp(-x^2) sum 2^k x^(2k+1) / (2k+1)!!, whose terms all have the same sign. */
 export function erf(x: number): number {
   if (Math.abs(x) > 6) return Math.sign(x);
   let term = x;
@@ -127,7 +130,7 @@ export function erf(x: number): number {
 }
 
 const smooth: readonly OpDefinition[] = [
-  // Their slopes divide by what may overflow, and are 0 there.
+  // The slopes of these divide by a value that may overflow, and are 0 there.
   ...[
     having(
       { overwrites: true, notNegative: "always" },
@@ -190,9 +193,9 @@ const clip: OpDefinition = {
     });
     // The bounds as scalars, so that they do not add axes to x.
     const scalar = (limit: Value) => build.reshape(limit, []);
-    // Beyond them; false of NaN, which lets the cotangent through.
+    // True beyond the bounds. The tests are false for NaN, so the cotangent passes through.
     const tests = [...(low ? [build.less(x, scalar(low))] : []), ...(high ? [build.greater(x, scalar(high))] : [])];
-    // Where the bounds cross, the upper one wins; each element has one receiver.
+    // Where the bounds cross, the upper one wins, so each element's cotangent has exactly one receiver.
     const below = () => {
       const under = build.less(x, scalar(present(low)));
       return high ? build.and(under, build.lessOrEqual(scalar(present(low)), scalar(high))) : under;
@@ -209,7 +212,8 @@ const clip: OpDefinition = {
   },
   batch: (_node, inputs, batched, build) => {
     if (batched[0] && !batched[1] && !batched[2]) return [build.op("Clip", inputs)];
-    // Bounds that differ along the new axis: Clip takes scalars only, Max and Min broadcast.
+    // Clip accepts only scalar bounds. Bounds that differ along the new axis therefore use Max and Min, which
+    // broadcast.
     const flat = inputs.map((input, k) => {
       if (!input || k === 0) return input;
       return build.reshape(input, batched[k] ? [nth(input.shape, 0)] : []);

@@ -31,7 +31,7 @@ import { scalingSteps } from "../subgraphs/steps.js";
 
 type Combine = (a: Dim, b: Dim) => Dim | undefined;
 
-/** Follows shape arithmetic: scalars and vectors of integers, or of multiples of N as floats, that are known. */
+/** Follows shape arithmetic on known scalars and vectors, of integers or of multiples of N as floats. */
 function withKnown(definition: OpDefinition, combine: Combine, combineFloats = combine): OpDefinition {
   return {
     ...definition,
@@ -68,14 +68,14 @@ const subtract = (a: Dim, b: Dim): Dim | undefined => {
 const integerDivide = (a: Dim, b: Dim): Dim | undefined =>
   divide(a, b) ?? (isBatch(a) || isBatch(b) || b === 0 ? undefined : Math.trunc(a / b));
 
-/** As floats: not rounded. */
+/** Divides as floats, without rounding. */
 const floatDivide: Combine = (a, b) => {
   if (isBatch(b)) return isBatch(a) ? a.perSample / b.perSample : undefined;
   if (b === 0) return undefined;
   return isBatch(a) ? { perSample: a.perSample / b } : a / b;
 };
 
-/** Of what its greatest element is taken from, as a stable softmax does, no more than 0 is left. */
+/** A value minus its greatest element, as in a stable softmax, is at most 0. */
 function difference(a: Range, b: Range, node: Node): Range {
   const found = sum(a, negative(b));
   const greatest = nodeOf(inputOf(node, 1));
@@ -202,13 +202,16 @@ const power = having(
   ),
 );
 
-/** Of the sign of y; exact, unlike x - floor(x / y) * y. */
+/** The remainder has the sign of y. It is exact, unlike x - floor(x / y) * y. */
 function floorRemainder(x: number, y: number): number {
   const rest = x % y;
   return rest !== 0 && rest < 0 !== y < 0 ? rest + y : rest;
 }
 
-/** Mod: with fmod=1 the remainder has the sign of x (C), else that of y. Its derivatives are 1 and -trunc or -floor of x/y. */
+/**
+ * Mod: with fmod=1 the remainder has the sign of x, as in C; otherwise it has the sign of y. The derivative with
+ * respect to x is 1; with respect to y it is -trunc(x/y) or -floor(x/y).
+ */
 const remainder: OpDefinition = binary(
   "Mod",
   (x, y, node) => (intAttribute(node, "fmod", 0) === 1 ? x % y : floorRemainder(x, y)),
@@ -227,7 +230,7 @@ const remainder: OpDefinition = binary(
 
 const modulo: OpDefinition = {
   ...remainder,
-  // Before opset 28, floats are divided with fmod=1 only.
+  // Before opset 28, floats can be divided only with fmod=1.
   lower: (node, build) => {
     const [x, y] = inputsOf(node, 2);
     if (!isFloat(x.dtype) || intAttribute(node, "fmod", 0) === 1) return null;
@@ -283,7 +286,7 @@ const everyInput =
     return node.inputs.map((input) => build.unbroadcast(scaled, present(input).shape));
   };
 
-/** The extremum's cotangent, shared equally among the inputs that attain it (as PyTorch's maximum does). */
+/** The cotangent of a maximum or minimum, shared equally among the inputs that attain it (as in PyTorch's maximum). */
 const extremum: DerivativeRule = (node, [dy], build) => {
   const y = outputOf(node, 0);
   const attains = node.inputs.map((input) => build.cast(build.equal(present(input), y), y.dtype));
@@ -295,8 +298,8 @@ const extremum: DerivativeRule = (node, [dy], build) => {
 };
 
 /**
- * Of a number and one that grows with the batch. Exporters take the greater of two lengths that broadcast, and of 1
- * and N that is N: of no samples there is nothing to compute.
+ * The greater of a number and a dimension that grows with the batch. Exporters take the greater of two lengths that
+ * broadcast. The greater of 1 and N is N, because nothing is computed for an empty batch.
  */
 const greaterDim: Combine = (a, b) => {
   if (isBatch(a) === isBatch(b)) return factorOf(a) >= factorOf(b) ? a : b;

@@ -1,4 +1,6 @@
-/** Attention of opsets 23 to 25, a composite: grouped heads, masks, causal and windowed forms, caches. */
+/**
+ * Attention of opsets 23 to 25, a composite. It supports grouped heads, masks, causal and windowed forms, and caches.
+ */
 
 import { add, type Dim, sameDim, sameShape, showShape } from "../../graph/dim.js";
 import { inputOf } from "../../graph/operands.js";
@@ -32,14 +34,16 @@ import {
   splitHeads,
 } from "../subgraphs/attend.js";
 
-/** The places of the inputs. */
+/** The positions of the inputs. */
 const [maskAt, pastKeyAt, pastValueAt, lengthsAt] = [3, 4, 5, 6];
 
 interface Attention extends AttentionSizes {
-  /** Queries, keys and values of this call, `[batch, heads, length, size]`; keys without those of the past. */
+  /**
+   * The shapes of queries, keys and values of this call, `[batch, heads, length, size]`; keys do not include past ones.
+   */
   readonly shapes: readonly [readonly Dim[], readonly Dim[], readonly Dim[]];
   readonly past: number;
-  /** The inputs have three axes, heads and their elements in one. */
+  /** Whether the inputs have three axes, with heads and their elements merged into one. */
   readonly merged: boolean;
 }
 
@@ -51,7 +55,7 @@ function headShape(call: Call | Node, index: number, merged: boolean): readonly 
   return [batch, heads, length, headSize(call, hidden, heads)];
 }
 
-/** The length of the cache, which must be the keys' and values' in all other axes. */
+/** The length of the cache, which must equal the keys and values in all other axes. */
 function pastLength(call: Call | Node, key: readonly Dim[], value: readonly Dim[]): number {
   const caches = [call.inputs[pastKeyAt], call.inputs[pastValueAt]];
   if (!caches[0] && !caches[1]) return 0;
@@ -89,7 +93,7 @@ function readAttention(call: Call | Node): Attention {
   return read;
 }
 
-/** The conditions by which keys are left out. */
+/** The conditions that exclude keys. */
 interface Bounds {
   readonly causal: boolean;
   readonly left: number;
@@ -147,13 +151,13 @@ function inferAttention(call: Call): ValueType[] {
 
 // Masks
 
-/** Which keys a query sees, where that depends on places: causal order, windows, and the lengths of samples. */
+/** Which keys a query sees as far as that depends on positions: causal order, windows and the lengths of samples. */
 function visible(node: Node, { queries, keys, past, batch }: Attention, build: Build): Value | null {
   const { causal, left, right } = boundsOf(node);
   const lengths = node.inputs[lengthsAt];
   const each = lengths ? build.reshape(lengths, [batch, 1, 1, 1]) : null;
   const row = () => counted(build, keys, false);
-  // Queries stand behind the past, or at the end of what a sample holds.
+  // The position of the first query: after the past, or counted back from the end of the sample's keys.
   const offset = () => (each ? build.sub(each, build.ints([Number(queries)], [])) : build.ints([past], []));
   const place = () => build.add(counted(build, queries, true), offset());
   const from = (shift: number) => build.add(place(), build.ints([shift], []));
@@ -165,7 +169,7 @@ function visible(node: Node, { queries, keys, past, batch }: Attention, build: B
   ]);
 }
 
-/** The mask with the keys that it does not mention, which are hidden. */
+/** The mask, extended to keys that it does not cover; those are hidden. */
 function fullMask(mask: Value, keys: Dim, build: Build): Value {
   const last = mask.shape.at(-1) ?? keys;
   if (sameDim(last, keys)) return mask;
@@ -175,9 +179,9 @@ function fullMask(mask: Value, keys: Dim, build: Build): Value {
 }
 
 interface Bias {
-  /** Added to the scores. */
+  /** The bias that is added to the scores. */
   readonly bias: Value;
-  /** Queries that see no key at all; null where there are none. */
+  /** The queries that see no key at all; null if there are none. */
   readonly blind: Value | null;
 }
 
@@ -195,10 +199,10 @@ function biasOf(node: Node, read: Attention, build: Build): Bias | null {
   const last = [bias.shape.length - 1];
   const along = (x: Value, op: "ReduceMax" | "ReduceMin") =>
     bias.shape.length > 0 ? build.reduce(op, x, last, true) : x;
-  // A maximum would hide a NaN of the mask.
+  // A maximum would hide a NaN in the mask.
   const none = () => build.equal(along(build.cast(build.equal(bias, hidden), bias.dtype), "ReduceMin"), one);
   const one = build.scalar(1, like);
-  // Causal order alone leaves each query its own key.
+  // With causal order alone, each query still sees its own key.
   const { causal, left, right } = boundsOf(node);
   const causalOnly = causal && left < 0 && right < 0 && !mask && !node.inputs[lengthsAt];
   if (causalOnly) return { bias, blind: null };
@@ -235,7 +239,7 @@ function attend(node: Node, build: Build): AttentionParts {
   return { y: read.merged ? mergeHeads(build, y) : y, key, value, scores };
 }
 
-/** Softmax over the keys; zeros for a query that sees none, whose scores never enter the softmax. */
+/** Softmax over the keys. A query that sees no key gets zeros, and its scores do not enter the softmax. */
 function weightsOf(scores: Value, blind: Value | null, build: Build): Value {
   const softmax = (x: Value) => build.op("Softmax", [x], { axis: 3 });
   if (!blind) return softmax(scores);
@@ -251,7 +255,7 @@ const definition: OpDefinition = {
   infer: inferAttention,
   decompose: (node, build) => {
     const { y, key, value, scores } = attend(node, build);
-    // Each output is a value of its own, even where a cache is an input.
+    // Each output needs a value of its own, even if a cache is an input.
     const outputs = [y, key, value, scores].slice(0, node.outputs.length);
     return outputs.map((output, k) => (k === 0 ? output : build.op("Identity", [output])));
   },

@@ -1,4 +1,4 @@
-/** Integers bit by bit: nothing here has a derivative. */
+/** Bitwise operators on integers; none of them has a derivative. */
 
 import type { Node, Value } from "../../graph/value.js";
 import { leadingOf, nth, present } from "../../present.js";
@@ -11,7 +11,7 @@ import { binary, unary } from "../elementwise.js";
 
 const bitsOf = (dtype: DType) => Number(/\d+$/.exec(dtype)?.[0] ?? 1);
 
-/** The integer's lowest bits, as the dtype reads them. */
+/** The lowest bits of the integer, interpreted as the dtype. */
 function wrapped(x: bigint, dtype: DType): number {
   return Number(dtype.startsWith("u") ? BigInt.asUintN(bitsOf(dtype), x) : BigInt.asIntN(bitsOf(dtype), x));
 }
@@ -34,7 +34,10 @@ function connective(op: string, f: (x: bigint, y: bigint) => bigint): OpDefiniti
   return onIntegers(binary(op, (x, y, node) => wrapped(f(BigInt(x), BigInt(y)), dtypeOf(node)), "none"));
 }
 
-/** A shift by a negative number of bits, or by as many as there are, leaves nothing but copies of the sign. */
+/**
+ * Shifts by a number of bits. A shift by a negative number, or by at least the width, leaves only copies of the sign
+ * bit.
+ */
 function shifted(x: bigint, y: number, left: boolean): bigint {
   const by = y < 0 || y > 64 ? 64n : BigInt(y);
   return left ? x << by : x >> by;
@@ -42,7 +45,7 @@ function shifted(x: bigint, y: number, left: boolean): bigint {
 
 const shiftsLeft = (node: Call | Node) => stringAttribute(node, "direction", "") === "LEFT";
 
-/** In 64 bits: what was narrower is cut off again. A negative number is shifted right as its complement. */
+/** Shifts in 64 bits; narrower types are truncated afterwards. A negative number is shifted right as its complement. */
 export function lowerShift(node: Node, build: Build): Value[] {
   const [x, y] = leadingOf(
     node.inputs.map((input) => build.cast(present(input), "int64")),
@@ -73,7 +76,7 @@ const bitShift: OpDefinition = {
         );
     },
   ),
-  // Signed integers came with opset 28.
+  // Opset 28 introduced signed integers.
   lower: (node, build) => (dtypeOf(node).startsWith("uint") ? null : lowerShift(node, build)),
 };
 

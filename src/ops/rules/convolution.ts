@@ -51,7 +51,9 @@ function kernelOf(call: Named): number[] {
   return kernel.map(factorOf);
 }
 
-/** A transposed convolution: the window that slides over its output, one position per input element. */
+/**
+ * A transposed convolution, described by the window that slides over its output, with one position per input element.
+ */
 interface Transposed {
   readonly window: Window;
   readonly output: readonly number[];
@@ -93,8 +95,8 @@ export function transposedOf(call: Named): Transposed {
 }
 
 /**
- * The window of a Conv, which slides over its input, or of a ConvTranspose, which slides over its output;
- * padding is explicit.
+ * The window of a Conv, which slides over the input, or of a ConvTranspose, which slides over the output. Padding is
+ * explicit.
  */
 export function windowOf(node: Named): Window {
   if (isTransposed(node)) return transposedOf(node).window;
@@ -175,8 +177,8 @@ function differentiateConv(node: Node, dy: Value, build: Build, wanted: readonly
 }
 
 /**
- * A window and the data it slides over, such that its positions are exactly `positions`: output padding of
- * a stride or more would leave room for others behind them, so it is cut off.
+ * A window and the data that it slides over, chosen so that it has exactly `positions` positions. Output padding of a
+ * stride or more would leave room for further positions, so it is cut off.
  */
 function exactPositions(
   build: Build,
@@ -194,7 +196,7 @@ function exactPositions(
   return { data: cut, window: { ...window, before: none, after: none } };
 }
 
-/** The roles are exchanged: the kernel slides over dy, and the weight is Conv's for the way from dy to x. */
+/** The roles are exchanged: the kernel slides over dy, and the weight is that of the Conv that maps dy to x. */
 function differentiateTransposed(
   node: Node,
   dy: Value,
@@ -238,7 +240,7 @@ function requireFoldable(node: Node, batch: Dim, images: Dim): void {
     throw unsupported(node, "cannot be computed for a batch of inputs that hold the samples already");
 }
 
-/** Convolves images `[leading * n, ...]` with weights `[B, ...]`, a product of matrices: `[B, n, G, O, T]`. */
+/** Convolves images `[leading * n, ...]` with weights `[B, ...]` as a product of matrices: `[B, n, G, O, T]`. */
 function batchedKernels(node: Node, images: Value, weight: Value, leading: readonly Dim[], build: Build): Value {
   const groups = groupsOf(node);
   const transposed = isTransposed(node);
@@ -250,7 +252,10 @@ function batchedKernels(node: Node, images: Value, weight: Value, leading: reado
   return build.matmul(build.unsqueeze(matrices, [1]), patches);
 }
 
-/** ConvTranspose as Conv: its input with the stride's zeros between its elements, and the window that then slides. */
+/**
+ * Turns a ConvTranspose into a Conv: inserts the stride's zeros between the elements of the input, and returns the
+ * window that slides over the result.
+ */
 function spreadOut(node: Node, x: Value, build: Build): { data: Value; window: Window } {
   const { window, output } = transposedOf(node);
   const [images, channels] = leadingOf(x.shape, 2);
@@ -277,7 +282,7 @@ function spreadOut(node: Node, x: Value, build: Build): { data: Value; window: W
   return { data, window: { ...window, strides: none.map(() => 1), before: none, after: none } };
 }
 
-/** `[B, G*I, O, ...kernel]` as the weight `[B, G*O, I, ...kernel]` of the Conv that runs backwards over the kernel. */
+/** `[B, G*I, O, ...kernel]` as the weight `[B, G*O, I, ...kernel]` of the Conv that runs over the kernel in reverse. */
 function flipped(weight: Value, groups: number, window: Window, build: Build): Value {
   const [batch, inputs, outputs] = [nth(weight.shape, 0), fixedSize(weight.shape, 1), fixedSize(weight.shape, 2)];
   const size = kernelSize(window);

@@ -1,4 +1,4 @@
-/** DeformConv: a composite, of lookups at places that are computed, and a product with the kernel. */
+/** DeformConv: a composite of lookups at computed places and a product with the kernel. */
 
 import { type Dim, factorOf, multiply, sameDim, sameShape, showShape } from "../../graph/dim.js";
 import { inputsOf, outputOf } from "../../graph/operands.js";
@@ -23,7 +23,7 @@ interface Deformation {
   readonly channels: number;
   readonly outputs: number;
   readonly groups: number;
-  /** Groups of channels that are read at the same places. */
+  /** The number of channel groups; the channels of a group are read at the same places. */
   readonly places: number;
 }
 
@@ -71,7 +71,7 @@ function deformationOf(call: Call | Node): Deformation {
   return { window, spatial, positions, channels, outputs, groups, places };
 }
 
-/** `[kernel, positions]`: where along an axis each element of the kernel lies without an offset. */
+/** `[kernel, positions]`: the place along an axis of each element of the kernel if there were no offset. */
 function restingPlaces({ window, positions }: Deformation, axis: number): number[] {
   const along = (shape: readonly number[], at: number) =>
     Math.floor(at / sizeOf(shape.slice(axis + 1))) % nth(shape, axis);
@@ -83,7 +83,9 @@ function restingPlaces({ window, positions }: Deformation, axis: number): number
   });
 }
 
-/** `[count * places, channels / places, kernel * positions]`: what the kernel reads, masked. */
+/**
+ * `[count * places, channels / places, kernel * positions]`: the values that the kernel reads, multiplied by the mask.
+ */
 function readings(node: Node, deformation: Deformation, build: Build): Value {
   const { window, spatial, positions, channels, places } = deformation;
   const [x, , offset] = inputsOf(node, 3);

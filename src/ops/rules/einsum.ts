@@ -1,4 +1,4 @@
-/** Einsum, of any number of operands. */
+/** Einsum with any number of operands. */
 
 import type { Array64 } from "../../float64/array64.js";
 import { array64, stridesOf, sum64, walk, zeros64 } from "../../float64/array64.js";
@@ -41,7 +41,7 @@ function einsum64(arrays: readonly Array64[], { operands, result }: Equation): A
   );
 }
 
-/** Multiplies `values` together, keeping the letters in `keep`, two at a time. */
+/** Multiplies `values` two at a time, keeping the letters in `keep`. */
 function combine(
   build: Build,
   values: readonly Value[],
@@ -59,7 +59,10 @@ function combine(
   return { value, letters: own };
 }
 
-/** Subscripts in which each letter occurs once, with identity matrices that tie what were repeated: "hh" is "hH" times "Hh". */
+/**
+ * Subscripts in which each letter occurs once, with identity matrices that tie the letters that were repeated: "hh"
+ * becomes "hH" times "Hh".
+ */
 function withoutRepeats(letters: string, shape: readonly Dim[], used: string, like: Value, build: Build) {
   const free = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"].filter((c) => !used.includes(c));
   const ties: { readonly value: Value; readonly letters: string }[] = [];
@@ -97,7 +100,7 @@ function operandCotangent(node: Node, equation: Equation, k: number, dy: Value, 
           own + equation.result,
         )
       : { value: build.scalar(1, dy), letters: "" };
-  // A subscript that occurs in this operand alone was summed: its cotangent is constant along that axis.
+  // An axis whose subscript occurs in this operand alone was summed, so the cotangent is constant along it.
   const alone = [...own].filter((letter) => !start.letters.includes(letter) && !equation.result.includes(letter));
   const dims = letterDims(own, input.shape);
   const extended = build.expand(

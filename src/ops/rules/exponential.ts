@@ -19,7 +19,7 @@ import {
 } from "../range.js";
 import { logarithmBehind, precise } from "../subgraphs/saturation.js";
 
-/** An element-wise op whose derivative rule, from dy, x and y, is cheaper than a product with a slope. */
+/** An element-wise op whose derivative rule, given dy, x and y, is cheaper than multiplying by a slope. */
 export function unaryRule(
   op: string,
   f: Parameters<typeof unary>[1],
@@ -32,7 +32,7 @@ export function unaryRule(
   };
 }
 
-/** To the nearest integer; halves go to the even one. */
+/** Rounds to the nearest integer; halves are rounded to the even one. */
 function roundHalfEven(x: number): number {
   const floor = Math.floor(x);
   const excess = x - floor;
@@ -40,7 +40,7 @@ function roundHalfEven(x: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-/** Follows a multiple of N that is an integer already. */
+/** Follows a multiple of N if it is an integer already. */
 function rounding(op: string, round: (x: number) => number): OpDefinition {
   const definition = unary(op, round, "none");
   return {

@@ -1,4 +1,4 @@
-/** DFT and STFT: linear in the signal. */
+/** DFT and STFT, which are linear in the signal. */
 
 import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
@@ -36,7 +36,7 @@ function evaluateTransform([x]: readonly (Array64 | null)[], node: Node): Array6
   return [result];
 }
 
-/** The elements of `x` along the axis that were read, and zeros for the others. */
+/** The elements of `x` along the axis that the transform reads, with zeros for those missing. */
 function padded(build: Build, x: Value, axis: number, reads: number, size: number): Value {
   const cut = x.shape[axis] === reads ? x : build.slice(x, axis, 0, reads);
   const amounts = x.shape.map((_, k) => (k === axis ? size - reads : 0));
@@ -48,8 +48,9 @@ function padded(build: Build, x: Value, axis: number, reads: number, size: numbe
 }
 
 /**
- * The transposed map is the transform the other way: from a spectrum's cotangent to the signal's by the inverse,
- * times the length; from a signal's to the spectrum's by the forward one, over the length.
+ * The transposed map is the transform in the other direction. The cotangent of a signal is the inverse transform of the
+ * spectrum's cotangent, times the length. The cotangent of a spectrum is the forward transform of the signal's
+ * cotangent, divided by the length.
  */
 function differentiateTransform(node: Node, dy: Value, build: Build): Value {
   const { axis, size, length, inverse, onesided, reads, realIn } = transformOf(node);

@@ -1,4 +1,4 @@
-/** GridSample and AffineGrid: composites, of lookups whose places are computed. */
+/** GridSample and AffineGrid: composites of lookups at computed places. */
 
 import { elementsOf, factorOf, isBatch, type Shape, sameDim, showShape } from "../../graph/dim.js";
 import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
@@ -29,7 +29,7 @@ interface Sampling {
   readonly padding: GridPadding;
   readonly aligned: boolean;
   readonly spatial: readonly number[];
-  /** Of the output: the axes of the grid but the first and the last. */
+  /** The positions of the output: the axes of the grid without the first and the last. */
   readonly positions: Shape;
 }
 
@@ -64,10 +64,10 @@ function samplingOf(call: Call | Node): Sampling {
   };
 }
 
-/** The taps of every axis, for points `[n, points, rank]`. */
+/** The taps along every axis for points `[n, points, rank]`. */
 function pointTaps(build: Build, points: Value, { mode, padding, aligned, spatial }: Sampling): GridTap[][] {
   return spatial.map((size, k) => {
-    // The grid names the last axis first.
+    // The grid lists the coordinates of the last axis first.
     const along = build.gather(points, build.ints([spatial.length - 1 - k], []), 2);
     return axisTaps(build, along, mode, { size, padding, aligned });
   });
@@ -98,7 +98,7 @@ const gridSample: OpDefinition = {
 
 // AffineGrid
 
-/** The spatial sizes. */
+/** The spatial sizes of the grid. */
 function gridSizes(call: Call | Node): number[] {
   const theta = requireInput(call, 0).shape;
   const size = knownDims(call, 1) ?? [];
@@ -113,12 +113,12 @@ function gridSizes(call: Call | Node): number[] {
 
 const cornersAligned = (call: Call | Node) => intAttribute(call, "align_corners", 0) !== 0;
 
-/** The coordinates -1..1 of the elements along an axis. */
+/** The coordinates, from -1 to 1, of the elements along an axis. */
 function coordinates(size: number, aligned: boolean): number[] {
   return Array.from({ length: size }, (_, i) => (aligned ? (2 * i) / (size - 1) : (2 * i + 1) / size) - 1);
 }
 
-/** `[points, rank + 1]`: the coordinates of each point, the last axis first, and 1. */
+/** `[points, rank + 1]`: the coordinates of each point, last axis first, followed by a 1. */
 function homogeneousPoints(call: Call | Node, sizes: readonly number[]): number[] {
   requireConstant(call, sizeOf(sizes) * (sizes.length + 1), "a grid");
   const axes = sizes.map((size) => coordinates(size, cornersAligned(call)));

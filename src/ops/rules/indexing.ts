@@ -35,7 +35,7 @@ function axisOf(node: Call | Node): number {
   return normalAxis(node, intAttribute(node, "axis", 0), requireInput(node, 0).shape.length);
 }
 
-/** An index within 0..size-1; negative ones count from the end. */
+/** The index as one within 0..size-1; negative indices count from the end. */
 function within(node: Call | Node, index: number, size: number): number {
   const at = index < 0 ? index + size : index;
   if (at >= 0 && at < size) return at;
@@ -77,7 +77,7 @@ function batchGather(
   const axis = axisOf(node);
   const rank = inputOf(node, 1).shape.length;
   if (!batched[1]) return [build.gather(data, indices, axis + 1)];
-  // The batch axis of the indices comes out where the gathered axis was.
+  // The batch axis of the indices appears where the gathered axis was, and is moved to the front.
   if (!batched[0]) return [build.moveAxis(build.gather(data, indices, axis), axis, 0)];
   const front = build.moveAxis(data, axis + 1, 1);
   const picked = build.op("GatherND", [front, build.cast(build.unsqueeze(indices, [rank + 1]), "int64")], {
@@ -88,7 +88,7 @@ function batchGather(
   return [build.transpose(picked, [0, ...before, ...axes.slice(1, 1 + rank), ...axes.slice(1 + rank + axis)])];
 }
 
-/** Elements picked along an axis by shared indices, whose own axes then take its place. */
+/** Picks elements along an axis by shared indices, whose own axes replace that axis. */
 function gatherSteps(node: Node, input: number): LinearStep[] | null {
   const [indices, axis] = [inputOf(node, 1), axisOf(node)];
   const count = elementsOf(indices.shape);
@@ -100,7 +100,7 @@ function gatherSteps(node: Node, input: number): LinearStep[] | null {
   ];
 }
 
-/** Indices that are constants are looked at before the model runs. */
+/** Checks constant indices before the model runs. */
 function requireWithin(call: Call, indices: Value, size: Dim): void {
   const fixed = constantOf(indices)?.data ?? indices.known?.map((dim) => (isBatch(dim) ? 0 : dim)) ?? [];
   if (!isBatch(size)) for (const index of fixed) within(call, Number(index), size);
@@ -160,7 +160,7 @@ const gather: OpDefinition = {
 
 // GatherElements and ScatterElements: data, indices (and updates) of the same rank
 
-/** For each index the position of the element it names, in row-major order. */
+/** For each index, the position in row-major order of the element that it names. */
 function elementOffsets(node: Node, data: readonly number[], indices: Array64): Float64Array {
   const axis = axisOf(node);
   const strides = stridesOf(data);
@@ -184,7 +184,7 @@ function requireElementwise(call: Call): { data: Value; indices: Value } {
   return { data, indices };
 }
 
-/** All operands have the samples along the same axis, whole, and not along the one that indices run over. */
+/** The sample axis, if all operands have the samples whole along the same axis and the indices do not run over it. */
 function elementsSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): SampleAxis | null {
   const at = apartFrom(node, agree(node, axes), [axisOf(node)], "moves elements along the sample axis");
   const [data, indices] = inputsOf(node, 2);
@@ -197,15 +197,15 @@ function elementsSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): S
   return at;
 }
 
-/** Where the data is shared, its elements may be taken along the sample axis of the indices. */
+/** If the data is shared, its elements may be picked along the sample axis of the indices. */
 function takenSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): SampleAxis | null {
   const [data, indices] = axes;
   return !data && indices?.axis === axisOf(node) ? indices : elementsSampleAxis(node, axes);
 }
 
 /**
- * The cotangent of shared data: for each index (its axis first counts them, then its data's elements) a
- * tensor that is zero but at the element it names.
+ * The cotangent of shared data: for each index along the axis, a tensor that is zero except at the element that the
+ * index names. An axis that counts the indices precedes the data's own axis.
  */
 function scatteredApart(node: Node, dy: Value, build: Build): Cotangent {
   const [data, indices] = inputsOf(node, 2);
@@ -282,7 +282,7 @@ function reductionOf(node: Call | Node): string {
   return reduction;
 }
 
-/** Constant indices of which no two name the same element. */
+/** Whether the indices are constant and no two of them name the same element. */
 function distinctIndices(node: Node): boolean {
   const [data, indices] = inputsOf(node, 2);
   const [constant, axis] = [constantOf(indices), axisOf(node)];
@@ -297,7 +297,7 @@ function distinctIndices(node: Node): boolean {
   return new Set(offsets).size === offsets.length;
 }
 
-/** 1 where an update is the one that stays, 0 where a later one to the same place overwrote it. */
+/** 1 for an update that remains, 0 for one that a later update to the same place overwrote. */
 function staying(node: Node, build: Build): Value {
   const [data, indices, updates] = inputsOf(node, 3);
   const axis = axisOf(node);
@@ -361,7 +361,7 @@ const scatterElements: OpDefinition = {
   batch: batchElements,
   sampleAxis: (node, axes) => {
     const at = elementsSampleAxis(node, axes);
-    // Data that is shared gets the samples of its updates: then it must hold one row for each.
+    // Shared data receives the samples of its updates, so it must hold one row for each sample.
     const [data, indices] = inputsOf(node, 2);
     if (at && !sameDim(nth(data.shape, at.axis), nth(indices.shape, at.axis)))
       throw interaction(node, "scatters several samples into one tensor");

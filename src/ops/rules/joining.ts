@@ -36,7 +36,7 @@ function axisOf(node: Call | Node, fallback: number): number {
   return normalAxis(node, intAttribute(node, "axis", fallback), requireInput(node, 0).shape.length);
 }
 
-/** The sum of sizes along the axis of samples or any other. */
+/** The sum of the sizes along an axis, which may be the sample axis. */
 function total(call: Call, sizes: readonly Dim[]): Dim {
   return sizes.reduce((sum, size) => {
     const next = add(sum, size);
@@ -49,7 +49,7 @@ function replaced(shape: Shape, axis: number, dim: Dim): Dim[] {
   return shape.map((own, at) => (at === axis ? dim : own));
 }
 
-/** Copies rows: `[outer, rows, inner]` blocks of a part to or from their place in the whole. */
+/** Copies the rows of a part, in blocks `[outer, rows, inner]`, to or from their place in the whole. */
 function copyRows(part: Array64, whole: Array64, axis: number, start: number, toWhole: boolean): void {
   const inner = sizeOf(whole.dims.slice(axis + 1));
   const [rows, all] = [nth(part.dims, axis) * inner, nth(whole.dims, axis) * inner];
@@ -60,7 +60,7 @@ function copyRows(part: Array64, whole: Array64, axis: number, start: number, to
   }
 }
 
-/** Tensors joined along the sample axis: the samples come in as many rounds as all the parts have together. */
+/** Tensors joined along the sample axis: the result has as many rounds of samples as all the parts together. */
 function joinedRounds(node: Node, axes: readonly (SampleAxis | null)[], axis: number): SampleAxis {
   const inner = axes.find((at) => at && !at.uniform)?.inner ?? 1;
   const fits = axes.every((at, k) => {
@@ -72,7 +72,7 @@ function joinedRounds(node: Node, axes: readonly (SampleAxis | null)[], axis: nu
   return { axis, outer: factorOf(nth(outputOf(node, 0).shape, axis)) / inner, inner };
 }
 
-/** A part of the samples' rounds; of elements that are all alike any part will do. */
+/** Part of the rounds of the samples. If all elements are alike, any part will do. */
 function partOfRounds(node: Node, at: SampleAxis, size: Dim): SampleAxis | null {
   if (!isBatch(size)) return null;
   if (at.uniform) return { ...at, outer: 1, inner: size.perSample };
@@ -149,13 +149,13 @@ const concat: OpDefinition = {
   },
   sampleAxis: (node, axes) => {
     const axis = axisOf(node, 0);
-    // Of the samples along the joined axis nothing is lost where there is only one part.
+    // With only one part, joining along the sample axis changes nothing.
     if (node.inputs.length === 1) return [axes[0] ?? null];
     return [axes.some((at) => at?.axis === axis) ? joinedRounds(node, axes, axis) : agree(node, axes)];
   },
 };
 
-/** The sizes of the parts: as stated, or num_outputs equal ones, the last maybe smaller. */
+/** The sizes of the parts: those stated, or num_outputs equal ones, of which the last may be smaller. */
 function partSizes(call: Call, size: Dim): readonly Dim[] {
   const stated = knownDims(call, 1);
   if (stated) {
@@ -205,7 +205,7 @@ const split: OpDefinition = {
     const input = present(x);
     const axis = axisOf(node, 0);
     const sizes = node.outputs.map((output) => nth(output.shape, axis));
-    // Parts of an axis that holds N grow with it.
+    // Along an axis that grows with N, the parts grow too.
     const samples = nth(input.dims, axis) / sizes.reduce<number>((sum, size) => sum + factorOf(size), 0);
     let start = 0;
     return sizes.map((size) => {

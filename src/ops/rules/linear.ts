@@ -1,4 +1,4 @@
-/** MatMul and Gemm (with Einsum, in a file of its own): products whose weight gradients stay factored. */
+/** MatMul and Gemm: products whose weight gradients remain factored. (Einsum has a file of its own.) */
 
 import type { Array64 } from "../../float64/array64.js";
 import { array64, transpose64, zeros64, zip64 } from "../../float64/array64.js";
@@ -60,7 +60,10 @@ function indices(dims: readonly number[]): Float64Array {
   return zeros64(dims).data.map((_, i) => i);
 }
 
-/** Subscripts of both operands and the result; unless `all`, an operand's broadcast axes (size 1) have no letter. */
+/**
+ * Subscripts for both operands and the result. Unless `all` is set, an operand's broadcast axes (of size 1) get no
+ * letter.
+ */
 function matmulLetters(a: Value, b: Value, all = false): { a: string; b: string; y: string } {
   const batchRank = Math.max(a.shape.length, b.shape.length, 2) - 2;
   const batch = [..."ABCDEFGHIJKLMNOPQRST"].slice(0, batchRank);
@@ -75,7 +78,7 @@ function matmulLetters(a: Value, b: Value, all = false): { a: string; b: string;
   return { a: `${left.join("")}${rows}k`, b: `${right.join("")}k${columns}`, y: `${shared.join("")}${rows}${columns}` };
 }
 
-/** The value without the axes of size 1 among its leading `batchRank` ones. */
+/** The value without those of its first `batchRank` axes that have size 1. */
 function dropBroadcast(build: Build, value: Value, batchRank: number): Value {
   return build.reshape(
     value,
@@ -83,7 +86,7 @@ function dropBroadcast(build: Build, value: Value, batchRank: number): Value {
   );
 }
 
-/** Of the matrix product of the first two inputs. Throws SHAPE_MISMATCH. */
+/** The shape of the matrix product of the first two inputs. Throws SHAPE_MISMATCH. */
 export function productShape(call: Call): Shape {
   const [a, b] = [requireInput(call, 0), requireInput(call, 1)];
   const inner = a.shape[a.shape.length - 1];
@@ -119,7 +122,7 @@ const matmul: OpDefinition = {
     return [rule(right, letters.b, letters.a, a), rule(left, letters.a, letters.b, b)];
   },
   batch: (node, inputs, batched, build) => {
-    // Vectors become matrices first, so that the new leading axis is not taken for a matrix axis.
+    // Vectors become matrices first, so that the new leading axis is not mistaken for a matrix axis.
     const [a, b] = inputsOf(node, 2);
     const vectorA = a.shape.length === 1;
     const vectorB = b.shape.length === 1;

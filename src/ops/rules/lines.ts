@@ -1,4 +1,4 @@
-/** Ops that work along the lines of one axis: CumSum, and what those have in common. */
+/** CumSum, and the helpers shared by ops that work along the lines of one axis. */
 
 import { type Array64, stridesOf, zeros64 } from "../../float64/array64.js";
 import { inputOf } from "../../graph/operands.js";

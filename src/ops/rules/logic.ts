@@ -1,4 +1,4 @@
-/** Comparisons and logic, which have no derivative; Where and Cast, which do. */
+/** Comparisons and logic, which have no derivative, and Where and Cast, which have one. */
 
 import { array64, broadcastDims, broadcastTo, map64 } from "../../float64/array64.js";
 import { uniform } from "../../graph/behind.js";
@@ -16,7 +16,7 @@ import { between, type Range, union } from "../range.js";
 
 // Elements known at compile time
 
-/** The elements of a broadcast result, where those of every input are known and `combine` finds each. */
+/** The elements of a broadcast result, if those of every input are known and `combine` can compute each. */
 function combineKnown(call: Call, combine: (elements: readonly Dim[]) => Dim | undefined): Dim[] | undefined {
   const operands = call.inputs.map((input) => input?.known);
   const lengths = operands.map((known) => known?.length ?? 0);
@@ -43,7 +43,7 @@ function withKnown(type: ValueType, known: readonly Dim[] | undefined): ValueTyp
   return known ? { ...type, known } : type;
 }
 
-/** A comparison or connective: 0 or 1 per element; folded where both operands are plain integers. */
+/** A comparison or connective that returns 0 or 1 per element. Folded if both operands are plain integers. */
 function predicate(op: string, f: (x: number, y: number) => boolean, batch?: typeof equalDims): OpDefinition {
   return folding(
     binary(op, (x, y) => Number(f(x, y)), "none", "bool"),
@@ -54,7 +54,7 @@ function predicate(op: string, f: (x: number, y: number) => boolean, batch?: typ
   );
 }
 
-/** Whether dimensions are equal at every batch size (1), at none (0), or it depends (undefined). */
+/** Whether dimensions are equal at every batch size (1) or at none (0); undefined if that depends on the batch size. */
 function equalDims(a: Dim, b: Dim): 0 | 1 | undefined {
   if (sameDim(a, b)) return 1;
   const negative = (dim: Dim) => !isBatch(dim) && dim < 0;
@@ -72,7 +72,10 @@ const isInfinite = (x: number, node: Node) =>
 
 // Where
 
-/** What a value may be where it is selected: the condition may be that it is 0, NaN or infinite, or is not. */
+/**
+ * The range of a value where it is selected. The condition may be that the value is 0, NaN or infinite, or that it is
+ * not.
+ */
 function selected(condition: Value, holds: boolean, value: Value, range: Range): Range {
   const test = nodeOf(condition);
   const [x, y] = test?.inputs ?? [];
@@ -134,7 +137,7 @@ const where: OpDefinition = folding(
 
 // Cast
 
-/** Every floating-point target is computed in float32. */
+/** The dtype of the result; every floating-point target is computed in float32. */
 function castTarget(call: Call, to: string): DType {
   if (["float32", "float64", "float16", "bfloat16"].includes(to)) return "float32";
   const integers = ["int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"] as const;
@@ -154,16 +157,17 @@ function inferCast(call: Call, to: string): ValueType[] {
 function castKnown(known: readonly Dim[] | undefined, dtype: DType): readonly Dim[] | undefined {
   if (!known) return undefined;
   const [counts, float] = [known.filter(isBatch), isFloat(dtype)];
-  // Of floats only shape arithmetic on its way through them is followed; the rest is constant or data.
+  // For floats, only shape arithmetic that passes through them is followed; anything else is a constant or data.
   if (float && counts.length === 0) return undefined;
-  // N is true but for an empty batch: unknown. So is where 1.5 N is rounded to.
+  // Casting N to bool gives true except for an empty batch, so the result is unknown. The same holds for 1.5 N cast to
+  // an integer, as its rounding depends on N.
   if (dtype === "bool" ? counts.length > 0 : !float && !counts.every(({ perSample }) => Number.isInteger(perSample)))
     return undefined;
   const elements = known.map((dim) => (isBatch(dim) ? dim : castNumber(dim, dtype)));
   return elements.every((element) => isBatch(element) || Number.isFinite(element)) ? elements : undefined;
 }
 
-/** Towards zero, and modulo the width of the integers narrower than 2^53. */
+/** Rounds towards zero, and reduces modulo the width for integers narrower than 2^53. */
 function castNumber(x: number, dtype: DType): number {
   if (isFloat(dtype)) return x;
   if (dtype === "bool") return Number(x !== 0);
@@ -171,7 +175,7 @@ function castNumber(x: number, dtype: DType): number {
   return new (numberArrayOf(dtype))([x])[0] as number;
 }
 
-/** Between floats a cast is the identity, whose cotangent is cast back; nothing else has a derivative. */
+/** A cast between floats is the identity, whose cotangent is cast back; no other cast has a derivative. */
 function castBack(node: Node, dy: Value, build: Build): Value | null {
   const [from, to] = [inputOf(node, 0).dtype, outputOf(node, 0).dtype];
   return isFloat(from) && isFloat(to) ? build.cast(dy, from) : null;
@@ -192,7 +196,7 @@ const cast: OpDefinition = {
   ...elementwise,
 };
 
-/** Of its second input only the dtype matters. */
+/** Only the dtype of the second input matters. */
 const castLike: OpDefinition = {
   op: "CastLike",
   infer: (call) => inferCast(call, requireInput(call, 1).dtype),

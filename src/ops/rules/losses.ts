@@ -1,4 +1,4 @@
-/** NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: composites over the class axis, which is axis 1. */
+/** NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: composites over the class axis, axis 1. */
 
 import { sameShape, showShape } from "../../graph/dim.js";
 import { inputOf, inputsOf } from "../../graph/operands.js";
@@ -21,13 +21,13 @@ import { type OpDefinition, said } from "../definition.js";
 
 const reductionOf = (node: Call | Node) => stringAttribute(node, "reduction", "mean");
 
-/** The label that does not count, where there is one. */
+/** The label that is ignored, if there is one. */
 function ignoredLabel(node: Call | Node): number | undefined {
   const label = node.attributes.ignore_index;
   return typeof label === "number" ? label : undefined;
 }
 
-/** Checks scores `[N, C, ...]`, labels `[N, ...]` and class weights `[C]`; returns the loss. */
+/** Checks scores `[N, C, ...]`, labels `[N, ...]` and class weights `[C]`. Returns the loss's type. */
 function inferLoss(call: Call): ValueType {
   const [scores, labels] = [requireInput(call, 0), requireInput(call, 1)];
   const [batch, classes, ...positions] = scores.shape;
@@ -54,12 +54,12 @@ function inferLoss(call: Call): ValueType {
   return { dtype: scores.dtype, shape: reduction === "none" ? shape : [] };
 }
 
-/** The loss of log-probabilities. The mean is over the weights of the labels that count. */
+/** The loss from log-probabilities. A mean is weighted by the class weights of the labels that count. */
 function likelihoodLoss(node: Node, logProbabilities: Value, build: Build): Value {
   const [, given, classWeights] = inputsOf(node, 2);
   const label = ignoredLabel(node);
   const ignored = label === undefined ? null : build.equal(given, build.filled(label, [], given.dtype));
-  // The ignored label may be no class: another is looked up in its place.
+  // The ignored label may not be a valid class, so another class is looked up in its place.
   const labels = ignored ? build.where(ignored, build.filled(0, [], given.dtype), given) : given;
   const counted = (value: Value) => (ignored ? build.where(ignored, build.scalar(0, value), value) : value);
   const weights = classWeights ? counted(build.gather(classWeights, labels, 0)) : null;
@@ -77,7 +77,7 @@ function likelihoodLoss(node: Node, logProbabilities: Value, build: Build): Valu
   return build.reduce("ReduceMean", losses, all);
 }
 
-/** Only losses that are not reduced keep samples apart, and only where classes are not samples. */
+/** Samples remain separate only if the loss is not reduced, and if the class axis is not the sample axis. */
 function lossSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): (SampleAxis | null)[] {
   const reduction = reductionOf(node);
   if (reduction !== "none") {

@@ -24,7 +24,7 @@ function matrixSide(call: Call | Node): number {
   return rows;
 }
 
-/** Gaussian elimination, by the greatest pivot of each column; `a` is overwritten. */
+/** Gaussian elimination with the greatest pivot of each column. Overwrites `a`. */
 function determinant(a: Float64Array, side: number): number {
   const at = (row: number, column: number) => a[row * side + column] as number;
   let result = 1;
@@ -47,7 +47,7 @@ function determinant(a: Float64Array, side: number): number {
   return result;
 }
 
-/** By minors: the work grows as 2^side. */
+/** Expands by minors, for which the work grows as 2^side. */
 const largestSide = 12;
 
 const det: OpDefinition = {
@@ -96,7 +96,7 @@ function eyeShape(call: Call | Node): [number, number] {
   return [rows, columns];
 }
 
-/** Of the input only the shape matters. */
+/** Only the shape of the input matters. */
 const eyeLike: OpDefinition = {
   op: "EyeLike",
   infer: (call) => {

@@ -1,4 +1,7 @@
-/** Activation functions of fewer models than those of `activations.ts`: Gelu, Mish, Swish and the like, PRelu, Shrink. */
+/**
+ * Activation functions that fewer models use than those in `activations.ts`: Gelu, Mish, Swish and similar ones, PRelu,
+ * Shrink.
+ */
 
 import { sameShape, showShape } from "../../graph/dim.js";
 import { inputOf, inputsOf } from "../../graph/operands.js";
@@ -23,7 +26,7 @@ import { unaryRule } from "./exponential.js";
 const shrinkBound = (node: Call | Node) => floatAttribute(node, "lambd", 0.5);
 const shrinkBias = (node: Call | Node) => floatAttribute(node, "bias", 0);
 
-/** Towards zero by the bias, and zero within the bound. */
+/** Moves x towards zero by the bias; zero within the bound. */
 const shrink: OpDefinition = {
   ...unaryRule(
     "Shrink",
@@ -53,7 +56,7 @@ function composite(op: string, decompose: (x: Value, build: Build, node: Node) =
   };
 }
 
-/** x Phi(x): half of x times one plus erf(x / sqrt(2)), or about x sigmoid(2u). */
+/** x Phi(x): half of x times 1 + erf(x / sqrt(2)), or approximately x sigmoid(2u). */
 const gelu: OpDefinition = {
   op: "Gelu",
   infer: (call) => {
@@ -75,8 +78,8 @@ const gelu: OpDefinition = {
 };
 
 /**
- * x tanh(softplus(x)) = x n / (n + 2) with n = e (e + 2), e = exp(x). Its slope is (n + 4 x e (e + 1) / (n + 2)) / (n + 2),
- * which is 1 from 20 on: there e is bounded, so that n does not overflow.
+ * x tanh(softplus(x)) = x n / (n + 2) with n = e (e + 2), e = exp(x). The slope is (n + 4 x e (e + 1) / (n + 2)) / (n +
+ * 2). From x = 20 on the slope is 1; e is limited there so that n does not overflow.
  */
 const mish: OpDefinition = unaryRule(
   "Mish",

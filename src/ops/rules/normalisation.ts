@@ -1,6 +1,6 @@
 /**
- * Normalisations and Dropout, all composites: their decompositions are what is differentiated. Variances
- * are of centred values (two passes), so that they keep their precision in float32.
+ * Normalisations and Dropout. All are composites, and differentiation works on their decompositions. Variances are
+ * computed from centred values (two passes), so that they keep their precision in float32.
  */
 
 import { type Dim, divide, elementsOf, fixedSize, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
@@ -32,7 +32,7 @@ import { keptShape } from "./reductions.js";
 
 export const epsilonOf = (node: Node) => floatAttribute(node, "epsilon", 1e-5);
 
-/** The axes from `axis` (attribute, default -1) to the last. */
+/** The axes from `axis` (attribute, default -1) to the last one. */
 export function trailingAxes(call: Call | Node): number[] {
   const rank = requireInput(call, 0).shape.length;
   const first = normalAxis(call, intAttribute(call, "axis", -1), rank);
@@ -41,7 +41,7 @@ export function trailingAxes(call: Call | Node): number[] {
 
 const mean = (build: Build, x: Value, axes: readonly number[]) => build.reduce("ReduceMean", x, axes, true);
 
-/** sqrt(mean of squares + epsilon) along axes, which are kept. */
+/** sqrt(mean of squares + epsilon) along the axes, which are kept with size 1. */
 function rootMeanSquare(build: Build, x: Value, axes: readonly number[], epsilon: number): Value {
   return build.sqrt(build.add(mean(build, build.square(x), axes), build.scalar(epsilon, x)));
 }
@@ -52,7 +52,7 @@ interface Standardised {
   readonly deviation: Value;
 }
 
-/** (x - mean) / sqrt(variance + epsilon) along axes. */
+/** (x - mean) / sqrt(variance + epsilon) along the axes. */
 function standardise(build: Build, x: Value, axes: readonly number[], epsilon: number): Standardised {
   const centre = mean(build, x, axes);
   const centred = build.sub(x, centre);
@@ -60,21 +60,21 @@ function standardise(build: Build, x: Value, axes: readonly number[], epsilon: n
   return { y: build.div(centred, deviation), mean: centre, deviation };
 }
 
-/** A `[C]` vector that lies along axis 1 of x. */
+/** A `[C]` vector, laid along axis 1 of x. */
 function alongChannels(build: Build, vector: Value, x: Value): Value {
   return build.reshape(vector, [nth(vector.shape, 0), ...x.shape.slice(2).map(() => 1)]);
 }
 
 function channelsOf(call: Call | Node): Dim {
   const { shape } = requireInput(call, 0);
-  // BatchNormalization takes a vector as N samples of one channel.
+  // BatchNormalization treats a vector as N samples of one channel.
   if (shape.length === 1) return 1;
   const channels = shape[1];
   if (channels === undefined) throw shapeMismatch(part(call, "the input"), "is a scalar, which has no channels");
   return channels;
 }
 
-/** Checks that inputs `from`.. are one number per channel. */
+/** Checks that the inputs in a range hold one number per channel. */
 function requireChannelVectors(call: Call, from: number, to: number): void {
   const channels = channelsOf(call);
   for (let index = from; index <= to; index++) {
@@ -95,7 +95,7 @@ function likeInput(call: Call): ValueType {
 
 // Along the last axes: LayerNormalization, RMSNormalization
 
-/** Y, and the given number of statistics with the normalised axes kept. */
+/** The type of Y, and of the given number of statistics, which keep the normalised axes with size 1. */
 function inferTrailing(call: Call, statistics: number): ValueType[] {
   const y = likeInput(call);
   for (const input of call.inputs.slice(1)) {
@@ -160,7 +160,7 @@ const instanceNormalization: OpDefinition = {
   },
 };
 
-/** `[N, groups, elements of a group]`. */
+/** The shape `[N, groups, elements of a group]`. */
 export function groupedShape(call: Call | Node): Shape {
   const { shape } = requireInput(call, 0);
   const groups = intAttribute(call, "num_groups", 1);
@@ -189,7 +189,10 @@ const groupNormalization: OpDefinition = {
 
 export const normalisesOverBatch = (node: Call | Node) => intAttribute(node, "training_mode", 0) !== 0;
 
-/** In training mode, of what all samples share: with the statistics of its own elements, which the runtime's kernel lacks. */
+/**
+ * In training mode, for values that all samples share: normalises with the statistics of x itself, which the runtime's
+ * kernel does not support.
+ */
 function withOwnStatistics(node: Node, build: Build): Value[] {
   const [x, scale, shift] = inputsOf(node, 3);
   if (x.shape.some(isBatch)) {
@@ -210,7 +213,9 @@ function withOwnStatistics(node: Node, build: Build): Value[] {
   return [y, ...running].slice(0, node.outputs.length);
 }
 
-/** With the stored statistics each sample is normalised by itself; in training mode, with those of the batch. */
+/**
+ * With stored statistics, each sample is normalised by itself; in training mode, the statistics of the batch are used.
+ */
 const batchNormalization: OpDefinition = {
   op: "BatchNormalization",
   layer: { kind: "normalisation", names: [undefined, "weight", "bias"] },
@@ -281,7 +286,7 @@ const lrn: OpDefinition = {
   decompose: lrnInParts,
 };
 
-/** x over its norm along one axis; 0 where that is 0. */
+/** x divided by its norm along one axis; 0 where the norm is 0. */
 const lpNormalization: OpDefinition = {
   op: "LpNormalization",
   infer: (call) => {
@@ -307,7 +312,7 @@ function meanVarianceAxes(call: Call | Node): number[] {
   return axes.map((axis) => ownAxis(call, axis, rank));
 }
 
-/** (x - mean) / (deviation + 1e-9). The deviation is a length, whose derivative at 0 is 0. */
+/** (x - mean) / (deviation + 1e-9). The deviation is a Euclidean length, whose derivative at 0 is taken as 0. */
 const meanVarianceNormalization: OpDefinition = {
   op: "MeanVarianceNormalization",
   infer: (call) => {
@@ -368,6 +373,6 @@ export const normalisation: readonly OpDefinition[] = [
   lrn,
   lpNormalization,
   meanVarianceNormalization,
-  // Its seed means nothing in inference.
+  // The seed has no effect in inference.
   lowered(dropout),
 ];

@@ -21,7 +21,7 @@ function depthOf(node: Call | Node): number {
   return Number(depth);
 }
 
-/** The cotangents of the values for off and on: dy summed over where each was written. */
+/** The cotangents of the off and on values: dy summed over the elements to which each was written. */
 function differentiateOneHot(node: Node, dy: Value, build: Build): (Cotangent | null)[] {
   const [indices, depth] = inputsOf(node, 2);
   const on = build.op("OneHot", [indices, depth, build.floats([0, 1], [2], dy)], node.attributes);

@@ -12,7 +12,7 @@ import type { OpDefinition } from "../definition.js";
 import { alongAxis } from "./lines.js";
 import { sortsSamples, topAxis } from "./sorted-samples.js";
 
-/** How many elements are kept: all along the axis of the samples, or a number. */
+/** How many elements are kept: a number, or all of them along the sample axis. */
 function keptCount(call: Call | Node): Dim {
   const [count, ...rest] = knownDims(call, 1) ?? [];
   const size = requireInput(call, 0).shape[topAxis(call)] ?? 0;
@@ -33,7 +33,7 @@ function topCount(call: Call | Node): number {
   return count;
 }
 
-/** Of equal elements the first comes first. */
+/** Among equal elements, the one with the lowest index comes first. */
 function evaluateTopK([x]: readonly (Array64 | null)[], node: Node): Array64[] {
   const { dims, data } = present(x);
   const axis = topAxis(node);

@@ -25,7 +25,7 @@ import { scatterRows } from "../subgraphs/rows.js";
 
 interface Padding {
   readonly mode: "constant" | "reflect" | "edge" | "wrap";
-  /** For all axes; negative numbers crop. */
+  /** One number for each axis; negative numbers crop. */
   readonly before: readonly number[];
   readonly after: readonly number[];
 }
@@ -61,7 +61,7 @@ function paddedShape(call: Call): Dim[] {
   });
 }
 
-/** For each element along a padded axis the one it copies, or -1 for the constant. */
+/** For each element along a padded axis, the index of the element that it copies, or -1 for the constant. */
 function sourcesOf({ mode, before, after }: Padding, axis: number, size: number): number[] {
   const first = nth(before, axis);
   return Array.from({ length: size + first + nth(after, axis) }, (_, p) => {
@@ -84,7 +84,7 @@ function padKnown(call: Call, input: Value): Pick<ValueType, "known"> {
   };
 }
 
-/** The cotangent of what was padded with a constant: dy without the padding, and zeros where it was cropped. */
+/** The cotangent of data padded with a constant: dy without the padding, and zeros where the data was cropped. */
 function unpad(build: Build, dy: Value, { before, after }: Padding, shape: Shape): Value {
   return shape.reduce<Value>((value, size, axis) => {
     const [first, last] = [nth(before, axis), nth(after, axis)];
@@ -110,7 +110,10 @@ function differentiatePad(node: Node, dy: Value, build: Build, wanted: readonly 
   return [inner, null, { kind: "reduction", value: around, axes: dy.shape.map((_, axis) => axis), shape: [] }];
 }
 
-/** Reflected, repeated and wrapped elements: a gather with a constant index along each axis. */
+/**
+ * The cotangent for reflected, repeated or wrapped elements; the padding is a gather with constant indices along each
+ * axis.
+ */
 function copiedCotangent(node: Node, dy: Value, padding: Padding, build: Build): Value {
   const { shape } = inputOf(node, 0);
   return shape.reduce<Value>((value, dim, axis) => {
@@ -127,7 +130,7 @@ function copiedCotangent(node: Node, dy: Value, padding: Padding, build: Build):
   }, dy);
 }
 
-/** Padding, axis by axis; with zeros, or (where it copies) with elements of the same axis. */
+/** The steps of the padding, one for each axis. It pads with zeros, or with copies of elements along the same axis. */
 function padSteps(node: Node): Along[] | null {
   const { mode, before, after } = paddingOf(node);
   const filling = node.inputs[2];

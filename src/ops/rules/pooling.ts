@@ -19,7 +19,7 @@ import { differentiateMaxPool, localIndices } from "../subgraphs/max-pool-gradie
 import { batchPool, inferPool, type Pool, planesOf, poolOf, poolSampleAxis } from "../subgraphs/pool.js";
 import { perAxis, readWindow, spatialOf, windowAttributes } from "../subgraphs/window.js";
 
-/** Null with ceil_mode, where the last window may hang over the end. */
+/** Null with ceil_mode, as the last window may then extend beyond the end. */
 function poolWindow(node: Node): Window | null {
   return intAttribute(node, "ceil_mode", 0) === 1 ? null : poolOf(node).stated;
 }
@@ -51,7 +51,7 @@ function evaluateMaxPool([x]: readonly (Array64 | null)[], node: Node): Array64[
   return node.outputs.length > 1 ? [y, indices] : [y];
 }
 
-/** The place of an element of a plane in column-major order: the first axis is counted fastest. */
+/** The position of a plane's element in column-major order, in which the first axis varies fastest. */
 function columnMajor(spatial: readonly number[]): (place: number) => number {
   return (place) => {
     let [rest, column] = [place, 0];
@@ -63,7 +63,7 @@ function columnMajor(spatial: readonly number[]): (place: number) => number {
   };
 }
 
-/** A window that reads nothing but padding has no maximum. */
+/** Refuses windows that read only padding, as they have no maximum. */
 function requireElements(call: Call): void {
   const { spatial, positions, window } = poolOf(call);
   spatial.forEach((size, axis) => {
@@ -101,7 +101,7 @@ const maxPool: OpDefinition = {
   sampleAxis: poolSampleAxis,
 };
 
-// MaxUnpool: puts elements back to where MaxPool's indices say they came from
+// MaxUnpool: puts elements back in the places that MaxPool's indices name
 
 function unpooledShape(call: Call, x: Value): Shape {
   const spatial = spatialOf(call, x);
@@ -153,7 +153,7 @@ const maxUnpool: OpDefinition = {
 
 // AveragePool
 
-/** 1 / the number of elements that the mean at position t is of, along one axis. */
+/** 1 / the number of elements averaged at position t, along one axis. */
 function axisWeight({ spatial, stated }: Pool, axis: number, t: number, countPadding: boolean): number {
   const [size, before, after] = [nth(spatial, axis), nth(stated.before, axis), nth(stated.after, axis)];
   const [from, to] = countPadding ? [-before, size + after] : [0, size];
@@ -167,7 +167,10 @@ function axisWeights(node: Node, pool: Pool, axis: number): number[] {
   return Array.from({ length: count }, (_, t) => axisWeight(pool, axis, t, countsPadding(node)));
 }
 
-/** The one weight along an axis whose first and last windows are whole; undefined where weights may differ. */
+/**
+ * The weight along an axis if it is the same at all positions, which requires whole first and last windows; undefined
+ * if weights may differ.
+ */
 function commonWeight({ spatial, positions, stated }: Pool, axis: number): number | undefined {
   const [stride, kernel] = [nth(stated.strides, axis), nth(stated.kernel, axis)];
   const [before, last] = [nth(stated.before, axis), (nth(positions, axis) - 1) * stride];
@@ -200,13 +203,13 @@ function evaluateAveragePool([x]: readonly (Array64 | null)[], node: Node): Arra
   return [y];
 }
 
-/** Up to this size of a spatial axis squared, spreading by dense matrices is the fastest way. */
+/** Up to this square of a spatial axis's size, spreading with dense matrices is fastest. */
 const largestMatrix = 256 * 256;
 
 /**
- * Averaging is linear and separable: along each axis a matrix `[T, S]`, whose transpose spreads the
- * cotangent. Against a ConvTranspose with a kernel of ones ([256,16,14,14], window 2 stride 1; [64,64,32,32],
- * 2 and 2; [4,16,112,112], 3 and 2): 0.8, 3.6, 1.0 ms against 1.8, 6.8, 1.5.
+ * Averaging is linear and separable: it has a matrix `[T, S]` along each axis, whose transpose spreads the cotangent.
+ * Compared with a ConvTranspose whose kernel is all ones ([256,16,14,14], window 2 stride 1; [64,64,32,32], 2 and 2;
+ * [4,16,112,112], 3 and 2), this takes 0.8, 3.6 and 1.0 ms instead of 1.8, 6.8 and 1.5.
  */
 function differentiateAveragePool(node: Node, dy: Value, build: Build): Value[] {
   const x = inputOf(node, 0);
@@ -234,7 +237,7 @@ function spreadByMatrices(node: Node, dy: Value, pool: Pool, build: Build): Valu
   }, dy);
 }
 
-/** `[T, S]`: what each element receives of each position's cotangent. */
+/** `[T, S]`: the share of each position's cotangent that each element receives. */
 function spreadMatrix(node: Node, pool: Pool, axis: number): Float64Array {
   const [size, count] = [nth(pool.spatial, axis), nth(pool.positions, axis)];
   const { strides, dilations, before } = pool.stated;
@@ -248,7 +251,7 @@ function spreadMatrix(node: Node, pool: Pool, axis: number): Float64Array {
   return matrix;
 }
 
-/** The cotangent of the sums over windows: dy times the weight of each position, a product over the axes. */
+/** The cotangent of the sums over windows: dy times the weight of each position, which is a product over the axes. */
 function weighted(node: Node, dy: Value, pool: Pool, build: Build): Value {
   const common = pool.positions.map((_, axis) => commonWeight(pool, axis));
   const scaled = build.scale(
@@ -286,7 +289,7 @@ const averagePool: OpDefinition = {
 
 // Composites
 
-/** (sum of |x|^p)^(1/p), with the derivative 0 where all elements are 0. */
+/** (sum of |x|^p)^(1/p), whose derivative is taken as 0 where all elements are 0. */
 function norm(build: Build, x: Value, p: number, sum: (powers: Value) => Value): Value {
   const total = sum(build.op("Pow", [build.abs(x), build.scalar(p, x)]));
   const empty = build.equal(total, build.scalar(0, x));
@@ -294,7 +297,7 @@ function norm(build: Build, x: Value, p: number, sum: (powers: Value) => Value):
   return build.mask(build.not(empty), root);
 }
 
-/** The sum of each window is a convolution with a kernel of ones. */
+/** Computes the sum over each window by a convolution whose kernel is all ones. */
 function decomposeLpPool(node: Node, build: Build): Value[] {
   const x = inputOf(node, 0);
   const { window, spatial, positions } = poolOf(node);

@@ -11,7 +11,7 @@ import { productShape } from "./linear.js";
 
 const eightBits = new Set(["int8", "uint8"]);
 
-/** Zero points: of the whole of either operand, or of each column of the second. */
+/** Checks a zero point, which applies to a whole operand or, for the second operand, to each column. */
 function requireZeroPoint(call: Call, index: 2 | 3, columns: Dim | undefined): void {
   const zero = call.inputs[index];
   if (!zero) return;
@@ -24,13 +24,13 @@ function requireZeroPoint(call: Call, index: 2 | 3, columns: Dim | undefined): v
     throw unsupported(part(call, `input ${index}`), `is of shape ${showShape(zero.shape)}, not one zero point`);
 }
 
-/** Whole numbers of 32 bits, which are exact where the sums fit. */
+/** Converts to 32-bit numbers, which are exact as long as the sums fit. */
 function widened(value: Value, zero: Value | null | undefined, build: Build): Value {
   const wide = build.cast(value, "int32");
   return zero ? build.sub(wide, build.cast(zero, "int32")) : wide;
 }
 
-/** Eight bits times eight bits, added up in 32. Where they are not enough, sums wrap. */
+/** Multiplies 8-bit numbers and adds them up in 32 bits. Sums that exceed 32 bits wrap around. */
 export const matMulInteger: OpDefinition = {
   op: "MatMulInteger",
   infer: (call) => {

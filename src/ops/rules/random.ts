@@ -1,4 +1,7 @@
-/** RandomNormal, RandomUniform, their Like forms, Bernoulli, Multinomial: what the runtime draws is taken as given. */
+/**
+ * RandomNormal, RandomUniform, their Like forms, Bernoulli and Multinomial. The numbers that the runtime draws are
+ * treated as constants.
+ */
 
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node } from "../../graph/value.js";
@@ -8,7 +11,7 @@ import type { Call } from "../call.js";
 import { apartFrom, intAttribute, intsAttribute, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
 
-/** The dtype that an attribute names; `fallback` where there is none. */
+/** The dtype that an attribute names, or `fallback` if the attribute is absent. */
 export function dtypeAttribute(call: Call | Node, name: string, fallback: DType): DType {
   const given = call.attributes[name] ?? fallback;
   if (typeof given === "string" && isDType(given)) return given;
@@ -30,7 +33,7 @@ function floatAttributeType(call: Call, fallback: DType): DType {
   return dtype;
 }
 
-/** The reference draws nothing: another draw would be another model. */
+/** The reference cannot draw: other random numbers would amount to another model. */
 function cannotDraw(node: Node): never {
   throw unsupported(
     node,
@@ -45,7 +48,7 @@ const drawing = {
   differentiate: "none",
 } as const;
 
-/** Each element is drawn by itself: no two are alike, whatever they are drawn from. */
+/** Each element is drawn independently, so no two are alike, whatever they are drawn from. */
 const drawnApart = (at: SampleAxis | null | undefined): SampleAxis | null =>
   at ? { axis: at.axis, outer: at.outer, inner: at.inner } : null;
 
@@ -61,7 +64,7 @@ function ofShape(op: string): OpDefinition {
   };
 }
 
-/** Of the input only the shape matters, so that a batch of inputs changes nothing. */
+/** Only the shape of the input matters, so a batch of inputs changes nothing. */
 function like(op: string): OpDefinition {
   return {
     op,

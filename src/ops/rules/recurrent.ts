@@ -1,6 +1,7 @@
 /**
- * LSTM, GRU and RNN, by a Scan over time: what comes of the inputs is computed for all steps at once, before
- * the loop. Equations as in the ONNX specification of the operators; T steps, N samples, I inputs, H hidden.
+ * LSTM, GRU and RNN, as a Scan over time. The part that depends on the inputs alone is computed for all steps at once,
+ * before the loop. The equations are those of the ONNX specification, with T steps, N samples, I inputs and H hidden
+ * elements.
  */
 
 import type { Node, Value, ValueType } from "../../graph/value.js";
@@ -24,23 +25,23 @@ function inferRecurrent(kind: Kind) {
   };
 }
 
-/** What one direction is made from; everything has time first. */
+/** The tensors that one direction is computed from. Time is the first axis of all that have it. */
 interface Direction {
-  /** `[T, N, gates*H]`: what comes of the inputs, biases included. */
+  /** `[T, N, gates*H]`: the contribution of the inputs, including biases. */
   readonly fed: Value;
   /** `[gates*H, H]` */
   readonly recurrent: Value;
-  /** `[gates*H]`, the recurrence's own bias; null where there is none. */
+  /** `[gates*H]`, the bias of the recurrence; null if there is none. */
   readonly recurrentBias: Value | null;
   /** `[3*H]` or null. */
   readonly peepholes: Value | null;
-  /** `[N, H]`: hidden state, and the cell's. */
+  /** `[N, H]`: the initial hidden state and, for an LSTM, the cell's initial state. */
   readonly initial: readonly Value[];
   readonly activations: readonly Activation[];
   readonly reverse: boolean;
 }
 
-/** The part of a value that belongs to one direction, its axis dropped. */
+/** The part of a value that belongs to one direction, without the direction axis. */
 function ofDirection(build: Build, value: Value, direction: number, axis = 0): Value {
   const shape = value.shape.filter((_, k) => k !== axis);
   return build.reshape(build.slice(value, axis, direction, direction + 1), shape);
@@ -63,7 +64,7 @@ function directionOf({ node, kind, sizes, build }: Layer, direction: number): Di
   const rows = gatesOf[kind] * hidden;
   const half = (from: number) => (biases ? build.slice(biases, 0, from, from + rows) : null);
   const [inputBias, recurrentBias] = [half(0), half(rows)];
-  // In a GRU the reset gate may act on the recurrence's bias, which is then added in the loop.
+  // In a GRU the reset gate may apply to the bias of the recurrence, which is then added in the loop.
   const inside = kind === "GRU" && intAttribute(node, "linear_before_reset", 0) !== 0;
   const bias = inputBias && recurrentBias && !inside ? build.add(inputBias, recurrentBias) : inputBias;
   const state = (value: Value | null | undefined) =>
@@ -82,7 +83,7 @@ function directionOf({ node, kind, sizes, build }: Layer, direction: number): Di
   };
 }
 
-/** The new states, from the step's inputs and the states before. */
+/** The new states, computed from the step's inputs and the previous states. */
 type Step = (fed: Value, states: readonly Value[]) => readonly Value[];
 
 function stepOf(layer: Layer, direction: Direction): Step {
@@ -95,7 +96,7 @@ function gate(build: Build, value: Value, k: number, hidden: number): Value {
   return build.slice(value, value.shape.length - 1, k * hidden, (k + 1) * hidden);
 }
 
-/** Bounds what goes into an activation, where the layer says so. */
+/** Clips the inputs of an activation, if the layer asks for it. */
 function clipped({ node, build }: Layer): (value: Value) => Value {
   const bound = floatAttribute(node, "clip", 0);
   if (!(bound > 0)) return (value) => value;
@@ -129,7 +130,7 @@ function gruStep(layer: Layer, { recurrent, recurrentBias, activations: [f, g] }
       ? build.mul(r, biased(build.matmul(h, hiddenWeight)))
       : build.matmul(build.mul(r, h), hiddenWeight);
     const candidate = present(g)(build, bound(build.add(gate(build, fed, 2, hidden), recalled)));
-    // Not candidate + z (h - candidate): the candidate's cotangent would lose its digits where z is near 1.
+    // Not candidate + z (h - candidate), because the candidate's cotangent would lose its digits where z is close to 1.
     const kept = build.mul(build.sub(build.scalar(1, z), z), candidate);
     return [build.add(kept, build.mul(z, h))];
   };
@@ -158,7 +159,7 @@ function lstmStep(layer: Layer, { recurrent, peepholes, activations: [f, g, out]
   };
 }
 
-/** One direction over all steps: hidden states `[T, N, H]`, and the last states. */
+/** Runs one direction over all steps. Returns hidden states `[T, N, H]` and the last states. */
 function runDirection(layer: Layer, direction: Direction): ScanResults {
   const { build, node, sizes } = layer;
   const lengths = node.inputs[4];
@@ -173,12 +174,12 @@ function runDirection(layer: Layer, direction: Direction): ScanResults {
     const next = step(present(fed), states);
     const [hidden] = leadingOf(next, 1);
     if (!within) return { states: next, results: [hidden] };
-    // Past its length a sample keeps its states, and gives zeros.
+    // Beyond its length a sample keeps its states and outputs zeros.
     const held = next.map((value, k) => build.where(within, value, nth(states, k)));
     return { states: held, results: [build.mask(within, hidden)] };
   });
   if (!lengths) return result;
-  // A sample without steps has no last state: it is zero.
+  // A sample without steps has no last state; zeros are returned.
   const any = build.unsqueeze(build.greater(lengths, build.scalar(0, lengths)), [1]);
   return { ...result, states: result.states.map((state) => build.mask(any, state)) };
 }

@@ -14,9 +14,12 @@ import type { LinearStep, OpDefinition } from "../definition.js";
 import { alwaysFinite, anything, magnitude, type Range, unbounded } from "../range.js";
 import { cumSum, lineAxis } from "./lines.js";
 
-// What all reductions share
+// Shared by all reductions
 
-/** The axes that a Reduce* op reduces: its second input, or all, or (noop_with_empty_axes) none. */
+/**
+ * The axes that a Reduce* op reduces: those of its second input; without that input all axes, or none with
+ * noop_with_empty_axes.
+ */
 export function reducedAxes(node: Call | Node): number[] {
   const rank = requireInput(node, 0).shape.length;
   const given = knownInts(node, 1) ?? [];
@@ -38,14 +41,14 @@ function reducedShape(shape: Shape, axes: readonly number[], keepDims: boolean):
 
 export const keepsDims = (node: Call | Node) => intAttribute(node, "keepdims", 1) !== 0;
 
-/** Where the sample axis goes when `axes` are reduced. */
+/** The sample axis of the result when `axes` are reduced. */
 function reducedSampleAxis(node: Node, at: SampleAxis | null | undefined, axes: readonly number[]): SampleAxis | null {
   const kept = apartFrom(node, at ?? null, axes, "reduces over the sample axis");
   if (!kept || keepsDims(node)) return kept;
   return { ...kept, axis: kept.axis - axes.filter((axis) => axis < kept.axis).length };
 }
 
-/** `reduce` of the elements along `axes`, one group of them after the other. */
+/** Applies `reduce` to each group of elements along `axes`. */
 function reduce64(
   a: Array64,
   axes: readonly number[],
@@ -64,7 +67,7 @@ function reduce64(
 
 // Reduce*
 
-/** A sum, axis by axis. */
+/** A sum, one step for each axis. */
 function summationSteps(node: Node): LinearStep[] {
   const along = (axis: number): LinearStep => ({
     kind: "along",
@@ -78,7 +81,7 @@ function summationSteps(node: Node): LinearStep[] {
 interface ReductionRule {
   readonly op: string;
   readonly reduce: (elements: Float64Array) => number;
-  /** The cotangent of x, from dy and y with the reduced axes kept (size 1). */
+  /** The cotangent of x, given dy and y with the reduced axes kept at size 1. */
   readonly rule: (dy: Value, x: Value, y: Value, axes: readonly number[], build: Build, node: Node) => Value;
   /** Follows shape arithmetic, two elements at a time. */
   readonly combine?: (a: Dim, b: Dim) => Dim | undefined;
@@ -148,7 +151,7 @@ const batchReduction: NonNullable<OpDefinition["batch"]> = (node, [x], _batched,
   return [build.op(node.op, [present(x), build.ints(axes)], attributes)];
 };
 
-/** How many elements a mean is over. */
+/** How many elements each mean is taken over. */
 function countOf(node: Node, x: Value, axes: readonly number[]): number {
   const dims = axes.map((axis) => nth(x.shape, axis));
   if (dims.some(isBatch)) throw interaction(node, "averages over the sample axis");
@@ -183,8 +186,7 @@ const extremumRule: ReductionRule["rule"] = (dy, x, y, axes, build) => {
 };
 
 /**
- * dy times the product of the other elements: y / x, computed without the zeros, and 0 where another
- * element is zero.
+ * dy times the product of the other elements: y / x computed without the zeros, and 0 where another element is zero.
  */
 const productRule: ReductionRule["rule"] = (dy, x, _y, axes, build) => {
   const zero = build.equal(x, build.scalar(0, x));
@@ -201,7 +203,7 @@ const lengthRule: ReductionRule["rule"] = (dy, x, y, _axes, build) => {
   return build.mul(build.div(dy, safe), x);
 };
 
-/** The softmax of x; infinite y, as of a row that is all -inf, is taken for 0 to avoid inf - inf. */
+/** The softmax of x. An infinite y, as for a row that is all -inf, is replaced by 0 to avoid inf - inf. */
 const logSumExpRule: ReductionRule["rule"] = (dy, x, y, _axes, build) => {
   const finite = build.where(build.op("IsInf", [y]), build.scalar(0, y), y);
   return build.mul(dy, build.exp(build.sub(x, finite)));
@@ -210,7 +212,7 @@ const logSumExpRule: ReductionRule["rule"] = (dy, x, y, _axes, build) => {
 const plain = (choose: (a: number, b: number) => number) => (a: Dim, b: Dim) =>
   isBatch(a) || isBatch(b) ? undefined : choose(a, b);
 
-// Over no elements a sum is 0; there is nothing then that it could be a derivative of.
+// A sum over no elements is 0, but then there is nothing that it could be differentiated by.
 const totals = (x: Range): Range => ({
   ...x,
   low: x.low >= 0 ? x.low : Number.NEGATIVE_INFINITY,
@@ -272,7 +274,7 @@ const reduceRules: readonly ReductionRule[] = [
     reduce: (elements) => elements.reduce((product, x) => product * x, 1),
     rule: productRule,
     combine: multiply,
-    // Of a few elements that are not absurd the product is finite.
+    // The product of a few elements of moderate size is finite.
     range: (x) => (alwaysFinite(x) ? unbounded : anything),
     finiteSlope: true,
   },
@@ -303,7 +305,7 @@ const reduceRules: readonly ReductionRule[] = [
     reduce: logSumExp,
     rule: logSumExpRule,
     range: (x) => (alwaysFinite(x) ? unbounded : anything),
-    // The softmax.
+    // The slope is the softmax, which is finite.
     finiteSlope: true,
   },
 ];

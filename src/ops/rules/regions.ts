@@ -60,7 +60,7 @@ const centerCropPad = lowered({
   decompose: (node, build) => {
     const x = inputOf(node, 0);
     const sizes = centredSizes(node);
-    // The odd element is cropped, or added, at the end.
+    // An odd element is cropped or added at the end.
     const cropped = [...sizes].reduce(
       (value, [axis, size]) => {
         const start = Math.floor((factorOf(nth(x.shape, axis)) - size) / 2);
@@ -130,7 +130,7 @@ const col2Im: OpDefinition = {
   differentiate: (node, [dy], build) => {
     const { window } = columnsOf(node);
     const image = present(dy);
-    // Channel by channel, and so not by a gather of whole channel rows.
+    // Works channel by channel, and therefore not by gathering whole channel rows.
     const method = unfoldMethod(image.shape, window, 1, build) === "tiles" ? "tiles" : "oneHot";
     return [build.reshape(unfold(build, image, window, 1, method).byPatch, inputOf(node, 0).shape)];
   },
@@ -168,7 +168,7 @@ function binsOf(call: Call | Node): Bins {
   return { pooled: [height, width], scale: floatAttribute(call, "spatial_scale", 1) };
 }
 
-/** To the nearest integer, halves away from zero (ONNX's Round goes to the even one). */
+/** Rounds to the nearest integer, with halves away from zero (ONNX's Round uses the even one). */
 function roundAway(build: Build, x: Value): Value {
   const size = build.abs(x);
   const floor = build.op("Floor", [size]);
@@ -183,7 +183,9 @@ interface Spans {
   readonly filled: Value;
 }
 
-/** The rows (columns) from `first` to `last`, `[regions, 1]`, shared out among the bins; computed as the runtime does. */
+/**
+ * Divides the rows (or columns) from `first` to `last`, `[regions, 1]`, among the bins, in the same way as the runtime.
+ */
 function spansOf(build: Build, first: Value, last: Value, bins: number, size: number): Spans {
   const length = build.op("Max", [build.add(build.sub(last, first), build.scalar(1, first)), build.scalar(1, first)]);
   const each = build.div(length, build.scalar(bins, first));
@@ -205,10 +207,13 @@ function spansOf(build: Build, first: Value, last: Value, bins: number, size: nu
   return { reads, filled: build.greater(end, start) };
 }
 
-/** Below every number: what is not read. */
+/** The lowest float32, which stands for elements that are not read. */
 const lowest = -3.4028234663852886e38;
 
-/** The maximum over `axis` of `[regions, channels, ...]` where `reads`, `[regions, bins, size]`, says so. */
+/**
+ * The maximum of `[regions, channels, ...]` over those elements along `axis` that `reads`, `[regions, bins, size]`,
+ * selects.
+ */
 function maxWhere(build: Build, x: Value, reads: Value, axis: 2 | 3): Value {
   const [regions, bins, size] = leadingOf(reads.shape, 3);
   const shape: Shape = axis === 2 ? [regions, 1, bins, size, 1] : [regions, 1, 1, bins, size];
@@ -216,7 +221,7 @@ function maxWhere(build: Build, x: Value, reads: Value, axis: 2 | 3): Value {
   return build.reduce("ReduceMax", masked, [axis + 1]);
 }
 
-/** Rounded corners have no derivative: the regions get none. */
+/** Rounded corners have no derivative, so the regions get none. */
 const maxRoiPool: OpDefinition = {
   op: "MaxRoiPool",
   stepSlope: true,

@@ -1,4 +1,6 @@
-/** Resize: linear and separable, so along each axis every output element is a weighted sum of a few input elements. */
+/**
+ * Resize. It is linear and separable: along each axis, every output element is a weighted sum of a few input elements.
+ */
 
 import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
@@ -28,7 +30,7 @@ import { requireConstant } from "../limits.js";
 import { scatterRows } from "../subgraphs/rows.js";
 import { type TapColumn, tapCount, tapsOf } from "../subgraphs/taps.js";
 
-/** One axis that changes: from `size` to `count` elements. */
+/** One axis whose size changes from `size` to `count`. */
 export interface Stretch {
   readonly axis: number;
   readonly size: number;
@@ -38,7 +40,7 @@ export interface Stretch {
 
 // Reading the node
 
-/** The axes that scales and sizes are about. */
+/** The axes that scales and sizes refer to. */
 function statedAxes(call: Call | Node): number[] {
   const rank = requireInput(call, 0).shape.length;
   const axes = intsAttribute(call, "axes")?.map((axis) => ownAxis(call, axis, rank));
@@ -46,7 +48,7 @@ function statedAxes(call: Call | Node): number[] {
   return axes ?? Array.from({ length: rank }, (_, axis) => axis);
 }
 
-/** The scales, rounded to float32 as the operator has them; undefined where absent or empty. */
+/** The scales, rounded to float32 as in the operator's input; undefined if absent or empty. */
 function scalesOf(call: Call | Node): number[] | undefined {
   const scales = call.inputs[2];
   if (!scales || (scales.shape.length === 1 && scales.shape[0] === 0)) return undefined;
@@ -90,7 +92,7 @@ function stretchToSize(call: Call | Node, axis: number, dim: Dim, target: Dim): 
 
 const policyOf = (call: Call | Node) => stringAttribute(call, "keep_aspect_ratio_policy", "stretch");
 
-/** One scale for all axes: the least or the greatest of those that the sizes ask for. */
+/** One scale for all axes: the smallest or the greatest of those that the sizes imply. */
 function stretchAlike(call: Call | Node, axes: readonly number[], sizes: readonly Dim[]): Stretch[] {
   const dims = axes.map((axis) => nth(requireInput(call, 0).shape, axis));
   if ([...dims, ...sizes].some(isBatch))
@@ -138,7 +140,7 @@ const choices: Readonly<Record<string, readonly string[]>> = {
 };
 
 function requireSupported(call: Call): void {
-  // Other forms of it are composed of other operators when a file is read.
+  // The other forms of Resize are composed of other operators when a file is read.
   if (stringAttribute(call, "coordinate_transformation_mode", "half_pixel") === "tf_crop_and_resize")
     throw unsupported(
       call,
@@ -167,7 +169,7 @@ export const stretchMode = (call: Call | Node) => stringAttribute(call, "mode", 
 
 // Applying it
 
-/** What each of the `count` elements along the axis is made of: all have the same number of taps. */
+/** The taps of each of the `count` elements along the axis; all elements have the same number of taps. */
 function axisTaps(node: Node, { size, count, scale }: Stretch): TapColumn[] {
   const antialias = isAntialiased(node);
   requireConstant(node, Math.max(size, count * tapCount(stretchMode(node), antialias ? scale : 1)), "weights");
@@ -191,7 +193,7 @@ function stretch64(x: Array64, { axis, size, count }: Stretch, taps: readonly Ta
     const from = Math.floor(row / count) * size;
     for (const { indices, weights } of taps) {
       const [index, weight] = [indices[row % count] as number, weights[row % count] as number];
-      // A tap without weight reads nothing: infinities do not spread.
+      // A tap of weight 0 reads nothing, so that infinities do not spread.
       if (weight === 0) continue;
       for (let i = 0; i < inner; i++) {
         const at = row * inner + i;
@@ -202,7 +204,7 @@ function stretch64(x: Array64, { axis, size, count }: Stretch, taps: readonly Ta
   return y;
 }
 
-/** Indices, and weights that broadcast along the axis. */
+/** Indices and weights for each tap; the weights broadcast along the axis. */
 function columnsOf(build: Build, value: Value, { axis, count }: Stretch, taps: readonly TapColumn[]) {
   const along = [count, ...value.shape.slice(axis + 1).map(() => 1)];
   return taps.map(({ indices, weights }) => ({
@@ -211,22 +213,22 @@ function columnsOf(build: Build, value: Value, { axis, count }: Stretch, taps: r
   }));
 }
 
-/** The same by Gather. */
+/** Computes the same by Gather. */
 export function stretchByGather(build: Build, x: Value, node: Node, stretch: Stretch): Value {
   const taps = axisTaps(node, stretch);
   const columns = columnsOf(build, x, stretch, taps);
   const parts = columns.map(({ indices, weights }, k) => {
     const gathered = build.gather(x, indices, stretch.axis);
-    // Integers are taken as they are: their taps have no other weights.
+    // Integers are copied: all their taps have weight 1 or 0.
     return nth(taps, k).weights.every((weight) => weight === 1) ? gathered : build.mul(gathered, weights);
   });
   return parts.reduce((sum, part) => build.add(sum, part));
 }
 
-/** Up to this many elements, the dense matrix of an axis is the faster way: see AveragePool. */
+/** Up to this many elements, the dense matrix of an axis is faster: see AveragePool. */
 const largestMatrix = 256 * 256;
 
-/** The cotangent back along one axis: each tap's index receives its weight's part. */
+/** Propagates the cotangent back along one axis: the index of each tap receives the part given by its weight. */
 function stretchBack(build: Build, dy: Value, node: Node, stretch: Stretch): Value {
   const { axis, size, count } = stretch;
   const taps = axisTaps(node, stretch);
@@ -255,7 +257,7 @@ function spreadByMatrix(build: Build, dy: Value, { axis, size, count }: Stretch,
 
 // Emitting it
 
-/** The same node on `x`, whose axes lie `shift` further back; axes that do not change are not named. */
+/** The same node on `x`, whose axes are shifted back by `shift`. Axes that do not change are not listed. */
 function resizedAlike(node: Node, x: Value, shift: number, build: Build): Value {
   const stretches = stretchesOf(node);
   if (stretches.length === 0) return x;
@@ -275,7 +277,10 @@ function resizedAlike(node: Node, x: Value, shift: number, build: Build): Value 
   );
 }
 
-/** Interpolation is of images for ordinary kernels: where it can, the new axis joins the first one, or the taps are gathered. */
+/**
+ * The runtime's kernels interpolate only images. Where possible, the new axis is merged with the first one; otherwise
+ * the taps are gathered.
+ */
 function batchResize(node: Node, x: Value, build: Build): Value {
   if (stretchMode(node) === "nearest") return resizedAlike(node, x, 1, build);
   const stretches = stretchesOf(node);

@@ -26,10 +26,10 @@ import { requireConstant } from "../limits.js";
 interface Alignment {
   readonly pooled: readonly [number, number];
   readonly mode: "avg" | "max";
-  /** Samples of a bin along each axis; 0: as many as the bin has elements, rounded up. */
+  /** Number of samples of a bin along each axis; 0 for as many as the bin has elements, rounded up. */
   readonly ratio: number;
   readonly scale: number;
-  /** Elements are points in the middle of pixels. */
+  /** Whether elements are points in the middle of pixels. */
   readonly halfPixel: boolean;
 }
 
@@ -75,13 +75,13 @@ function alignmentOf(call: Call | Node): Alignment {
   };
 }
 
-/** Samples along one axis, of `R` regions and `P` bins; `S` are those of a bin that may count. */
+/** Samples along one axis, for `R` regions and `P` bins. `S` is the number of a bin's samples that may count. */
 interface Samples {
-  /** `[R, P, S]`, in elements. */
+  /** `[R, P, S]`: positions, in elements. */
   readonly at: Value;
-  /** `[R, P, S]` or `[1, 1, S]`: whether there is such a sample. */
+  /** `[R, P, S]` or `[1, 1, S]`: whether the sample exists. */
   readonly exists: Value;
-  /** `[R, 1, 1]`: how many samples a bin has. */
+  /** `[R, 1, 1]`: the number of samples of a bin. */
   readonly count: Value;
   readonly size: number;
 }
@@ -110,7 +110,8 @@ function samplesOf(build: Build, ends: readonly [Value, Value], bins: number, si
     const none = build.zeros(start.shape, start.dtype);
     return { at, exists: build.equal(none, none), count: build.add(none, number(how.ratio)), size };
   }
-  // Few samples lie within the axis, however long the region: counting starts with the last one before it.
+  // Only few samples lie within the axis, however long the region. Counting starts with the last sample before the
+  // axis.
   const most = size + 6;
   const real = build.greater(bin, number(0));
   const some = build.where(real, bin, number(1));
@@ -123,15 +124,15 @@ function samplesOf(build: Build, ends: readonly [Value, Value], bins: number, si
   return { at, exists: build.and(real, build.less(numbers, each)), count: build.mask(real, each), size };
 }
 
-/** What the samples take of the elements. */
+/** The weights with which samples read elements. */
 interface Taken {
-  /** `[R, P, S, size]`: whether a sample takes of an element; samples outside take nothing. */
+  /** `[R, P, S, size]`: whether a sample reads an element; samples outside the axis read nothing. */
   readonly meets: Value;
   /** `[R, P, S, 1]` */
   readonly weight: Value;
 }
 
-/** Of the element before each sample, and of the one behind. */
+/** The weights of the element before each sample, and of the element after it. */
 function takenOf(build: Build, { at, exists, size }: Samples): [Taken, Taken] {
   const number = (x: number) => build.scalar(x, at);
   const low = build.where(build.greater(at, number(0)), at, number(0));
@@ -148,18 +149,21 @@ function takenOf(build: Build, { at, exists, size }: Samples): [Taken, Taken] {
   return [of(floor, build.sub(number(1), behind)), of(next, behind)];
 }
 
-/** A sample reads the first (last) element up to one element further out. */
+/** Up to one element beyond the axis, a sample reads the first (or last) element. */
 function insideOf(build: Build, at: Value, size: number): Value {
   return build.and(build.greaterOrEqual(at, build.scalar(-1, at)), build.lessOrEqual(at, build.scalar(size, at)));
 }
 
-/** `[R, P, size]`: the sum of what a bin's samples take. */
+/** `[R, P, size]`: the sum of the weights of a bin's samples. */
 function summed(build: Build, samples: Samples): Value {
   const [first, second] = takenOf(build, samples).map(({ meets, weight }) => build.mask(meets, weight));
   return build.sum(build.add(present(first), present(second)), [2]);
 }
 
-/** `x` is `[R, C, H, W]`; the weights of rows and columns are summed, as each row's samples meet each column's. */
+/**
+ * `x` is `[R, C, H, W]`. The weights of rows and columns are summed separately, because every row sample is paired with
+ * every column sample.
+ */
 function average(build: Build, x: Value, rows: Samples, columns: Samples): Value {
   const along = build.matmul(x, build.unsqueeze(build.transposeLast(summed(build, columns)), [1]));
   const sum = build.matmul(build.unsqueeze(summed(build, rows), [1]), along);
@@ -167,10 +171,10 @@ function average(build: Build, x: Value, rows: Samples, columns: Samples): Value
   return build.div(sum, build.unsqueeze(count, [3]));
 }
 
-/** Beyond every number: what is not there. */
+/** Greater than all values; stands for elements that do not exist. */
 const far = 3.4028234663852886e38;
 
-/** Of each element the greatest and least weight, `[R, P, size]`; whether samples lie outside, `[R, P]`. */
+/** For each element, its greatest and smallest weight, `[R, P, size]`, and whether samples lie outside, `[R, P]`. */
 interface Extremes {
   readonly most: Value;
   readonly least: Value;
@@ -191,8 +195,8 @@ function extremesOf(build: Build, samples: Samples): Extremes {
 }
 
 /**
- * The greatest product of an element with its weights by row and column. Weights are not negative: elements from 0 on
- * count with the greatest, others with the least, and the rows can be gone through before the columns.
+ * The greatest product of an element with its row weight and column weight. As weights are not negative, elements from
+ * 0 on use the greatest weight and negative elements the smallest, and rows can be reduced before columns.
  */
 function greatest(build: Build, x: Value, rows: Samples, columns: Samples): Value {
   const [own, across] = [extremesOf(build, rows), extremesOf(build, columns)];
@@ -212,7 +216,7 @@ function greatest(build: Build, x: Value, rows: Samples, columns: Samples): Valu
     among(positive, own.most, across.most),
     among(build.not(positive), own.least, across.least),
   ]);
-  // A sample outside counts as 0.
+  // A sample outside the axis counts as 0.
   const outside = build.add(build.unsqueeze(own.outside, [1, 3]), build.unsqueeze(across.outside, [1, 2]));
   const all = build.where(build.greater(outside, number(0)), build.op("Max", [best, number(0)]), best);
   const any = build.greater(build.mul(rows.count, columns.count), number(0));

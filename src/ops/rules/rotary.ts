@@ -12,7 +12,7 @@ import { lowered } from "../elementwise.js";
 import { headSize } from "../subgraphs/attend.js";
 import { contrib, likeFirst } from "../subgraphs/contrib.js";
 
-/** Where the two versions of the operator have their inputs. */
+/** The positions of the inputs in the two versions of the operator. */
 interface Places {
   readonly positions: number;
   readonly cosines: number;
@@ -26,10 +26,10 @@ interface Rotary {
   readonly cosines: Value;
   readonly sines: Value;
   readonly positions: Value | null;
-  /** x as `[B, S, heads, size]` or (where it has four axes) `[B, heads, S, size]`. */
+  /** The shape of x: `[B, S, heads, size]`, or `[B, heads, S, size]` if x has four axes. */
   readonly shape: readonly Dim[];
   readonly lengthAxis: 1 | 2;
-  /** How many elements of a head are turned. */
+  /** How many elements of a head are rotated. */
   readonly turned: number;
 }
 
@@ -84,7 +84,7 @@ function checkPositions(call: Call | Node, { cosines, positions, shape, lengthAx
   throw shapeMismatch(part(call, `the positions ${showShape(given)}`), `do not fit an input ${showShape(expected)}`);
 }
 
-/** The cosines or sines of every position, as they broadcast to x with its heads apart. */
+/** The cosines or sines of every position, in a shape that broadcasts to x with its heads separate. */
 function anglesOf(build: Build, table: Value, { positions, shape, lengthAxis }: Rotary): Value {
   const every = () => {
     if (!positions) return table;
@@ -104,7 +104,7 @@ function anglesOf(build: Build, table: Value, { positions, shape, lengthAxis }: 
   return build.reshape(angles, lengthAxis === 1 ? [batch, length, 1, half] : [batch, 1, length, half]);
 }
 
-/** The turned heads. Pairs are the halves of a head, or (interleaved) neighbours. */
+/** The rotated heads. Pairs are taken from the two halves of a head or, if interleaved, from neighbours. */
 function rotate(node: Node, read: Rotary, build: Build): Value {
   const { x, shape, turned } = read;
   const [interleaved, size] = [intAttribute(node, "interleaved", 0) !== 0, shape[3] as number];

@@ -1,4 +1,4 @@
-/** ReverseSequence, CumProd, TensorScatter: along a time axis. */
+/** ReverseSequence, CumProd and TensorScatter, which work along a time axis. */
 
 import type { Array64 } from "../../float64/array64.js";
 import { stridesOf, walk, zeros64 } from "../../float64/array64.js";
@@ -43,7 +43,7 @@ function sequenceAxes(call: Call | Node): Axes {
   return { batch, time };
 }
 
-/** Of each sequence the first elements, as many as its length says, in reverse order. */
+/** Reverses the first elements of each sequence, as many as its length says. */
 function evaluateReverse([x, lengths]: readonly (Array64 | null)[], node: Node): Array64[] {
   const { dims, data } = present(x);
   const { batch, time } = sequenceAxes(node);
@@ -61,7 +61,10 @@ function evaluateReverse([x, lengths]: readonly (Array64 | null)[], node: Node):
   return [result];
 }
 
-/** The new axis goes behind the others, or (where each has lengths of its own) joins the sequences'. */
+/**
+ * The new axis moves behind the others. If each of its entries has lengths of its own, it is merged with the axis of
+ * the sequences.
+ */
 function batchReverse(node: Node, inputs: readonly (Value | null)[], batched: readonly boolean[], build: Build): Value {
   const [x, lengths] = leadingOf(inputs, 2);
   if (!batched[1]) {
@@ -90,7 +93,7 @@ const reverseSequence: OpDefinition = {
     return [{ dtype: x.dtype, shape: x.shape }];
   },
   evaluate: evaluateReverse,
-  // A permutation that is its own inverse.
+  // The reversal is a permutation that is its own inverse.
   differentiate: (node, [dy], build) => {
     return [build.op("ReverseSequence", [present(dy), inputOf(node, 1)], node.attributes), null];
   },
@@ -104,7 +107,7 @@ const reverseSequence: OpDefinition = {
 
 // CumProd (opset 26)
 
-/** Along the axis, each element is that `by` places before, or 1 (behind, where negative). */
+/** Shifts the elements along the axis by `by` places (forwards if positive), and fills with 1. */
 function delayed(build: Build, x: Value, axis: number, by: number): Value {
   const pads = build.ints([by, -by]);
   return build.op("Pad", [x, pads, build.scalar(1, x), build.ints([axis])], { mode: "constant" });
@@ -118,8 +121,8 @@ function productAxis(call: Call | Node): number {
 }
 
 /**
- * By doubling: after step k each element is the product of the 2^k up to it. Nothing is divided, so the
- * derivative is right at zeros too.
+ * Works by doubling: after step k each element is the product of the 2^k elements up to it. As nothing is divided, the
+ * derivative is correct at zeros too.
  */
 const cumProd = lowered({
   op: "CumProd",
@@ -163,7 +166,7 @@ function scatterOf(call: Call | Node): Scatter {
   return { axis, size, count };
 }
 
-/** `[n, 1, ..., count, ..., 1]`: where each element of the update goes, along the axis. */
+/** `[n, 1, ..., count, ..., 1]`: the place along the axis to which each element of the update goes. */
 function scatterPlaces(node: Node, build: Build): Value {
   const { axis, size, count } = scatterOf(node);
   const [cache, , start] = inputsOf(node, 2);

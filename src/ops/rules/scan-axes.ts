@@ -6,7 +6,7 @@ import type { BodyAxes } from "../body-rules.js";
 import { interaction, sameSampleAxis } from "../checks.js";
 import { scanParts } from "./scan-parts.js";
 
-/** Where the outputs of a Scan carry the samples: as in each step, behind the axis of time. */
+/** Where the outputs of a Scan carry the samples: on the same axis as in each step, shifted by the axis of time. */
 export function scanAxes(
   node: Node,
   axes: readonly (SampleAxis | null)[],
@@ -19,7 +19,7 @@ export function scanAxes(
     if (at.axis === 0) throw interaction(node, "steps from sample to sample");
     return { ...at, axis: at.axis - 1 };
   });
-  // A state may begin alike for all samples, and differ after a step.
+  // A state may start alike for all samples and differ after a step.
   for (let round = 0; round <= states; round++) {
     const given = new Map(body.inputs.flatMap((input, k) => (current[k] ? [[input, current[k]] as const] : [])));
     const found = axesInBody(body.outputs, given);

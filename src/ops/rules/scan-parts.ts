@@ -1,4 +1,4 @@
-/** The parts of a Scan node: what files, rules and runtimes read of it. */
+/** The parts of a Scan node that files, rules and runtimes read. */
 import { isBody } from "../../graph/body.js";
 import type { Node } from "../../graph/value.js";
 import type { BodyParts } from "../body-rules.js";
@@ -7,11 +7,11 @@ import { intAttribute, intsAttribute, shapeMismatch } from "../checks.js";
 
 /** The parts of a Scan node. */
 export interface ScanParts extends BodyParts {
-  /** Products among the body's outputs, after the results. */
+  /** The number of products among the body's outputs; they come after the results. */
   readonly products: number;
-  /** For each scanned input, 1 where it is read from its end. */
+  /** For each scanned input, 1 if it is read from its end. */
   readonly inputDirections: readonly number[];
-  /** For each stacked output, 1 where it is written from its end. */
+  /** For each stacked output, 1 if it is written from its end. */
   readonly outputDirections: readonly number[];
 }
 

@@ -1,7 +1,7 @@
 /**
- * Scan under the transformations that need its body. The backward pass of a scan is a scan against time. A
- * weight's contraction is taken out of the loop: its operands are stacked over the steps, and contracted
- * once outside, with time as one more summed axis.
+ * The backward pass of a Scan, which is itself a Scan in the opposite direction of time. The contraction that gives a
+ * weight's gradient is moved out of the loop: its operands are stacked over the steps and contracted once outside, with
+ * time as one more summed axis.
  */
 
 import { substitute } from "../../graph/body.js";
@@ -18,7 +18,7 @@ import { type ScanParts, scanParts } from "./scan-parts.js";
 import { scanApart } from "./scan-shared.js";
 import { ofEachStep, overSteps } from "./scan-steps.js";
 
-/** Of each input of a Scan, the parts that add up to its cotangent. */
+/** For each input of a Scan, the parts that add up to its cotangent. */
 export function pullScan(
   node: Node,
   cotangents: readonly (Value | null)[],
@@ -28,7 +28,7 @@ export function pullScan(
   return new Backward(node, cotangents, wanted, body).emit();
 }
 
-/** A value of each step, and all steps' stacked along axis 0. */
+/** A value of each step, and its values in all steps, stacked along axis 0. */
 interface Stacked {
   readonly value: Value;
   readonly stack: Value;
@@ -39,17 +39,20 @@ class Backward {
   readonly #states: readonly Value[];
   readonly #slices: readonly Value[];
   readonly #captured: readonly Value[];
-  /** The states that cotangents flow through. */
+  /** The states through which cotangents flow. */
   readonly #active: readonly Value[];
-  /** Slices that all samples share, whose cotangents stay apart for each sample: they are left as the rules state them. */
+  /**
+   * Slices that all samples share. Their cotangents must remain separate for each sample, so they are left as the rules
+   * state them.
+   */
   readonly #shared: readonly Value[];
-  /** Whether the forward scan runs with time. */
+  /** Whether the forward scan runs in the direction of time. */
   readonly #forwards: boolean;
-  /** What the forward scan read or kept at each step. */
+  /** The values that the forward scan read or kept at each step. */
   readonly #known: readonly Stacked[];
-  /** Results of each step, and products in it that a backward pass has read, with their cotangents. */
+  /** Results of each step, and those of its products that a backward pass has read, with their cotangents. */
   readonly #seeds: readonly Stacked[];
-  /** States before each step, with the cotangents that they have from backward passes that read them. */
+  /** The states before each step, with the cotangents that they received from backward passes that read them. */
   readonly #before: readonly Stacked[];
 
   constructor(
@@ -96,7 +99,10 @@ class Backward {
     this.#before = stackedAs(this.#states, given.before, directions.before).filter(differentiable);
   }
 
-  /** In the order in which the forward scan went: the other way round where its direction differs from the first's. */
+  /**
+   * A stack in the order of the forward scan's steps: it is reversed if its direction differs from that of the first
+   * scanned input.
+   */
   #ordered(stack: Value, direction: number | undefined): Value {
     return (direction !== 1) === this.#forwards
       ? stack
@@ -156,13 +162,15 @@ class Backward {
     });
   }
 
-  /** The values from around the body that stand behind what it captures. */
+  /** The values outside the body that the captured ones stand for. */
   #outer(): Map<Value, Value> {
     const first = this.#parts.states + this.#parts.scans;
     return new Map(this.#captured.map((value, k) => [value, inputOf(this.node, first + k)]));
   }
 
-  /** Of the body's outputs: the cotangents carried from the step after, and those of the step's results. */
+  /**
+   * The cotangents of the body's outputs: those carried over from the following step, and those of the step's results.
+   */
   #seedsOfStep(carried: readonly Value[], given: readonly Value[]): Map<Value, Value> {
     const seeds = new Map<Value, Value>();
     const add = (value: Value, seed: Value) => {
@@ -178,7 +186,7 @@ class Backward {
     return seeds;
   }
 
-  /** The cotangent of a state before a step, with what it has as a result of its own. */
+  /** The cotangent of a state before a step, including what it receives as a result of its own. */
   #withBefore(state: Value, cotangent: Value, given: readonly Value[]): Value {
     const at = this.#before.findIndex(({ value }) => value === state);
     if (at < 0) return cotangent;
@@ -193,7 +201,7 @@ class Backward {
     );
   }
 
-  /** What contractions read that differs from step to step and is not at hand. */
+  /** The operands of contractions that differ between steps and have not been stacked yet. */
   #operandsOfSteps(lazy: readonly Cotangent[], given: readonly Value[]): Value[] {
     const all = [...new Set(lazy.flatMap(operandsOf))];
     const varying = new Set([...this.#states, ...this.#slices, ...given]);
@@ -203,7 +211,7 @@ class Backward {
   }
 }
 
-/** The states that cotangents flow through: those that depend on what is wanted. */
+/** The states through which cotangents flow: those that depend on a wanted value. */
 function activeStates({ body, states }: ScanParts, wanted: readonly boolean[]): Value[] {
   const leaves = body.inputs.slice(0, states);
   const after = body.outputs.slice(0, states);

@@ -1,7 +1,8 @@
 /**
- * What a step of a Scan computes of parameters alone, and of what all samples share of that step (a row of a table of
- * positions, a matrix of its own, transposed), is computed for all steps at once outside, and scanned. In the body its
- * derivative would be summed over the samples, which a per-sample gradient keeps apart.
+ * Moves out of a Scan's steps what they compute from parameters alone, and from slices that all samples share (a row of
+ * a table of positions, or a step's own matrix, transposed). It is computed for all steps at once, outside the loop,
+ * and then scanned. Inside the body its derivative would be summed over the samples, which a per-sample gradient must
+ * keep apart.
  */
 import { substitute } from "../../graph/body.js";
 import type { Value } from "../../graph/value.js";
@@ -13,7 +14,7 @@ import type { Build } from "../build.js";
 import { type ScanResults, type ScanSpec, type ScanStep, type Stepped, scanOf, stepped } from "./scan.js";
 import { isShared, leafLike, mayBeTrained, statesApart } from "./scan-states.js";
 
-/** As `scan`, with what its steps share computed outside. */
+/** Like `scan`, with the values that all samples share computed outside. */
 export function scanApart(
   build: Build,
   whole: ScanSpec,
@@ -36,12 +37,12 @@ export function scanApart(
     { ...spec, scanned: [...spec.scanned, ...outside.values()] },
     withSlices({ ...own, results: others }, [...outside.keys()]),
   );
-  // What samples share of each step is at hand, and has no samples to be kept apart in the loop.
+  // A value that samples share is already known for all steps, and is not computed per sample in the loop.
   const stacked = results.map((value, k) => ready[k] ?? nth(run.stacked, others.indexOf(value)));
   return { states: last(run.states), stacked };
 }
 
-/** What the steps share, by value, with what it is in all of them. */
+/** The values of a step that all samples share, each with its values in all steps. */
 function sharedOutside({ scanned }: ScanSpec, own: Stepped, batchBody: BodyBatch): Map<Value, Value> {
   const { slices } = own;
   if (!slices.some(isShared)) return new Map();

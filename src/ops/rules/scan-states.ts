@@ -12,11 +12,11 @@ import { isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import { type ScanResults, type ScanSpec, type Stepped, scanOf } from "./scan.js";
 
-/** A Scan without the states that have one of their own. */
+/** A Scan without the states that have been moved to a Scan of their own. */
 export interface StatesApart {
   readonly spec: ScanSpec;
   readonly step: Stepped;
-  /** All states after the last step, given those of the rest. */
+  /** All states after the last step, given the remaining ones. */
   readonly last: (rest: readonly Value[]) => readonly Value[];
 }
 
@@ -37,7 +37,7 @@ export function statesApart(build: Build, spec: ScanSpec, step: Stepped): States
   };
 }
 
-/** The states whose next ones depend on no sample, and on no state that does. */
+/** The states whose next values depend neither on a sample nor on a state that does. */
 function sharedStates(step: Stepped): Value[] {
   const { states, slices, next } = step;
   const nodes = nodesBefore(next, new Set([...states, ...slices]));
@@ -53,12 +53,14 @@ function sharedStates(step: Stepped): Value[] {
   return shared;
 }
 
-/** The leaves of a step that may differ from sample to sample. */
+/** The leaves of a step that may differ between samples. */
 function varyingLeaves({ states, slices }: Stepped, shared: readonly Value[]): Value[] {
   return [...states.filter((state) => !shared.includes(state)), ...slices.filter((slice) => !isShared(slice))];
 }
 
-/** Whether parameters enter by the shared states, or by what is computed of them, and samples enter too. */
+/**
+ * Whether parameters enter through the shared states, or through values computed from them, and samples enter as well.
+ */
 function takesParameters({ initial, scanned }: ScanSpec, step: Stepped, shared: readonly Value[]): boolean {
   const { states, slices, next, results } = step;
   const leaves = new Set([...states, ...slices]);
@@ -75,7 +77,7 @@ function takesParameters({ initial, scanned }: ScanSpec, step: Stepped, shared: 
   return leavesOf(read).some(mayBeTrained);
 }
 
-/** The shared states in a Scan of their own: before each step, and after the last. */
+/** Computes the shared states in a Scan of their own: before each step, and after the last. */
 function steppedAlone(build: Build, spec: ScanSpec, step: Stepped, shared: readonly Value[]): ScanResults {
   const { states, slices, next } = step;
   const copies = new Map([...shared, ...slices].map((value) => [value, leafLike(value)]));
@@ -88,11 +90,11 @@ function steppedAlone(build: Build, spec: ScanSpec, step: Stepped, shared: reado
   );
 }
 
-/** A leaf in place of a value. */
+/** A new leaf that stands for a value. */
 export const leafLike = ({ name, dtype, shape }: Value): Value => leaf(name, { dtype, shape }, { kind: "input" });
 
 export const isShared = ({ shape }: Value): boolean => !shape.some(isBatch);
 
-/** Whether it is a parameter; or, in the body of another loop, may stand for one. */
+/** Whether the value is a parameter or, in the body of another loop, may stand for one. */
 export const mayBeTrained = (value: Value): boolean =>
   value.source.kind === "parameter" || (value.source.kind === "input" && isFloat(value.dtype) && isShared(value));

@@ -1,4 +1,7 @@
-/** What a rule states for one step of a Scan, stated for all: summed over the steps, or of each of them. */
+/**
+ * Takes what a rule states for one step of a Scan, and states it for all steps: either summed over the steps, or for
+ * each of them.
+ */
 
 import { type Dim, fixedSize, multiply, type Shape } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
@@ -8,16 +11,16 @@ import type { Build } from "../build.js";
 import { type Contraction, type Convolution, type Cotangent, isValue, type RowsCotangent } from "../cotangent.js";
 import { unfold } from "../subgraphs/unfold.js";
 
-/** What a cotangent's operands are in all steps. */
+/** The operands of a cotangent, in all steps. */
 export interface Steps {
   readonly steps: number;
-  /** What differs between them, stacked. */
+  /** The values that differ between steps, stacked. */
   readonly stacks: ReadonlyMap<Value, Value>;
-  /** What does not. */
+  /** The value outside the loop of one that is the same in all steps. */
   readonly outside: (value: Value) => Value;
 }
 
-/** The sum over all steps of what a rule states for one. */
+/** The sum over all steps of the cotangent that a rule states for one. */
 export function overSteps(build: Build, cotangent: Cotangent, all: Steps): Cotangent {
   const { steps, stacks, outside } = all;
   const stackOf = (value: Value) => stacks.get(value) ?? null;
@@ -36,7 +39,7 @@ export function overSteps(build: Build, cotangent: Cotangent, all: Steps): Cotan
     case "rows": {
       const indices = stackOf(cotangent.indices);
       const rows = stackOf(cotangent.cotangent) ?? repeated(build, cotangent.cotangent, all);
-      // The same rows of the table in every step: what they receive adds up first.
+      // All steps use the same rows of the table, so the cotangents of those rows are added up first.
       if (!indices) return { ...cotangent, indices: outside(cotangent.indices), cotangent: build.sum(rows, [0]) };
       return { ...cotangent, indices, cotangent: build.moveAxis(rows, 0, cotangent.axis) };
     }
@@ -45,12 +48,14 @@ export function overSteps(build: Build, cotangent: Cotangent, all: Steps): Cotan
   }
 }
 
-/** What is the same in each step, once for each. */
+/** A value that is the same in all steps, repeated once for each. */
 function repeated(build: Build, value: Value, { steps, outside }: Steps): Value {
   return build.expand(outside(value), [steps, ...value.shape]);
 }
 
-/** What a rule states for a slice that all samples share, stated for all slices: time is the first axis of the result. */
+/**
+ * A rule's cotangent for a slice that all samples share, stated for all slices. Time is the first axis of the result.
+ */
 export function ofEachStep(build: Build, cotangent: Cotangent, all: Steps): Cotangent {
   const stacked = (value: Value) => all.stacks.get(value) ?? repeated(build, value, all);
   if (isValue(cotangent)) return stacked(cotangent);
@@ -75,7 +80,7 @@ export function ofEachStep(build: Build, cotangent: Cotangent, all: Steps): Cota
 
 const letters = [..."tTabcdefghijklmnopqrsuvwxyzABCDEFGHIJKLMNOPQRSUVWXYZ"];
 
-/** Each step has a table of its own: a row of it belongs to an index where a matrix of zeros and ones says so. */
+/** Each step has a table of its own. A matrix of zeros and ones says which row of the table belongs to which index. */
 function rowsOfEachStep(
   build: Build,
   { indices, cotangent, axis, shape }: RowsCotangent,
@@ -99,7 +104,7 @@ function rowsOfEachStep(
   };
 }
 
-/** Each step has a kernel of its own, which its images lie under in patches. */
+/** Each step has a kernel of its own, and its images are laid out as patches under that kernel. */
 function convolutionOfEachStep(
   build: Build,
   { data, cotangent, groups, window, shape }: Convolution,
@@ -125,18 +130,18 @@ function unusedLetter(subscripts: Contraction["subscripts"]): string {
   return letters.find((letter) => !used.includes(letter)) ?? "t";
 }
 
-/** Both operands in all steps; what is the same in each is null, unless the other is too. */
+/** Both operands in all steps. An operand that is the same in each step is null, unless the other one is too. */
 function stacksOf(build: Build, left: Value, right: Value, all: Steps): readonly [Value | null, Value | null] {
   const [first, second] = [all.stacks.get(left) ?? null, all.stacks.get(right) ?? null];
   return [first, first || second ? second : repeated(build, right, all)];
 }
 
-/** What is the same in each step is joined once, with the sum of the other. */
+/** An operand that is the same in each step is used once, together with the sum of the other operand. */
 function summed(build: Build, stack: Value | null, value: Value, { outside }: Steps): Value {
   return stack ? build.sum(stack, [0]) : outside(value);
 }
 
-/** Each step's images are images like any other: time is folded with the samples. */
+/** Images are treated alike in all steps, so time is folded into the sample axis. */
 function convolutionOverSteps(build: Build, convolution: Convolution, all: Steps): Convolution {
   const { data, cotangent } = convolution;
   const [images, given] = stacksOf(build, data, cotangent, all);
@@ -154,7 +159,7 @@ function folded(build: Build, stack: Value): Value {
   return build.reshape(stack, [present(multiply(images, steps)), ...rest]);
 }
 
-/** Time is a position like any other: a letter that both operands have, and the result has not. */
+/** Time is treated as a further position: a letter that both operands have and the result lacks. */
 function contractionOverSteps(build: Build, contraction: Contraction, all: Steps): Contraction {
   const { left, right, subscripts } = contraction;
   const time = unusedLetter(subscripts);

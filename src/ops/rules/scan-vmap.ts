@@ -6,7 +6,7 @@ import type { BodyBatch } from "../body-rules.js";
 import type { Build } from "../build.js";
 import { scanParts } from "./scan-parts.js";
 
-/** A Scan with one more leading axis on some inputs; all its outputs get it. */
+/** A Scan with one more leading axis on some of its inputs. All outputs get that axis. */
 export function batchScan(
   node: Node,
   inputs: readonly (Value | null)[],

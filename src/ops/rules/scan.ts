@@ -19,19 +19,19 @@ import type { Call } from "../call.js";
 import { interaction, part, requireInput, shapeMismatch } from "../checks.js";
 import { type ScanParts, scanParts } from "./scan-parts.js";
 
-/** What a step reads and gives. */
+/** The tensors that a Scan starts from and reads. */
 export interface ScanSpec {
   /** The states before the first step. */
   readonly initial: readonly Value[];
   /** Read slice by slice along axis 0. */
   readonly scanned: readonly Value[];
-  /** From the end to the start; results stay in the order of time. */
+  /** Whether it runs from the end to the start. Results are stacked in the order of time in both cases. */
   readonly reverse?: boolean;
   readonly name?: string;
 }
 
 export interface ScanResults {
-  /** After the last step. */
+  /** The states after the last step. */
   readonly states: readonly Value[];
   /** `[T, ...]` */
   readonly stacked: readonly Value[];
@@ -39,13 +39,13 @@ export interface ScanResults {
   readonly before: readonly Value[];
 }
 
-/** What a step computes: the next states, and its results. */
+/** Computes the next states of a step, and its results. */
 export type ScanStep = (
   states: readonly Value[],
   slices: readonly Value[],
 ) => { readonly states: readonly Value[]; readonly results: readonly Value[] };
 
-/** A step, computed of leaves. */
+/** A step whose leaves stand for its states and slices. */
 export interface Stepped {
   readonly states: readonly Value[];
   readonly slices: readonly Value[];
@@ -54,7 +54,7 @@ export interface Stepped {
   readonly results: readonly Value[];
 }
 
-/** The step of leaves of its own. */
+/** Computes the step from new leaves. */
 export function stepped({ initial, scanned }: ScanSpec, step: ScanStep): Stepped {
   const states = initial.map(({ name, dtype, shape }) => leaf(name, { dtype, shape }, { kind: "input" }));
   const slices = scanned.map(({ name, dtype, shape }) =>
@@ -64,12 +64,12 @@ export function stepped({ initial, scanned }: ScanSpec, step: ScanStep): Stepped
   return { states, slices, next: given.states, results: given.results };
 }
 
-/** A Scan whose step is a function of states and slices; it may read values from around it. */
+/** A Scan whose step is a function of states and slices. It may also read values from outside. */
 export function scan(build: Build, spec: ScanSpec, step: ScanStep): ScanResults {
   return scanOf(build, spec, stepped(spec, step));
 }
 
-/** A Scan of a step that is computed of leaves, which stand for what is scanned and the states. */
+/** A Scan of a step computed from leaves that stand for the states and the slices. */
 export function scanOf(
   build: Build,
   { initial, reverse = false, name = "", ...given }: ScanSpec,
@@ -113,12 +113,12 @@ function whatIsRead(build: Build, scanned: readonly Value[], { states, slices, n
   return { scanned: [numbers], slices: [leaf("", { dtype: numbers.dtype, shape: [] }, { kind: "input" })] };
 }
 
-/** All values that outputs depend on. */
+/** All values that the outputs depend on. */
 function valuesRead(outputs: readonly Value[], leaves: ReadonlySet<Value>): Set<Value> {
   return new Set([...outputs, ...nodesBefore(outputs, leaves).flatMap(presentInputs)]);
 }
 
-/** What takes long to compute again: the products of matrices that depend on the step. */
+/** The values that are expensive to recompute: products of matrices that depend on the step. */
 function productsIn(leaves: readonly Value[], outputs: readonly Value[]): Value[] {
   const nodes = nodesBefore(outputs, new Set(leaves));
   const inside = dependentsOf(leaves, nodes);
@@ -129,7 +129,7 @@ function productsIn(leaves: readonly Value[], outputs: readonly Value[]): Value[
 
 const costly = new Set(["MatMul", "Gemm", "Einsum", "Conv", "ConvTranspose"]);
 
-/** The outputs of a Scan node, or what belongs to each, by what they are. */
+/** Groups the outputs of a Scan node, or items that belong to them, by kind. */
 export function splitOutputs<T>(outputs: readonly T[], { states, products }: ScanParts) {
   const end = outputs.length - states;
   return {
@@ -184,7 +184,7 @@ function sliceOf({ dims, data }: Array64, at: number): Array64 {
   return { dims: dims.slice(1), data: data.subarray(at * size, (at + 1) * size) };
 }
 
-/** How many samples the arrays hold; 1 where the shapes have no batch. */
+/** How many samples the arrays hold; 1 if no shape depends on the batch. */
 function samplesIn(values: readonly (Value | null)[], arrays: readonly (Array64 | null)[]): number {
   for (const [k, value] of values.entries()) {
     const axis = value?.shape.findIndex(isBatch) ?? -1;
@@ -194,7 +194,7 @@ function samplesIn(values: readonly (Value | null)[], arrays: readonly (Array64 
   return 1;
 }
 
-/** The reference, given how to evaluate a body. */
+/** The reference implementation, given a function that evaluates a body. */
 export function evaluateScan(node: Node, inputs: readonly (Array64 | null)[], evaluateBody: BodyEvaluate): Array64[] {
   const { body, states, scans, inputDirections, outputDirections } = scanParts(node);
   const samples = samplesIn(node.inputs, inputs);

@@ -1,4 +1,4 @@
-/** Scan's definition: it has a body, so its rules are given how to treat that. */
+/** The definition of Scan. As Scan has a body, its rules are given functions that process bodies. */
 import type { OpDefinition } from "../definition.js";
 import { evaluateScan, inferScan } from "./scan.js";
 import { scanAxes } from "./scan-axes.js";

@@ -1,4 +1,7 @@
-/** Compress, NonZero, Unique, NonMaxSuppression: how many elements come out is in the data, which so must be constant. */
+/**
+ * Compress, NonZero, Unique and NonMaxSuppression. The number of elements that they return depends on their data, so
+ * the data must be constant.
+ */
 
 import type { Array64 } from "../../float64/array64.js";
 import { array64, transpose64 } from "../../float64/array64.js";
@@ -14,7 +17,7 @@ import { lowered } from "../elementwise.js";
 import { constantInput } from "../subgraphs/constant-input.js";
 import { selectBoxes } from "../subgraphs/suppression.js";
 
-/** What comes out for inputs that are constant, which is all there is to know of these ops. */
+/** The outputs for constant inputs. Other inputs are not supported. */
 function ofConstants(
   op: string,
   evaluate: (inputs: readonly (Array64 | null)[], node: Call | Node) => Array64[],
@@ -47,7 +50,7 @@ function flattened(call: Call | Node): Dim {
   return size;
 }
 
-/** The places that the condition keeps. */
+/** The positions that the condition keeps. */
 function keptPlaces(call: Call | Node): number[] {
   const condition = constantInput(call, 1);
   const axis = compressAxis(call);
@@ -89,7 +92,7 @@ function nonZeroPlaces({ dims, data }: Array64): Array64 {
   return array64([sizes.length, places.length], columns.flat());
 }
 
-/** Of elements that are all alike, and not 0, the places are known for a batch of any size. */
+/** For elements that are all alike and not 0, the positions are known for any batch size. */
 function inferPlaces(call: Call): ValueType[] | null {
   const { shape } = requireInput(call, 0);
   const same = alike(call.inputs[0]);
@@ -104,7 +107,7 @@ const places = having(
 const nonZero: OpDefinition = {
   ...places,
   infer: (call) => inferPlaces(call) ?? places.infer(call),
-  // Of elements that are all alike: in row-major order, as after a reshape to one axis.
+  // For elements that are all alike, the result is in row-major order, as after a reshape to one axis.
   sampleAxis: (node, [at]) => {
     const { shape } = inputOf(node, 0);
     const product = (dims: Shape) => dims.reduce<number>((size, dim) => size * factorOf(dim), 1);
@@ -129,7 +132,7 @@ interface Group {
   readonly members: number[];
 }
 
-/** Equal rows together, in the order of their first members. */
+/** Groups equal rows, ordered by the first member of each group. */
 function groupRows(rows: readonly Float64Array[]): Group[] {
   const groups = new Map<string, Group>();
   rows.forEach((row, at) => {
@@ -149,7 +152,10 @@ function inverseOf(groups: readonly Group[], count: number): number[] {
   return inverse;
 }
 
-/** The distinct elements, or with an axis the distinct slices: themselves, first places, inverse and counts. */
+/**
+ * The distinct elements (or, with an axis, the distinct slices), followed by their first positions, the inverse and the
+ * counts.
+ */
 function evaluateUnique([x]: readonly (Array64 | null)[], node: Call | Node): Array64[] {
   const input = present(x);
   const whole = node.attributes.axis === undefined;

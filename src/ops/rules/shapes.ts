@@ -34,13 +34,13 @@ import { having, type OpDefinition } from "../definition.js";
 import { moved } from "../range.js";
 import { expandSteps } from "../subgraphs/steps.js";
 
-/** The output of an op that keeps the elements in order, in another shape. */
+/** The type of an output that holds the same elements in the same order, in another shape. */
 function sameElements(call: Call, shape: Shape): ValueType {
   const { dtype, known } = requireInput(call, 0);
   return { dtype, shape, ...(known && shape.length <= 1 ? { known } : {}) };
 }
 
-/** The number of elements that one step along an axis spans: the product of the dimensions behind it. */
+/** The number of elements that one step along an axis spans: the product of the later dimensions. */
 function spanBehind(shape: Shape, axis: number): number | undefined {
   const product = elementsOf(shape.slice(axis + 1));
   return product === undefined || isBatch(product) ? undefined : product;
@@ -54,7 +54,7 @@ function reshapedSampleAxis(node: Node, at: SampleAxis | null | undefined): Samp
   if (!at) return null;
   const [from, to] = [inputOf(node, 0).shape, outputOf(node, 0).shape];
   if (at.uniform && from.every((dim, k) => k === at.axis || dim === 1)) return uniformAlong(to);
-  // No elements: there is nothing that could be mixed.
+  // A tensor without elements contains nothing that could be mixed.
   if (from.some((dim) => factorOf(dim) === 0)) return uniformAlong(to);
   const behind = spanBehind(from, at.axis);
   const axis = to.findIndex(isBatch);
@@ -74,7 +74,7 @@ function uniformAlong(shape: Shape): SampleAxis | null {
   return axis < 0 ? null : { axis, outer: 1, inner: factorOf(nth(shape, axis)), uniform: true };
 }
 
-/** An op that changes the shape only: `shapeAfter` says to what. */
+/** An op that only changes the shape; `shapeAfter` returns the new one. */
 function reshaping(op: string, shapeAfter: (call: Call, input: Value) => Shape): OpDefinition {
   return {
     op,
@@ -95,7 +95,7 @@ function reshaping(op: string, shapeAfter: (call: Call, input: Value) => Shape):
     evaluate: ([x], node) => {
       const input = present(x);
       const [from, shape] = [inputOf(node, 0).shape, outputOf(node, 0).shape];
-      // Not from the number of elements: there may be none.
+      // Not derived from the number of elements, which may be 0.
       const at = from.findIndex(isBatch);
       const batch = at < 0 ? 1 : nth(input.dims, at) / factorOf(nth(from, at));
       return [
@@ -117,7 +117,7 @@ function reshaping(op: string, shapeAfter: (call: Call, input: Value) => Shape):
   };
 }
 
-/** Reads a Reshape target: 0 copies a dimension (unless allowzero), -1 takes what is left. */
+/** Reads a Reshape target: 0 copies a dimension (unless allowzero is set), and -1 takes the remaining elements. */
 function reshapeTarget(call: Call, input: Value): Shape {
   const target = knownDims(call, 1) ?? [];
   const copied = target.map((dim, axis) => {
@@ -194,7 +194,7 @@ export function permutationOf(node: Call | Node): readonly number[] {
   return intsAttribute(node, "perm") ?? Array.from({ length: rank }, (_, axis) => rank - 1 - axis);
 }
 
-/** The permutation that undoes another. */
+/** The inverse of a permutation. */
 function inversePermutation(permutation: readonly number[]): number[] {
   return permutation.map((_, axis) => permutation.indexOf(axis));
 }
@@ -294,7 +294,7 @@ const tile: OpDefinition = {
   evaluate: ([x, repeats]) => {
     const input = present(x);
     const counts = [...present(repeats).data];
-    // Each axis becomes (repeat, size): a broadcast.
+    // Each axis becomes the two axes (repeat, size), which is a broadcast.
     const [split, full] = [
       input.dims.flatMap((dim) => [1, dim]),
       input.dims.flatMap((dim, axis) => [nth(counts, axis), dim]),
@@ -308,7 +308,7 @@ const tile: OpDefinition = {
   },
   differentiate: (node, [dy], build) => {
     const [input, output] = [inputOf(node, 0), outputOf(node, 0)];
-    // Sum over the repeats, axis by axis, of dy seen as (repeat, size).
+    // Views dy as (repeat, size) along each axis, and sums over the repeats.
     const split = input.shape.flatMap((dim, axis) => [divide(nth(output.shape, axis), dim) ?? 1, dim]);
     const axes = input.shape.flatMap((_, axis) => (split[2 * axis] === 1 ? [] : [2 * axis]));
     return [{ kind: "reduction", value: build.reshape(present(dy), split), axes, shape: input.shape }, null];

@@ -14,7 +14,7 @@ import { dtypeAttribute } from "./random.js";
 
 const outputType = (call: Call | Node): DType => dtypeAttribute(call, "output_datatype", "float32");
 
-/** Numbers of a dtype. Integers are cut off, from float32: a peak of 1 less a rounding error is 1. */
+/** Converts numbers to a dtype. Integers are truncated, from float32: there a peak of 1 minus a rounding error is 1. */
 function cast64({ dims, data }: Array64, dtype: DType): Array64 {
   return { dims, data: isFloat(dtype) ? data : data.map((x) => Math.trunc(Math.fround(x))) };
 }
@@ -39,7 +39,7 @@ function cosineWindow(op: string, terms: readonly number[]): OpDefinition {
       const count = size?.data[0] ?? 0;
       const period = intAttribute(node, "periodic", 1) !== 0 ? count : count - 1;
       const data = Float64Array.from({ length: count }, (_, t) => {
-        // The one element of a symmetric window is its middle.
+        // The only element of a symmetric window of length 1 is its middle.
         const angle = period === 0 ? Math.PI : (2 * Math.PI * t) / period;
         return terms.reduce((sum, term, k) => sum + (k % 2 === 0 ? term : -term) * Math.cos(k * angle), 0);
       });
@@ -56,7 +56,7 @@ interface Mel {
   readonly filters: number;
   /** Rows: bins of the spectrum. */
   readonly bins: number;
-  /** Where the filters begin and end, and so where the ones between have their peaks. */
+  /** The edges of the filters. Each filter begins at one edge, peaks at the next and ends at the one after it. */
   readonly edges: readonly number[];
 }
 
@@ -85,7 +85,7 @@ function melOf(call: Call | Node): Mel {
   return { filters, bins, edges };
 }
 
-/** Rises from the first edge to the second and falls to the third. */
+/** Rises from the first edge to the second, and falls from there to the third. */
 function triangle([first, peak, last]: readonly [number, number, number], bin: number): number {
   if (bin >= first && bin < peak) return (bin - first) / (peak - first);
   if (bin === peak) return 1;

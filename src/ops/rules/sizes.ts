@@ -82,7 +82,10 @@ const constantOfShape: OpDefinition = {
   differentiate: "none",
 };
 
-/** How far a Range counts: up to a multiple of N from 0 only, since there are no other dimensions. */
+/**
+ * How many numbers a Range has. Of limits that depend on N, only multiples of N counted from 0 are supported, as no
+ * other dimensions exist.
+ */
 function rangeCount(call: Call, [start, limit, step]: readonly [Dim, Dim, Dim]): Dim {
   if (![start, limit, step].some(isBatch))
     return Math.max(0, Math.ceil((factorOf(limit) - factorOf(start)) / factorOf(step)));
@@ -104,7 +107,7 @@ const range: OpDefinition = {
   },
   counts: true,
   shapeInputs: [0, 1, 2],
-  // How float16 is added up (opset 27): here in float32 at the least.
+  // The precision in which float16 is added up (opset 27); here it is float32 at least.
   lower: (node, build) => (node.attributes.stash_type === undefined ? null : [build.op("Range", node.inputs)]),
   infer: (call) => {
     const dtype = requireInput(call, 0).dtype;

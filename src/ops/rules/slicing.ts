@@ -28,7 +28,7 @@ import { pad } from "./padding.js";
 
 // Slice
 
-/** One sliced axis: `size` elements from `start`, `step` apart. Start and size hold N where the axis does. */
+/** One sliced axis: `size` elements from `start`, `step` apart. Start and size are multiples of N if the axis is. */
 interface Cut {
   readonly axis: number;
   readonly start: Dim;
@@ -36,12 +36,12 @@ interface Cut {
   readonly size: Dim;
 }
 
-/** INT_MAX, which stands for any end. */
+/** INT_MAX, which stands for an open end. */
 export const beyondAll = 2 ** 31 - 1;
 
 /**
- * Bounds within an axis of known size. As ONNX has it (unlike NumPy) a start before the axis is its first
- * element going backwards too; as ONNX Runtime has it, an end of INT_MAX is the end in either direction.
+ * Bounds within an axis of known size. In ONNX (unlike NumPy) a start before the axis is its first element going
+ * backwards too. In ONNX Runtime, an end of INT_MAX is the open end in either direction.
  */
 function cutInts(axis: number, size: number, start: number, end: number, step: number): Cut {
   const high = step > 0 ? size : size - 1;
@@ -52,7 +52,10 @@ function cutInts(axis: number, size: number, start: number, end: number, step: n
   return { axis, start: first, step, size: Math.max(0, Math.ceil((last - first) / step)) };
 }
 
-/** Far above any batch: what exporters write for an open end (1,000,000,000, 2^31 - 1, 2^63 - 1, ...) is no less. */
+/**
+ * Far greater than any batch. The numbers that exporters write for an open end (1,000,000,000, 2^31 - 1, 2^63 - 1, ...)
+ * are no smaller.
+ */
 const beyondBatch = 2 ** 24;
 
 /** A bound within an axis of N * `factor` elements: a multiple of N, or undefined. */
@@ -96,7 +99,7 @@ function slicedKnown({ known, shape }: Value, cut: Cut | undefined): Pick<ValueT
   return { known: Array.from({ length: factorOf(cut.size) }, (_, k) => nth(known, start + k * cut.step)) };
 }
 
-/** dy back in its place along one axis, zeros elsewhere. */
+/** Places dy along one axis where it was sliced from, with zeros elsewhere. */
 function unslice(build: Build, dy: Value, cut: Cut, size: Dim): Value {
   const { axis, step } = cut;
   const with_ = (dim: Dim) => dy.shape.map((own, at) => (at === axis ? dim : own));
@@ -133,7 +136,7 @@ function spreadApart(build: Build, value: Value, axis: number, stride: number): 
   return build.slice(joined, axis, 0, (count - 1) * stride + 1);
 }
 
-/** The samples may be kept whole, or, where they come in several rounds, some rounds of them. */
+/** The samples may be kept whole or, if they come in several rounds, some of the rounds may be kept. */
 function slicedSampleAxis(node: Node, at: SampleAxis | null): SampleAxis | null {
   const cut = cutsOf(node).find(({ axis }) => axis === at?.axis);
   if (!at || !cut || sameDim(cut.size, nth(inputOf(node, 0).shape, at.axis))) return at;
@@ -145,7 +148,7 @@ function slicedSampleAxis(node: Node, at: SampleAxis | null): SampleAxis | null 
   return { ...at, outer: rounds };
 }
 
-/** One cut as a map along its axis; null where it depends on the batch size. */
+/** One cut as a linear step along its axis; null if it depends on the batch size. */
 function cutStep({ axis, start, step, size }: Cut): Along | null {
   if (isBatch(start) || isBatch(size)) return null;
   const end = start + size * step;
@@ -173,7 +176,9 @@ export function withEnds(node: Node, build: Build, endOf: (end: Dim, step: numbe
   return [build.op("Slice", [...node.inputs.slice(0, 2), dimsValue(changed), ...node.inputs.slice(3)])];
 }
 
-/** An open end along the samples is above any number of them, times what they are folded with. */
+/**
+ * Replaces an open end along the sample axis by one above any number of samples, times the elements folded with them.
+ */
 function endsLowered(node: Node, build: Build): Value[] | null {
   const { shape } = inputOf(node, 0);
   const cuts = cutsOf(node);

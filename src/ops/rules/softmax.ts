@@ -17,7 +17,7 @@ import { alongAxis, lineAxis } from "./lines.js";
 
 const axisOf = (node: Call | Node) => lineAxis(node, intAttribute(node, "axis", -1));
 
-/** An op that turns each line of elements along its axis into another. */
+/** An op that maps each line of elements along its axis to another line. */
 function alongLines(
   op: string,
   transform: (line: Float64Array) => Float64Array,
@@ -51,7 +51,7 @@ function eachLine(x: Array64, axis: number, transform: (line: Float64Array) => F
   return result;
 }
 
-/** The line minus its maximum, and the sum of the exponentials of that. */
+/** The line minus its maximum, and the sum of the exponentials of the result. */
 function shifted(line: Float64Array): { line: Float64Array; sum: number } {
   const most = line.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const moved = line.map((x) => x - most);
@@ -68,7 +68,7 @@ function logSoftmax64(x: Float64Array): Float64Array {
   return line.map((element) => element - Math.log(sum));
 }
 
-/** 1 at the first of the greatest elements. */
+/** 1 at the first of the greatest elements, and 0 elsewhere. */
 function hardmax64(line: Float64Array): Float64Array {
   const best = line.indexOf(line.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY));
   return line.map((_, k) => Number(k === best));
@@ -85,7 +85,10 @@ const softmaxRule: DerivativeRule = (node, [dy], build) => {
   return [build.mul(y, centred(centred(present(dy))))];
 };
 
-/** dy - softmax(x) times the sum of dy. The results of a line add up to 0: what rounding leaves is taken away. */
+/**
+ * dy - softmax(x) times the sum of dy. The results of a line should add up to 0, so the rest left by rounding is
+ * subtracted.
+ */
 const logSoftmaxRule: DerivativeRule = (node, [dy], build) => {
   const y = outputOf(node, 0);
   const axis = axisOf(node);
@@ -96,7 +99,7 @@ const logSoftmaxRule: DerivativeRule = (node, [dy], build) => {
   return [centred(centred(cotangent))];
 };
 
-/** A cotangent that is zero but at one place of each line. */
+/** A cotangent that is zero except at one place of each line. */
 interface OnePlace {
   readonly places: Value;
   readonly updates: Value;
@@ -117,8 +120,8 @@ function onePlaceOf(node: Node, cotangent: Value, build: Build): OnePlace | null
 }
 
 /**
- * The cotangent of a likelihood: at the label, 1 less its probability, which is the sum of all others. So it keeps
- * its digits where the label is nearly certain.
+ * The cotangent of a likelihood. At the label it is 1 minus the label's probability, computed as the sum of all other
+ * probabilities. It therefore keeps its digits where the label is nearly certain.
  */
 function likelihoodRule(build: Build, probabilities: Value, { places, updates }: OnePlace, axis: number): Value {
   const put = (into: Value, value: Value) => build.op("ScatterElements", [into, places, value], { axis });
@@ -128,7 +131,7 @@ function likelihoodRule(build: Build, probabilities: Value, { places, updates }:
   return put(scaled, build.neg(build.sum(scaled, [axis], true)));
 }
 
-/** A line that is -inf all over has no softmax; one that holds a finite element has. */
+/** A line that is -inf throughout has no softmax; a line with a finite element has one. */
 const softmaxRange: RangeRule = (node, [x], of) => {
   const { infinite, nan, high } = present(x);
   const defined =

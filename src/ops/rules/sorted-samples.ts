@@ -1,4 +1,4 @@
-/** Sorting the samples, which TopK may do. */
+/** Sorting of samples, which a TopK may do. */
 import type { PergradError } from "../../errors.js";
 import { isBatch } from "../../graph/dim.js";
 import { inputOf } from "../../graph/operands.js";
@@ -10,7 +10,7 @@ import { lineAxis } from "./lines.js";
 /** The axis along which a TopK sorts. */
 export const topAxis = (node: Call | Node) => lineAxis(node, intAttribute(node, "axis", -1));
 
-/** All samples may be sorted: where that is undone again, the reader of the file takes both away. */
+/** Sorting all samples is allowed if it is undone later; the reader of the file then removes both steps. */
 export function sortsSamples(call: Call | Node): PergradError {
   return interaction(
     call,
@@ -19,7 +19,7 @@ export function sortsSamples(call: Call | Node): PergradError {
   );
 }
 
-/** Whether a TopK sorts along the axis of the samples. */
+/** Whether a TopK sorts along the sample axis. */
 export function sortsAll(node: Node): boolean {
   return isBatch(inputOf(node, 0).shape[topAxis(node)]);
 }

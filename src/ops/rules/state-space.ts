@@ -1,4 +1,6 @@
-/** CausalConvWithState and LinearAttention (opset 27), composites: layers of models that carry a state through time. */
+/**
+ * CausalConvWithState and LinearAttention (opset 27): composites, for layers of models that carry a state through time.
+ */
 
 import { type Dim, fixedSize, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
 import { inputsOf } from "../../graph/operands.js";
@@ -35,7 +37,7 @@ function requireShape(call: Call | Node, index: number, what: string, ...allowed
 interface Causal {
   readonly shape: readonly [Dim, number, number];
   readonly kernel: number;
-  /** Whether the result goes through x * sigmoid(x). */
+  /** Whether the result is multiplied by its sigmoid: x * sigmoid(x). */
   readonly activated: boolean;
 }
 
@@ -90,9 +92,9 @@ interface Recurrence {
   readonly heads: number;
   readonly keySize: number;
   readonly valueSize: number;
-  /** What is remembered fades: by one factor for a head, or by one for each element of a key. */
+  /** Whether the memory decays: by one factor for each head, or by one for each element of a key. */
   readonly fading: boolean;
-  /** What a key recalls is replaced, as far as `beta` says, and not added to. */
+  /** Whether the value that a key recalls is replaced, to the extent given by `beta`, instead of being added to. */
   readonly replacing: boolean;
   readonly scale: number;
 }

@@ -8,7 +8,7 @@ import { unaryRule } from "./exponential.js";
 
 const onePlusSquare = (x: Value, build: Build) => build.add(build.square(x), build.scalar(1, x));
 
-/** 1 - x^2 as a product, which keeps its precision near 1. */
+/** 1 - x^2 as a product, which keeps its precision where x is close to 1. */
 const oneMinusSquare = (x: Value, build: Build) => {
   const one = build.scalar(1, x);
   return build.mul(build.sub(one, x), build.add(one, x));

@@ -29,7 +29,7 @@ const inverseOf = ({ sorter, inverse }: Order): Order => ({ sorter, inverse: !in
 const sameOrder = (a: Order | null, b: Order) =>
   a !== null && sameSorter(a.sorter, b.sorter) && a.inverse === b.inverse;
 
-/** Exporters sort twice, once for the sorted lengths and once for their places. */
+/** Exporters sort the same values twice, once for the sorted lengths and once for their places. */
 function sameSorter(a: Node, b: Node): boolean {
   const options = ({ attributes }: Node) =>
     ["axis", "largest", "sorted"].map((name) => attributes[name] ?? null).join();

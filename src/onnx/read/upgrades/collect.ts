@@ -1,6 +1,6 @@
 import type { Upgrade } from "./rule.js";
 
-/** Tables of upgrades put together: of each operator, the oldest first. */
+/** Merges tables of upgrades: for each operator, the oldest upgrade comes first. */
 export function collect(
   tables: readonly Readonly<Record<string, readonly Upgrade[]>>[],
 ): ReadonlyMap<string, Upgrade[]> {

@@ -1,4 +1,4 @@
-/** GridSample, whose modes had the names that they have in two dimensions. */
+/** GridSample: before opset 20 its modes were named as in two dimensions. */
 import { stringAttribute } from "../../../ops/checks.js";
 import type { Rewrite, Upgrade } from "./rule.js";
 

@@ -34,7 +34,7 @@ const splitToInput: Rewrite = (node, build) => {
   return sizes ? withInputs(upgraded, 1, [build.ints(sizes)]) : upgraded;
 };
 
-/** Without sizes, the number of equal parts was that of the outputs. */
+/** Without sizes, the number of equal pieces was the number of outputs. */
 const splitCount: Rewrite = (node) =>
   node.inputs[1] ? node : { ...node, attributes: { ...node.attributes, num_outputs: node.outputs } };
 
@@ -56,7 +56,7 @@ const dftAxis: Rewrite = (node, build) => {
   return { ...node, attributes: without(node.attributes, "axis"), inputs };
 };
 
-/** Coordinates used to be those of the image, whose pixels were not moved by half of one. */
+/** Coordinates used to be those of the image, without the shift by half a pixel. */
 const roiCorners: Rewrite = (node) => ({
   ...node,
   attributes: { ...node.attributes, coordinate_transformation_mode: "output_half_pixel" },

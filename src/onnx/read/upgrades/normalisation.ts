@@ -1,4 +1,4 @@
-/** Normalisation and recurrent operators whose modes were said otherwise. */
+/** Normalisation and recurrent operators that used to state their modes differently. */
 import { type Dim, divide, isBatch } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
@@ -19,7 +19,10 @@ const batchNormSpatial: Rewrite = (node) => {
   return { ...node, attributes: without(node.attributes, "spatial") };
 };
 
-/** More outputs than one used to mean training mode. The saved statistics, the last two of five, are no outputs any more. */
+/**
+ * More than one output used to mean training mode. The saved statistics, the last two of the five outputs, no longer
+ * exist.
+ */
 const batchNormOutputs: Rewrite = (node) => {
   const isTraining = node.outputNames.slice(1).some((name) => name !== "");
   const kept = { ...node, outputs: Math.min(node.outputs, 3), outputNames: node.outputNames.slice(0, 3) };

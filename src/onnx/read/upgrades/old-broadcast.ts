@@ -1,9 +1,9 @@
-/** Before opset 7, operands were aligned by attributes and not at the right. */
+/** Before opset 7, operands were aligned by attributes, not at the right. */
 import type { Dim } from "../../../graph/dim.js";
 import { intAttribute, normalAxis, part, requireInput, shapeMismatch } from "../../../ops/checks.js";
 import { dropping, type Rewrite, type Upgrade, withInputs, without } from "./rule.js";
 
-/** With `axis`, the second operand's first axis lies at that axis of the first operand. */
+/** With `axis`, the first axis of the second operand is aligned with that axis of the first operand. */
 const alignedAtAxis: Rewrite = (node, build) => {
   const [a, b] = [requireInput(node, 0), requireInput(node, 1)];
   const upgraded = { ...node, attributes: without(node.attributes, "axis", "broadcast") };

@@ -1,10 +1,10 @@
-/** Operators that few models use, which changed later than those of many. */
+/** Operators that few models use and that changed later than the common ones. */
 const laterThanOthers: ReadonlyMap<string, number> = new Map([
   ["GroupNormalization", 21],
   ["GridSample", 20],
 ]);
 
-/** From this opset on, an operator has none of the forms that `older.ts` upgrades. */
+/** From this opset on, the operator has none of the forms that `older.ts` upgrades. */
 export function olderBelow(op: string): number {
   return laterThanOthers.get(op) ?? 14;
 }

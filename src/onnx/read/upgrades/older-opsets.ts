@@ -1,2 +1,2 @@
-/** Upgrades of opsets that few files have. */
+/** Upgrades for opsets that few files have. */
 export { olderUpgrades } from "./older.js";

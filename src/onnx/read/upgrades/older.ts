@@ -1,4 +1,4 @@
-/** Upgrades of opsets that few files have, and of operators that few models use. */
+/** Upgrades for opsets that few files have, and for operators that few models use. */
 import { collect } from "./collect.js";
 import { gridSampleUpgrades } from "./grid-sample.js";
 import { normalisationUpgrades } from "./normalisation.js";

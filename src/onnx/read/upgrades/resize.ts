@@ -1,4 +1,4 @@
-/** Upsample, and Resize before it could choose how to sample. */
+/** Upsample, and Resize in the opsets in which it had no choice of sampling method. */
 
 import { constantOf, type Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
@@ -23,7 +23,10 @@ const resizeInputs = (x: Value, scales: readonly number[], build: Build) => {
   return [x, null, build.constant({ dtype: "float32", dims: [data.length], data })];
 };
 
-/** Element t was that at t / scale, rounded down to enlarge and up to reduce; axes of both kinds take two steps. */
+/**
+ * Element t was the input's element at t / scale, rounded down when enlarging and up when reducing. If axes of both
+ * kinds occur, two steps are needed.
+ */
 const sampled: Rewrite = (node, build) => {
   const scales = oldScales(node);
   const mode = stringAttribute(node, "mode", "nearest") === "nearest" ? "nearest" : "linear";

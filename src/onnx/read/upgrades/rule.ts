@@ -1,4 +1,4 @@
-/** The shape of an upgrade step, and what steps share. */
+/** The type of an upgrade step, and what the steps share. */
 import type { Attributes, Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
 import type { FileNode } from "../file-node.js";
@@ -6,10 +6,10 @@ import type { FileNode } from "../file-node.js";
 export type Rewrite = (node: FileNode, build: Build) => FileNode;
 
 export interface Upgrade {
-  /** The opset that brought the newer form. */
+  /** The opset that introduced the newer form. */
   readonly below: number;
   readonly rewrite: Rewrite;
-  /** The operator itself is gone in newer opsets. */
+  /** Whether the operator itself no longer exists in newer opsets. */
   readonly renames?: boolean;
 }
 
@@ -17,7 +17,7 @@ export function without(attributes: Attributes, ...names: readonly string[]): At
   return Object.fromEntries(Object.entries(attributes).filter(([name]) => !names.includes(name)));
 }
 
-/** The node with its inputs from `first` on replaced; trailing absent ones are dropped. */
+/** The node with its inputs from `first` on replaced. Absent inputs at the end are dropped. */
 export function withInputs(node: FileNode, first: number, values: readonly (Value | null)[]): FileNode {
   const inputs = [...node.inputs.slice(0, first), ...values];
   while (inputs.length > 0 && inputs.at(-1) === null) inputs.pop();

@@ -1,4 +1,4 @@
-/** Before opset 13, Softmax and its kin took all axes from `axis` on together. */
+/** Before opset 13, Softmax and related operators normalised over all axes from `axis` on together. */
 
 import { elementsOf } from "../../../graph/dim.js";
 import { dimsValue } from "../../../graph/value.js";
