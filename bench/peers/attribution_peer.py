@@ -6,6 +6,7 @@ import logging
 import tempfile
 import warnings
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -86,13 +87,16 @@ class Workload:
 
         model = self.network()
         count = len(self.x)
+        # Held by the peer, so that the folder lives as long as it.
+        self.folder = folder = tempfile.TemporaryDirectory()
+        options = {"train_set_size": count, "save_dir": folder.name, "device": "cpu", "proj_dim": DIMS}
+        made = TRAKer(model=model, task=Loss(), use_half_precision=False, logging_level=50, **options)
+        made.load_checkpoint(model.state_dict(), model_id=0)
 
         def run():
-            with tempfile.TemporaryDirectory() as folder:
-                options = {"train_set_size": count, "save_dir": folder, "device": "cpu", "proj_dim": DIMS}
-                made = TRAKer(model=model, task=Loss(), use_half_precision=False, logging_level=50, **options)
-                made.load_checkpoint(model.state_dict(), model_id=0)
-                made.featurize(batch=(self.x, self.target), num_samples=count)
+            # A sample that is marked as done would be passed over.
+            made.saver.current_store["is_featurized"][:] = 0
+            made.featurize(batch=(self.x, self.target), inds=np.arange(count))
             return None, []
 
         return run
