@@ -176,7 +176,8 @@ function finished(last: Last, dims: readonly number[], { read, hold }: Elements)
   if (last.kind === "same") return hold(last.piece);
   if (last.kind === "squareRoot") return rooted(hold(last.piece) as Float32Array);
   const table = last.table ? (hold(last.table) as Float32Array) : new Float32Array(sizeOf(dims));
-  return withRows(table, read(last.places) as Int32Array, read(last.rows) as Float32Array, last);
+  const isZero = !last.table;
+  return withRows({ table, isZero }, read(last.places) as Int32Array, read(last.rows) as Float32Array, last);
 }
 
 function rooted(data: Float32Array): Float32Array {
@@ -190,7 +191,7 @@ function rooted(data: Float32Array): Float32Array {
  * @throws PergradError RUNTIME for a place outside the table, as the runtime does.
  */
 function withRows(
-  table: Float32Array,
+  { table, isZero }: { readonly table: Float32Array; readonly isZero: boolean },
   places: Int32Array,
   rows: Float32Array,
   { size, repeats }: { readonly size: number; readonly repeats: number },
@@ -198,15 +199,17 @@ function withRows(
   const length = table.length / size;
   const { slots, count } = severalTimes(places, length);
   const sums = new Float64Array(count * size);
-  for (let row = 0; row < length && count > 0; row++) {
+  for (let row = 0; row < length && count > 0 && !isZero; row++) {
     const slot = slots[row] as number;
     if (slot > 0) sums.set(table.subarray(row * size, (row + 1) * size), (slot - 1) * size);
   }
+  const isCopied = isZero && size >= copiedFrom;
   for (let p = 0; p < places.length; p++) {
     const row = rowAt(places[p] as number, length);
     const from = Math.floor(p / repeats) * size;
     const slot = slots[row] as number;
     if (slot > 0) addRow(sums, (slot - 1) * size, rows, from, size);
+    else if (isCopied) table.set(rows.subarray(from, from + size), row * size);
     else addRow(table, row * size, rows, from, size);
   }
   for (let row = 0; row < length && count > 0; row++) {
@@ -215,6 +218,9 @@ function withRows(
   }
   return table;
 }
+
+/** The size from which the engine copies a row faster than a loop adds it to zeros. */
+const copiedFrom = 16;
 
 const rowAt = (place: number, rows: number): number => (place < 0 ? place + rows : place);
 
