@@ -6,7 +6,6 @@
 
 import type { SampleAxes } from "../../../analysis/sample-axes.js";
 import { PergradError } from "../../../errors.js";
-import { reshapes } from "../../../graph/behind.js";
 import { substitute } from "../../../graph/body.js";
 import { factorOf, isBatch, sameShape } from "../../../graph/dim.js";
 import { inputOf } from "../../../graph/operands.js";
@@ -53,10 +52,15 @@ function orderOf(value: Value, numbers: Numbers): Order | null {
   return order && inverseOf(order);
 }
 
-/** Of one element for each sample, the same elements: exporters broadcast an index to its own shape, and join it alone. */
-function keepsElements({ op, inputs }: Node): boolean {
-  if (["Concat", "Max", "Min"].includes(op)) return inputs.length === 1;
-  return reshapes.includes(op) || ["Identity", "Cast", "Expand", "Transpose"].includes(op);
+/**
+ * Whether a node with one element per sample returns the elements of its first input, in their order. Exporters expand
+ * an index to its own shape, and join it with nothing.
+ */
+function keepsElements(node: Node): boolean {
+  const { op, inputs } = node;
+  if (op === "Concat" || op === "Max" || op === "Min") return inputs.length === 1;
+  const definition = definitionOf(node);
+  return op === "Identity" || op === "Cast" || definition?.view !== undefined || definition?.repeats === true;
 }
 
 /** The order along `axis` that a tensor holds in each of its lines; null where it holds none. */
