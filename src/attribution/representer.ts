@@ -34,7 +34,7 @@ export interface RepresenterValues {
   readonly alpha: Table;
   /** x_n . x_m, `[M, N]`, where x are the layer's inputs without the bias. */
   readonly products: Table;
-  /** Labels of the queries. */
+  /** Labels of the queries, -1 where they have none. */
   readonly labels: Int32Array;
 }
 
@@ -56,7 +56,7 @@ export function representerPoints(options: RepresenterOptions): Method {
       const tables: Table[] = [];
       for (const checkpoint of checkpoints) {
         const { alpha, products, labels } = await representerValues(checkpoint, train, queries, options);
-        tables.push(products.map((product, m, n) => (alpha.at(n, labels[m] ?? 0) * product) / checkpoints.length));
+        tables.push(products.map((product, m, n) => (owed(alpha, n, labels[m]) * product) / checkpoints.length));
       }
       return { table: added(tables) };
     },
@@ -75,13 +75,18 @@ export function representerPoints(options: RepresenterOptions): Method {
         const { alpha, products, labels } = await representerValues(checkpoint, train, train, options);
         const own = Float64Array.from(
           labels,
-          (label, n) => (alpha.at(n, label) * products.at(n, n)) / checkpoints.length,
+          (label, n) => (owed(alpha, n, label) * products.at(n, n)) / checkpoints.length,
         );
         sums.push(new Table(1, own.length, own));
       }
       return added(sums).row(0);
     },
   };
+}
+
+/** alpha[n, label]; 0 where there is no label. */
+function owed(alpha: Table, n: number, label = -1): number {
+  return label < 0 ? 0 : alpha.at(n, label);
 }
 
 /** Throws INVALID_ARGUMENT. */
@@ -101,18 +106,24 @@ async function representerValues(
   try {
     const found = await products.of(asked, own, inputs.width);
     const table = new Table(asked.length / inputs.width, own.length / inputs.width, Float64Array.from(found));
-    return { alpha, products: table, labels: labelsOf(await gradients(checkpoint, queries, classes)) };
+    return { alpha, products: table, labels: await labelsOf(checkpoint, queries, classes) };
   } finally {
     await products.release();
   }
 }
 
-/** For a sample with one label, the gradient in the logits, p - onehot, is negative for that label only. */
-function labelsOf(gradient: Table): Int32Array {
-  return Int32Array.from({ length: gradient.rows }, (_, n) => {
-    const row = gradient.row(n);
-    return row.indexOf(Math.min(...row));
-  });
+/** The label of each sample, -1 where the loss ignores it. */
+async function labelsOf(checkpoint: Checkpoint, data: Dataset, classes: number): Promise<Int32Array> {
+  const { loss, output, expected } = checkpoint.objective;
+  const target = expected.get("target")?.value;
+  const ignored = target && loss.labels?.(output.shape, target.shape).ignored;
+  const found: number[] = [];
+  for await (const { feeds } of checkpoint.blocks(data))
+    for (const each of feeds.target?.data ?? []) {
+      const label = Number(each);
+      found.push(label === ignored || !(label < classes) ? -1 : label);
+    }
+  return Int32Array.from(found);
 }
 
 async function gradients(checkpoint: Checkpoint, data: Dataset, classes: number): Promise<Table> {
@@ -149,10 +160,9 @@ class Inputs {
   private constructor(
     private readonly checkpoint: Checkpoint,
     private readonly layer: string,
-    /** Whether the weight's rows are the classes. */
-    private readonly byRow: boolean,
+    private readonly rows: number,
+    private readonly columns: number,
     private readonly classes: number,
-    readonly width: number,
   ) {}
 
   static async of(checkpoint: Checkpoint, layer: string, classes: number): Promise<Inputs> {
@@ -163,25 +173,40 @@ class Inputs {
         "INVALID_ARGUMENT",
         `The layer "${layer}" is no weight of a linear layer to ${classes} classes; name one with two axes.`,
       );
-    const byRow = rows === classes;
     const { loss } = checkpoint.objective;
     const first = checkpoint.with({ loss: { ...firstLogit, target: loss.target.bind(loss) }, parameters: [layer] });
-    return new Inputs(first, layer, byRow, classes, byRow ? columns : rows);
+    return new Inputs(first, layer, rows, columns, classes);
   }
 
-  /** `[N, width]` */
+  get width(): number {
+    return (this.rows * this.columns) / this.classes;
+  }
+
+  /** `[N, width]`. Throws INVALID_ARGUMENT. */
   async read(data: Dataset): Promise<Float32Array> {
     const parts: Float32Array[] = [];
+    const size = this.rows * this.columns;
     for await (const { from, to, results } of this.checkpoint.stream({ gradients: want.gradients() }, data)) {
-      const found = new Float32Array((to - from) * this.width);
       const numbers = results.gradients[this.layer]?.data ?? new Float32Array(0);
-      const size = this.width * this.classes;
-      const step = this.byRow ? 1 : this.classes;
-      for (let k = 0; k < found.length; k++)
-        found[k] = numbers[Math.floor(k / this.width) * size + (k % this.width) * step] ?? 0;
+      const found = new Float32Array((to - from) * this.width);
+      for (let n = 0; n < to - from; n++)
+        found.set(this.#inputs(numbers.subarray(n * size, (n + 1) * size)), n * this.width);
       parts.push(found);
     }
     return joined(parts);
+  }
+
+  /** Of one sample's gradient. A square weight may hold classes along either axis: the gradient itself says along which. */
+  #inputs(gradient: Float32Array): Float32Array {
+    const { rows, columns, classes } = this;
+    if (rows === classes && gradient.subarray(columns).every((value) => value === 0))
+      return gradient.subarray(0, columns);
+    if (columns === classes && gradient.every((value, k) => value === 0 || k % columns === 0))
+      return gradient.filter((_, k) => k % columns === 0);
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `"${this.layer}" is not only the weight of the last linear layer: the first logit depends on more of it than that logit's own row; name that layer's weight: { layer: "head.weight" }.`,
+    );
   }
 }
 

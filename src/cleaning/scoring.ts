@@ -43,7 +43,12 @@ export async function issuesOf(objective: Objective, data: Dataset, options: Fin
   const followed = await follow(last, data, read.targets, checkpoints, { allowNotFinite, ...running });
   const vog =
     read.targets.kind === "classes" && checkpoints.length > 1
-      ? await varianceOfGradients(last, preparedPieces(objective, data, allowNotFinite), checkpoints)
+      ? await varianceOfGradients(
+          last,
+          preparedPieces(objective, data, allowNotFinite),
+          read.targets.labels,
+          checkpoints,
+        )
       : undefined;
   onStage("gradients");
   const projecting = { dims: options.dims ?? 512, allowNotFinite, ...running };

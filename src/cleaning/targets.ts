@@ -43,7 +43,9 @@ export function targetsOf(objective: Objective, target: Tensor | undefined): Tar
   }
   const classes = Number(objective.output.shape[1]);
   // Nothing is known about a label that the loss ignores.
-  const labels = Int32Array.from(given, (label) => (Number(label) >= 0 && label < classes ? Number(label) : -1));
+  const ignored = objective.loss.labels?.(objective.output.shape, target.dims).ignored;
+  const counts = (label: number) => label >= 0 && label < classes && label !== ignored;
+  const labels = Int32Array.from(given, (label) => (counts(Number(label)) ? Number(label) : -1));
   return { kind, classes, labels };
 }
 

@@ -7,7 +7,7 @@ import { build } from "../ops/registry.js";
 import { entryOf } from "../present.js";
 import { type Compiled, compiled } from "../program/compiled.js";
 import type { Prepared } from "../program/feeds.js";
-import { elementsIn, floatsIn, isFloat, type Tensor } from "../tensor/tensor.js";
+import { floatsIn, isFloat, type Tensor } from "../tensor/tensor.js";
 import { input } from "../trace/functions.js";
 import { Traced } from "../trace/traced.js";
 import type { Parameters } from "./following.js";
@@ -29,10 +29,12 @@ const labelsName = "/labels";
  * Of the gradient of the label's score in all floating-point inputs, element by element; undefined if no input is
  * floating-point. Not normalised by class.
  * @param pieces the data in pieces, each at most as large as a run may be
+ * @param labels `[N]`, -1 where a sample has none: its result is 0
  */
 export async function varianceOfGradients(
   objective: Objective,
   pieces: AsyncIterable<Prepared>,
+  labels: Int32Array,
   checkpoints: readonly Parameters[],
 ): Promise<Vog | undefined> {
   const { graph, sampleAxes } = objective.model;
@@ -44,9 +46,11 @@ export async function varianceOfGradients(
   const found: { readonly deviation: number; readonly variance: number }[] = [];
   try {
     for await (const { feeds, samples } of pieces) {
-      const given = { ...feeds, [labelsName]: labelsIn(feeds.target, samples) };
-      const at = await courses(program, given, checkpoints, needed);
-      for (let n = 0; n < samples; n++) found.push(spread(at, n, samples));
+      const own = labels.subarray(found.length, found.length + samples);
+      const at = await courses(program, { ...feeds, [labelsName]: places(own) }, checkpoints, needed);
+      own.forEach((label, n) => {
+        found.push(label < 0 ? { deviation: 0, variance: 0 } : spread(at, n, samples));
+      });
     }
   } finally {
     await program.release();
@@ -69,13 +73,12 @@ function inputGradients({ model, output }: Objective, inputs: readonly Value[]):
   return Object.fromEntries(first.map((value, k) => [`gradient${k}`, new Traced(value)]));
 }
 
-/** Ignored labels are no class: for these samples the first class's score is used, and the result is discarded. */
-function labelsIn(target: Tensor | undefined, samples: number): Tensor<"int64"> {
-  const labels = target ? elementsIn(target) : new Float32Array(samples);
+/** The class whose score is differentiated. For samples without a label it is the first, and the result is discarded. */
+function places(labels: Int32Array): Tensor<"int64"> {
   return {
     dtype: "int64",
-    dims: [samples],
-    data: BigInt64Array.from(labels, (label) => (Number(label) > 0 ? BigInt(label) : 0n)),
+    dims: [labels.length],
+    data: BigInt64Array.from(labels, (label) => BigInt(Math.max(0, label))),
   };
 }
 

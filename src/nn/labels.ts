@@ -142,13 +142,14 @@ export function labelsOf(
   target: Shape,
   { classAxis, ignoreIndex }: LabelOptions,
 ): ClassLabels {
-  const classes = nth(output, classAxisOf(loss, output, classAxis, target));
+  const axis = classAxisOf(loss, output, classAxis, target);
+  const classes = nth(output, axis);
   if (isBatch(classes))
     throw new PergradError(
       "SHAPE_MISMATCH",
       sentence`${loss}: the number of classes grows with the batch; give ${option("classAxis")}.`,
     );
-  return { classes, ignored: ignoreIndex };
+  return { axis, classes, ignored: ignoreIndex };
 }
 
 /** Throws LABEL_OUT_OF_RANGE for a label that is neither a class nor ignored. */

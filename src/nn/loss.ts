@@ -67,8 +67,9 @@ export interface Loss {
   readonly likelihood?: Likelihood;
 }
 
-/** The class labels allowed. */
+/** The class labels allowed, and the axis of the output that they index. */
 export interface ClassLabels {
+  readonly axis: number;
   readonly classes: number;
   readonly ignored: number | undefined;
 }

@@ -53,12 +53,17 @@ describe("targets", () => {
     expect(issues.suggested?.every((label) => label < 3)).toBe(true);
   });
 
-  test("that are ignored have no score", async () => {
-    const target = labels((n) => (n === 0 ? -100 : n % 3));
-    const loss = losses.crossEntropy({ ignoreIndex: -100 });
-    const issues = await findIssues(network(3), { x: numbers(4 * samples), target }, { ...options, loss });
+  test.each([-100, 255, 2])("that are ignored have no score: %i", async (ignoreIndex) => {
+    const target = labels((n) => (n === 0 ? ignoreIndex : n % 2));
+    const loss = losses.crossEntropy({ ignoreIndex });
+    const checkpoints = [1, 2].map((seed) => nn.model(network(3), { input: { x: ["N", 4] }, seed }).parameters);
+    const data = { x: numbers(4 * samples), target };
+    const issues = await findIssues(network(3), data, { ...options, loss, checkpoints });
     requireScores(issues);
     expect([issues.labels?.[0], issues.scores.label[0], issues.scores.uninformative[0]]).toEqual([-1, 0, 1]);
+    const { vog, vogVariance, el2n, aum } = issues.measures;
+    expect([vog, vogVariance, el2n, aum].map((values) => values?.[0])).toEqual([0, 0, 0, 0]);
+    expect(vog?.subarray(1).every((value) => value > 0)).toBe(true);
   });
 
   test("of sequences, some positions ignored, are scored by the loss", async () => {

@@ -1,0 +1,113 @@
+/** Methods that look at labels follow the loss: what it ignores, where its classes lie, how it smooths. */
+import { describe, expect, it } from "vitest";
+import { attribution, losses, nn, type Tensor, withParameters } from "../../src/index.js";
+import { floats, labels } from "../cli/support.js";
+import { expectNear } from "../curvature/support.js";
+
+const labelled = (dims: readonly number[], ...given: readonly number[]): Tensor => ({ ...labels(...given), dims });
+const trak = attribution.trak({ dims: 6, damping: 0.1 });
+
+describe("TRAK", () => {
+  const network = nn.model(nn.sequential(nn.linear(3, 4), nn.tanh(), nn.linear(4, 4)), { seed: 1 });
+
+  it.each([-100, 3])("leaves labels out that the loss ignores: %i", async (ignoreIndex) => {
+    const x = floats([5, 3]);
+    const queries = { x: floats([2, 3], (k) => Math.cos(k * k)), target: labels(ignoreIndex, 2) };
+    const loss = losses.crossEntropy({ ignoreIndex });
+    const all = { x, target: labels(0, ignoreIndex, 2, 1, ignoreIndex) };
+    const { scores } = await attribution.scores(network, all, queries, { loss, method: trak });
+    const counted = { x: tensorOf(x, 0, 2, 3), target: labels(0, 2, 1) };
+    const asked = { x: tensorOf(queries.x, 1), target: labels(2) };
+    const some = await attribution.scores(network, counted, asked, { loss: "cross_entropy", method: trak });
+    const [a, b, c] = some.scores.data;
+    expectNear(scores.data, [0, 0, 0, 0, 0, a, 0, b, c, 0].map(Number), 1e-5, "scores");
+  });
+
+  it("finds classes along the axis that the loss names", async () => {
+    // With a fifth position, whose label is ignored, no other axis fits; the fifth adds nothing.
+    const long = floats([4, 5, 3]);
+    const short = { dtype: "float32", dims: [4, 4, 3], data: firstFour(long) } as const;
+    const four = [0, 1, 2, 3, 3, 1, 0, 2, 2, 2, 1, 0, 1, 3, 0, 0];
+    const five = four.flatMap((label, k) => (k % 4 === 3 ? [label, -1] : [label]));
+    const of = async (x: Tensor, target: Tensor, loss: ReturnType<typeof losses.crossEntropy>) => {
+      const shape = ["N", ...x.dims.slice(1)] as const;
+      const model = nn.trace({ x: shape }, { a: nn.linear(3, 4), b: nn.linear(4, 4) }, (own, { a, b }) => b(a(own.x)));
+      return (await attribution.scores(model, { x, target }, { x, target }, { loss, method: trak })).scores.data;
+    };
+    const found = await of(short, labelled([4, 4], ...four), losses.crossEntropy({ classAxis: 2 }));
+    const expected = await of(long, labelled([4, 5], ...five), losses.crossEntropy({ ignoreIndex: -1 }));
+    expectNear(found, expected, 1e-5, "scores");
+  });
+});
+
+describe("representer points", () => {
+  const square = nn.trace({ x: ["N", 3] }, { head: nn.ones([3, 3]), bias: nn.ones([3]) }, ({ x }, { head, bias }) =>
+    x.matmul(head).add(bias),
+  );
+  const weights = Float32Array.from([2, -1, 0.5, -0.3, 1.5, 1, 0.2, -0.8, 1]);
+  const model = withParameters(square, {
+    head: { dtype: "float32", dims: [3, 3], data: weights },
+    bias: { dtype: "float32", dims: [3], data: new Float32Array(3) },
+  });
+  const [x, asked] = [floats([4, 3]), floats([3, 3], (k) => Math.cos(k * k))];
+
+  /** (onehot, smoothed, less p) of the query's label times the inner product of the inputs, over 2 l2 N. */
+  function byHand(target: readonly number[], asking: readonly number[], smoothing: number): number[] {
+    const row = ({ data }: Tensor, n: number) => [0, 1, 2].map((k) => Number(data[n * 3 + k]));
+    const chances = (n: number) => {
+      const powers = [0, 1, 2].map((c) =>
+        Math.exp(row(x, n).reduce((sum, each, k) => sum + each * (weights[k * 3 + c] ?? 0), 0)),
+      );
+      return powers.map((power) => power / powers.reduce((sum, each) => sum + each, 0));
+    };
+    return asking.flatMap((label, m) =>
+      target.map((given, n) => {
+        if (label < 0 || given < 0) return 0;
+        const wanted = (1 - smoothing) * (given === label ? 1 : 0) + smoothing / 3;
+        const product = row(x, n).reduce((sum, each, k) => sum + each * (row(asked, m)[k] ?? 0), 0);
+        return ((wanted - (chances(n)[label] ?? 0)) * product) / (2 * 0.01 * target.length);
+      }),
+    );
+  }
+
+  it.each([
+    ["a square weight whose columns are classes", [0, 1, 2, 1], [2, 0, 1], {}],
+    ["smoothed labels", [0, 1, 2, 1], [2, 0, 1], { labelSmoothing: 0.6 }],
+    ["ignored labels", [0, -1, 2, 1], [2, -1, 1], { ignoreIndex: -1 }],
+  ])(
+    "of %s",
+    async (what, target, asking, options: { readonly labelSmoothing?: number; readonly ignoreIndex?: number }) => {
+      const { scores } = await attribution.scores(
+        model,
+        { x, target: labels(...target) },
+        { x: asked, target: labels(...asking) },
+        { loss: losses.crossEntropy(options), method: attribution.representerPoints({ l2: 0.01 }) },
+      );
+      expectNear(scores.data, byHand(target, asking, options.labelSmoothing ?? 0), 1e-5, what);
+    },
+  );
+
+  it("are refused of a weight that does more than make the logits", async () => {
+    const tied = nn.trace({ x: ["N", 3] }, { head: nn.linear(3, 3) }, ({ x: input }, { head }) =>
+      head(head(input).tanh()),
+    );
+    const data = { x, target: labels(0, 1, 2, 1) };
+    const method = attribution.representerPoints({ l2: 0.01 });
+    await expect(attribution.scores(tied, data, data, { loss: "cross_entropy", method })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      message: expect.stringContaining('"head.weight" is not only the weight of the last linear layer'),
+    });
+  });
+});
+
+/** Some rows. */
+function tensorOf({ dims, data }: Tensor, ...rows: readonly number[]): Tensor {
+  const [, width = 0] = dims;
+  const numbers = rows.flatMap((row) => Array.from(data.subarray(row * width, (row + 1) * width), Number));
+  return { dtype: "float32", dims: [rows.length, width], data: Float32Array.from(numbers) };
+}
+
+/** Of five positions of three numbers. */
+function firstFour({ data }: Tensor): Float32Array {
+  return Float32Array.from(Array.from(data, Number).filter((_, k) => k % 15 < 12));
+}
