@@ -1,5 +1,6 @@
 /** Folders of pictures as bytes, one folder for each class. */
-import { readdir } from "node:fs/promises";
+import type { Dirent } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { PergradError } from "../errors.js";
 import { unreadable } from "../io/failure.js";
@@ -34,7 +35,9 @@ export async function packImages(folder: string, options: PackImagesOptions = {}
   let size = options.size;
   let data = new Uint8Array();
   for (const [n, { path }] of files.entries()) {
+    // Upright, as a camera's note in the file (EXIF) says.
     const picture = sharp(path)
+      .rotate()
       .removeAlpha()
       .toColourspace(grey ? "b-w" : "srgb");
     const own = options.size ? picture.resize({ ...options.size, fit: "fill" }) : picture;
@@ -76,7 +79,9 @@ async function filesOf(folder: string) {
     throw unreadable(folder, error);
   });
   const found: { readonly className: string; readonly name: string; readonly path: string }[] = [];
-  for (const { name: className } of classes.filter((entry) => entry.isDirectory()).sort(byName))
+  const folders: Dirent[] = [];
+  for (const entry of classes) if (await isFolder(folder, entry)) folders.push(entry);
+  for (const { name: className } of folders.sort(byName))
     for (const { name } of (await readdir(join(folder, className), { withFileTypes: true })).sort(byName))
       if (pictures.test(name)) found.push({ className, name, path: join(folder, className, name) });
   if (found.length > 0) return found;
@@ -84,6 +89,13 @@ async function filesOf(folder: string) {
     "FILE_UNREADABLE",
     `"${folder}" holds no pictures in folders of their classes, as in FOLDER/CLASS/1.png; arrange them so.`,
   );
+}
+
+/** Links count as what they lead to. */
+async function isFolder(folder: string, entry: Dirent): Promise<boolean> {
+  if (!entry.isSymbolicLink()) return entry.isDirectory();
+  const found = await stat(join(folder, entry.name)).catch(() => null);
+  return found?.isDirectory() ?? false;
 }
 
 function byName(a: { readonly name: string }, b: { readonly name: string }): number {

@@ -7,7 +7,10 @@ import type { Row } from "./rows.js";
 
 /** Options of `packRows`. */
 export interface PackRowsOptions {
-  /** The column of the target: whole numbers and texts become int64 classes, other numbers float32. */
+  /**
+   * The column of the target: whole numbers and texts become int64 classes, other numbers float32. A column of lists, or
+   * several columns with commas between, give `[N, length]`: labels that do not exclude each other, or several numbers.
+   */
   readonly target: string;
   /** The columns of each input. Default: `x`, from all other columns. A single column of lists gives `[N, length]`. */
   readonly inputs?: Readonly<Record<string, readonly string[]>>;
@@ -37,14 +40,15 @@ export interface Packed {
  *   SHAPE_MISMATCH: lists have different lengths. INVALID_ARGUMENT: there are no rows, or a target is missing.
  */
 export async function packRows(rows: AsyncIterable<Row> | Iterable<Row>, options: PackRowsOptions): Promise<Packed> {
-  const { target, ids: idColumn, texts: textColumn } = options;
-  let columns: ReadonlyMap<string, readonly string[]> | undefined;
+  const { ids: idColumn, texts: textColumn } = options;
+  let columns: Columns | undefined;
   const numbers = new Map<string, number[]>();
   const [targets, ids, texts]: [unknown[], string[], string[]] = [[], [], []];
   let row = 0;
   for await (const each of rows) {
     columns ??= columnsOf(each, options);
-    for (const [input, names] of columns) {
+    if (!options.inputs) requireSame(columns.all, each, row);
+    for (const [input, names] of columns.inputs) {
       const list = numbers.get(input) ?? [];
       numbers.set(input, list);
       const before = list.length;
@@ -55,7 +59,8 @@ export async function packRows(rows: AsyncIterable<Row> | Iterable<Row>, options
           `Row ${row} holds ${list.length - before} numbers for the input "${input}", but the rows before hold ${before / row}; give all the same number.`,
         );
     }
-    targets.push(plain(each[target]));
+    const own = columns.target.map((name) => plain(each[name]));
+    targets.push(own.length === 1 ? own[0] : own);
     if (idColumn !== undefined) ids.push(String(each[idColumn]));
     if (textColumn !== undefined) texts.push(String(each[textColumn]));
     row++;
@@ -74,18 +79,36 @@ export async function packRows(rows: AsyncIterable<Row> | Iterable<Row>, options
   };
 }
 
-/** By input. Throws MISSING_TENSOR. */
-function columnsOf(first: Row, { target, inputs, ids, texts }: PackRowsOptions): Map<string, readonly string[]> {
+interface Columns {
+  readonly all: ReadonlySet<string>;
+  readonly target: readonly string[];
+  /** By input. */
+  readonly inputs: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Throws MISSING_TENSOR. */
+function columnsOf(first: Row, { target: given, inputs, ids, texts }: PackRowsOptions): Columns {
   const names = Object.keys(first);
-  const apart = [target, ids, texts].filter((name) => name !== undefined);
-  const given = inputs ? Object.entries(inputs) : [["x", names.filter((name) => !apart.includes(name))] as const];
-  for (const name of [...apart, ...given.flatMap(([, own]) => own)])
+  const target = names.includes(given) ? [given] : given.split(",");
+  const apart = [...target, ids, texts].filter((name) => name !== undefined);
+  const own = inputs ? Object.entries(inputs) : [["x", names.filter((name) => !apart.includes(name))] as const];
+  for (const name of [...apart, ...own.flatMap(([, each]) => each)])
     if (!names.includes(name))
       throw new PergradError(
         "MISSING_TENSOR",
         `The rows have no column "${name}"${meant(name, names) || `; their columns are ${names.join(", ")}.`}`,
       );
-  return new Map(given);
+  return { all: new Set(names), target, inputs: new Map(own) };
+}
+
+/** Throws MISSING_TENSOR for a column that would be left out unseen. */
+function requireSame(known: ReadonlySet<string>, row: Row, number: number): void {
+  for (const name in row)
+    if (!known.has(name))
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `Row ${number} has a column "${name}", which row 0 lacks; give all rows the same columns, or name those of the input.`,
+      );
 }
 
 /** 64-bit integers as numbers. */
@@ -103,9 +126,15 @@ function add(list: number[], value: unknown, column: string, row: number): void 
   if (found === undefined)
     throw new PergradError(
       "DTYPE_MISMATCH",
-      `The column "${column}" holds ${JSON.stringify(value) ?? "nothing"} in row ${row}, which is no number; leave the column out, or encode it as numbers.`,
+      `The column "${column}" holds ${shown(value)} in row ${row}, which is no number; leave the column out, or encode it as numbers.`,
     );
   list.push(found);
+}
+
+/** As JSON has it. */
+function shown(value: unknown): string {
+  const text = JSON.stringify(value, (_, each) => (typeof each === "bigint" ? Number(each) : each)) ?? "nothing";
+  return text.length > 100 ? `${text.slice(0, 100)}...` : text;
 }
 
 function isList(value: unknown): value is Iterable<unknown> {
@@ -138,10 +167,15 @@ function isMissing(value: unknown): boolean {
   return value === null || value === undefined || Number.isNaN(value);
 }
 
+interface Target {
+  readonly tensor: Tensor;
+  readonly classNames?: readonly string[];
+}
+
 /**
  * Whole numbers from 0 up are used as classes; other numbers stay numbers; texts become classes in alphabetical order.
  */
-function targetOf(values: readonly unknown[]): { readonly tensor: Tensor; readonly classNames?: readonly string[] } {
+function targetOf(values: readonly unknown[]): Target {
   const dims = [values.length];
   const missing = values.findIndex(isMissing);
   if (missing >= 0)
@@ -149,14 +183,45 @@ function targetOf(values: readonly unknown[]): { readonly tensor: Tensor; readon
       "INVALID_ARGUMENT",
       `The target in row ${missing} is missing; leave the row out, or say its target.`,
     );
+  if (values.some(isList)) return { tensor: targetOfLists(values) };
+  const record = values.findIndex((value) => typeof value === "object");
+  if (record >= 0) throw noTarget(values[record], record);
   const numbers = values.map(numberOf);
-  if (numbers.every((value) => value !== undefined)) {
-    if (numbers.every((value) => Number.isSafeInteger(value)))
-      return { tensor: { dtype: "int64", dims, data: BigInt64Array.from(numbers, (value) => BigInt(value ?? 0)) } };
-    return { tensor: { dtype: "float32", dims, data: Float32Array.from(numbers, (value) => value ?? 0) } };
-  }
+  if (numbers.every((value): value is number => value !== undefined)) return { tensor: numbersAs(dims, numbers) };
   const classNames = [...new Set(values.map(String))].sort();
   const number = Object.fromEntries(classNames.map((name, k) => [name, BigInt(k)]));
   const data = BigInt64Array.from(values, (value) => entryOf(number, String(value)));
   return { tensor: { dtype: "int64", dims, data }, classNames };
+}
+
+/** Several numbers for each sample. Throws DTYPE_MISMATCH, SHAPE_MISMATCH. */
+function targetOfLists(values: readonly unknown[]): Tensor {
+  const numbers: number[] = [];
+  let length: number | undefined;
+  for (const [row, value] of values.entries()) {
+    const list = isList(value) ? [...value].map((each) => numberOf(plain(each))) : [];
+    const known = list.filter((each): each is number => each !== undefined && !Number.isNaN(each));
+    if (!isList(value) || known.length < list.length) throw noTarget(value, row);
+    length ??= list.length;
+    if (list.length !== length)
+      throw new PergradError(
+        "SHAPE_MISMATCH",
+        `The target in row ${row} holds ${list.length} numbers, but those before hold ${length}; give all the same number.`,
+      );
+    numbers.push(...known);
+  }
+  return numbersAs([values.length, length ?? 0], numbers);
+}
+
+function noTarget(value: unknown, row: number): PergradError {
+  return new PergradError(
+    "DTYPE_MISMATCH",
+    `The target in row ${row} is ${shown(value)}, which is no number, text or list of numbers; name columns that hold one.`,
+  );
+}
+
+function numbersAs(dims: readonly number[], numbers: readonly number[]): Tensor {
+  if (numbers.every((value) => Number.isSafeInteger(value)))
+    return { dtype: "int64", dims, data: BigInt64Array.from(numbers, BigInt) };
+  return { dtype: "float32", dims, data: Float32Array.from(numbers) };
 }

@@ -2,6 +2,8 @@
 import { createReadStream } from "node:fs";
 import { open, readFile, stat } from "node:fs/promises";
 import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import type { DataType } from "apache-arrow";
 import { PergradError } from "../errors.js";
 import { unreadable } from "../io/failure.js";
 import { library } from "../io/library.js";
@@ -52,15 +54,40 @@ function damaged(path: string, error: unknown): PergradError {
 
 async function* csv(path: string, delimiter: string): AsyncGenerator<Row> {
   const { parse } = await library("csv-parse", "read CSV", () => import("csv-parse"));
-  const parser = parse({ columns: true, delimiter, bom: true, skip_empty_lines: true, relax_column_count: false });
-  const stream = createReadStream(path);
+  const columns = (names: string[]) => {
+    const twice = names.find((name, k) => names.indexOf(name) < k);
+    if (twice === undefined) return names;
+    throw new PergradError("FILE_UNREADABLE", `"${path}" has two columns "${twice}"; rename one of them.`);
+  };
+  const parser = parse({ columns, delimiter, skip_empty_lines: true, relax_column_count: false });
+  const stream = Readable.from(textsOf(path));
   stream.on("error", (error) => parser.destroy(error));
   for await (const row of stream.pipe(parser)) yield row;
 }
 
+/** The text of a file, piece by piece, without a byte order mark. Throws FILE_UNREADABLE where bytes are no text. */
+async function* textsOf(path: string): AsyncGenerator<string> {
+  const decoders: InstanceType<typeof TextDecoder>[] = [];
+  const decoded = (bytes?: Uint8Array) => {
+    try {
+      return decoders[0]?.decode(bytes, { stream: bytes !== undefined }) ?? "";
+    } catch (error) {
+      const problem = `"${path}" is not in UTF-8, which its texts would not survive; write it in UTF-8.`;
+      throw new PergradError("FILE_UNREADABLE", problem, { cause: error });
+    }
+  };
+  for await (const bytes of createReadStream(path)) {
+    const encoding = bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : "utf-8";
+    if (decoders.length === 0) decoders.push(new TextDecoder(encoding, { fatal: true }));
+    yield decoded(bytes);
+  }
+  yield decoded();
+}
+
 async function* jsonLines(path: string): AsyncGenerator<Row> {
   let line = 0;
-  for await (const text of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
+  const input = Readable.from(textsOf(path));
+  for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
     line++;
     if (text.trim() === "") continue;
     const found = parsed(text);
@@ -114,7 +141,43 @@ async function* parquet(path: string): AsyncGenerator<Row> {
 }
 
 async function* arrow(path: string): AsyncGenerator<Row> {
-  const { tableFromIPC } = await library("apache-arrow", "read Arrow", () => import("apache-arrow"));
-  const table = tableFromIPC(await readFile(path));
-  for (const row of table) yield row ? row.toJSON() : {};
+  const { tableFromIPC, DataType } = await library("apache-arrow", "read Arrow", () => import("apache-arrow"));
+  const bytes = await readFile(path);
+  const table = (() => {
+    try {
+      return tableFromIPC(bytes);
+    } catch (error) {
+      if (!(error instanceof Error && error.message.includes("codec not found"))) throw error;
+      const problem = `"${path}" is compressed, which apache-arrow does not read; write it uncompressed, as in to_feather(path, compression="uncompressed").`;
+      throw new PergradError("FILE_UNREADABLE", problem, { cause: error });
+    }
+  })();
+  const { fields } = table.schema;
+  for (const row of table)
+    yield row ? Object.fromEntries(fields.map(({ name, type }) => [name, plainOf(DataType, type, row[name])])) : {};
+}
+
+/** Decimals as numbers, days and times as dates, lists and records of them in the same way: Arrow holds bare integers. */
+function plainOf(is: typeof DataType, type: DataType, value: unknown): unknown {
+  if (value === null || value === undefined) return value;
+  if (is.isDictionary(type)) return plainOf(is, type.dictionary, value);
+  if (is.isDecimal(type) && value instanceof Uint32Array) return decimalOf(value, type.scale);
+  if ((is.isDate(type) || is.isTimestamp(type)) && typeof value === "number") return new Date(value);
+  if (is.isList(type) || is.isFixedSizeList(type)) {
+    const [item] = type.children;
+    return isIterable(value) && item ? Array.from(value, (each) => plainOf(is, item.type, each)) : value;
+  }
+  if (!is.isStruct(type) || typeof value !== "object") return value;
+  const record = new Map(Object.entries(value));
+  return Object.fromEntries(type.children.map(({ name, type: own }) => [name, plainOf(is, own, record.get(name))]));
+}
+
+function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.iterator in value;
+}
+
+/** Of words of 32 bits, the lowest first, in two's complement. */
+function decimalOf(words: Uint32Array, scale: number): number {
+  const whole = words.reduceRight((sum, word) => (sum << 32n) | BigInt(word), 0n);
+  return Number(`${BigInt.asIntN(32 * words.length, whole)}e${-scale}`);
 }

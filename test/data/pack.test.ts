@@ -1,5 +1,5 @@
 /** Tables and pictures as tensors: of CSV, JSON lines, Parquet, Arrow and folders, and on the command line. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tableFromArrays, tableToIPC } from "apache-arrow";
 import sharp from "sharp";
@@ -59,6 +59,93 @@ describe("rows", () => {
     });
     writeFileSync(path, tableToIPC(table, "file"));
     expect((await packRows(readRows(path), { target: "kind" })).tensors).toEqual({ x, target: wanted.target });
+  });
+
+  const arrow = (own: object) => packRows(readRows(join(import.meta.dirname, "prices.arrow")), own as typeof options);
+
+  test("of Arrow, as pyarrow writes it, in two chunks, with decimals, a dictionary and lists", async () => {
+    const { tensors } = await arrow({ target: "kind", inputs: { x: ["price"], parts: ["parts"] } });
+    expect(tensors).toEqual({
+      x: { dtype: "float32", dims: [3, 1], data: Float32Array.of(1.25, -2.5, 300.75) },
+      parts: { dtype: "float32", dims: [3, 2], data: Float32Array.of(1.5, -0.5, 2.5, 0, 3.5, 4) },
+      target: wanted.target,
+    });
+    const { tensors: tagged } = await arrow({ target: "tags", inputs: { x: ["price"] } });
+    expect(tagged.target).toEqual({ dtype: "int64", dims: [3, 2], data: BigInt64Array.of(0n, 1n, 1n, 1n, 0n, 0n) });
+    await expect(arrow({ target: "kind", inputs: { x: ["day"] } })).rejects.toThrow(/"day" holds "2020-01-01T/);
+  });
+
+  test("of compressed Arrow are refused with what to do", async () => {
+    const path = join(import.meta.dirname, "compressed.feather");
+    await expect(packRows(readRows(path), { target: "kind" })).rejects.toMatchObject({
+      code: "FILE_UNREADABLE",
+      message: expect.stringContaining("write it uncompressed"),
+    });
+  });
+
+  test("with several targets of each sample, as a list or in several columns", async () => {
+    const target = { dtype: "int64", dims: [2, 3], data: BigInt64Array.of(0n, 1n, 1n, 1n, 0n, 0n) };
+    const lists = [
+      { a: 1, kind: [0, 1, 1] },
+      { a: 2, kind: [1, 0, 0] },
+    ];
+    expect((await packRows(lists, { target: "kind" })).tensors.target).toEqual(target);
+    const columns = lists.map(({ a, kind: [p, q, r] }) => ({ a, p: String(p), q: String(q), r: String(r) }));
+    const { tensors } = await packRows(columns, { target: "p,q,r" });
+    expect(tensors).toEqual({ x: { dtype: "float32", dims: [2, 1], data: Float32Array.of(1, 2) }, target });
+    // A column that is called so comes first.
+    expect((await packRows([{ a: 1, "p,q": 0.5 }], { target: "p,q" })).tensors.target?.dims).toEqual([1]);
+    await expect(packRows(columns, { target: "p,qq" })).rejects.toMatchObject({ code: "MISSING_TENSOR" });
+  });
+
+  test.each([
+    ["records", [{ name: "cat" }, { name: "dog" }], "DTYPE_MISMATCH"],
+    ["dates", [new Date(0), new Date(1)], "DTYPE_MISMATCH"],
+    ["lists of texts", [["a"], ["b"]], "DTYPE_MISMATCH"],
+    ["lists and numbers", [[1], 2], "DTYPE_MISMATCH"],
+    ["lists of different lengths", [[1, 2], [3]], "SHAPE_MISMATCH"],
+    ["lists with gaps", [[1, null]], "DTYPE_MISMATCH"],
+  ])("whose targets are %s are refused", async (_, kinds, code) => {
+    const rows = kinds.map((kind) => ({ a: 1, kind }));
+    await expect(packRows(rows, { target: "kind" })).rejects.toMatchObject({ code });
+  });
+
+  test("with a column that the first row lacks are refused, unless the input's columns are named", async () => {
+    const rows = [
+      { a: 1, kind: 0 },
+      { a: 2, b: 7, kind: 1 },
+    ];
+    await expect(packRows(rows, { target: "kind" })).rejects.toMatchObject({
+      code: "MISSING_TENSOR",
+      message: expect.stringContaining('Row 1 has a column "b"'),
+    });
+    expect((await packRows(rows, { target: "kind", inputs: { x: ["a"] } })).tensors.x?.dims).toEqual([2, 1]);
+  });
+
+  test("with records of long numbers are refused in one sentence", async () => {
+    const rows = [{ a: { deep: 2n ** 60n }, kind: 0 }];
+    await expect(packRows(rows, { target: "kind" })).rejects.toMatchObject({ code: "DTYPE_MISMATCH" });
+  });
+
+  test.each([
+    ["two columns of one name", "twice.csv", Buffer.from("a,a,kind\n1,2,0\n"), /two columns "a"/],
+    ["bytes that are no UTF-8", "latin.csv", Buffer.from("a,kind\n1,caf\xe9\n", "latin1"), /not in UTF-8/],
+    ["half a letter at the end", "cut.jsonl", Buffer.from('{"kind":0}\n\xc3', "latin1"), /not in UTF-8/],
+  ])("of a file with %s are refused", async (_, name, content, message) => {
+    const path = join(temporaryFolder(), name);
+    writeFileSync(path, content);
+    await expect(packRows(readRows(path), { target: "kind", inputs: {} })).rejects.toMatchObject({
+      code: "FILE_UNREADABLE",
+      message: expect.stringMatching(message),
+    });
+  });
+
+  test("of JSON lines with a byte order mark, and of CSV in UTF-16", async () => {
+    const [lines, table] = ["mark.jsonl", "wide.csv"].map((name) => join(temporaryFolder(), name));
+    writeFileSync(lines ?? "", '\ufeff{"a":1,"kind":0}\n');
+    writeFileSync(table ?? "", Buffer.from("\ufeffa,kind\n1,0\n", "utf16le"));
+    for (const path of [lines, table])
+      expect((await packRows(readRows(path ?? ""), { target: "kind" })).tensors.x?.data).toEqual(Float32Array.of(1));
   });
 
   test("that do not fit are refused, naming the column and the row", async () => {
@@ -143,6 +230,20 @@ describe("pictures", () => {
       scale: [Math.fround(1 / 255)],
     });
     expect(JSON.parse(readFileSync(out.replace("safetensors", "classes.json"), "utf8"))).toEqual(["cat", "dog"]);
+  });
+
+  test("of cameras stand upright, and links to folders count", async () => {
+    const [here, there] = [temporaryFolder(), temporaryFolder()];
+    // Red on top, blue below, in a file that lies on its side: turned by 90 degrees when it is shown.
+    const pixels = Buffer.from([255, 0, 0, 0, 0, 255]);
+    const upright = sharp(pixels, { raw: { width: 1, height: 2, channels: 3 } });
+    const lying = await upright.rotate(270).png().toBuffer();
+    await sharp(lying).withMetadata({ orientation: 6 }).png().toFile(join(there, "0.png"));
+    symlinkSync(there, join(here, "cat"));
+    symlinkSync(join(there, "gone"), join(here, "dog"));
+    const { tensors, classNames } = await packImages(here);
+    expect([tensors.x?.dims, classNames]).toEqual([[1, 3, 2, 1], ["cat"]]);
+    expect(tensors.x?.data).toEqual(Uint8Array.of(255, 0, 0, 0, 0, 255));
   });
 
   test("of different sizes, damaged ones, and none are refused", async () => {

@@ -25,7 +25,10 @@ export function packCommand(program: Command, run: Runner): void {
     .summary("turn a table or a folder of pictures into a data file")
     .argument("<source>", "file, or folder with a folder of pictures for each class")
     .addOption(outOption(tensors))
-    .option("--target <column>", "the column of the target: numbers, or texts that become classes")
+    .option(
+      "--target <column>",
+      "the column of the target: numbers, lists of them, or texts that become classes; or several columns of numbers: a,b",
+    )
     .addOption(
       repeatable(
         new Option("--input <name=columns>", "columns of an input, with commas between (default: x, of all others)"),
