@@ -250,6 +250,7 @@ function weightsOf(scores: Value, blind: Value | null, build: Build): Value {
 const definition: OpDefinition = {
   op: "Attention",
   settings: { 3: perhaps("an attention mask") },
+  sameSamples: [0, 1, 2, 4, 5],
   since: 23,
   optionalOutputs: true,
   infer: inferAttention,

@@ -108,6 +108,7 @@ function readings(node: Node, deformation: Deformation, build: Build): Value {
 
 const deformConv: OpDefinition = {
   op: "DeformConv",
+  sameSamples: [0, 2, 4],
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
     const { outputs, positions } = deformationOf(call);

@@ -75,6 +75,7 @@ function pointTaps(build: Build, points: Value, { mode, padding, aligned, spatia
 
 const gridSample: OpDefinition = {
   op: "GridSample",
+  sameSamples: [0, 1],
   infer: (call) => {
     const [x, grid] = [requireInput(call, 0), requireInput(call, 1)];
     if (!isFloat(x.dtype) || !isFloat(grid.dtype))

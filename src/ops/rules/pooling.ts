@@ -119,6 +119,7 @@ function unpooledShape(call: Call, x: Value): Shape {
 
 const maxUnpool: OpDefinition = {
   op: "MaxUnpool",
+  sameSamples: [0, 1],
   shapeInputs: [2],
   infer: (call) => {
     const [x, indices] = [requireInput(call, 0), requireInput(call, 1)];

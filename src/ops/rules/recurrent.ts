@@ -238,8 +238,8 @@ function recurrentOp(kind: Kind): OpDefinition {
       return infer(call);
     },
     recurrent: true,
-    // The states before the first step.
-    sameSamples: kind === "LSTM" ? [5, 6] : [5],
+    // The steps, and the states before the first.
+    sameSamples: kind === "LSTM" ? [0, 5, 6] : [0, 5],
     layer: { kind: "recurrent", names: [undefined, "W", "R", "B"] },
     optionalOutputs: true,
     decompose: decomposeRecurrent(kind),

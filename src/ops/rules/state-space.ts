@@ -60,6 +60,7 @@ function causalOf(call: Call | Node): Causal {
 
 const causalConvolution = lowered({
   op: "CausalConvWithState",
+  sameSamples: [0, 3],
   since: 27,
   infer: (call) => {
     const { dtype } = requireInput(call, 0);
@@ -169,6 +170,7 @@ function runRecurrence(node: Node, build: Build): { readonly output: Value; read
 
 const linearAttention: OpDefinition = lowered({
   op: "LinearAttention",
+  sameSamples: "all",
   since: 27,
   infer: (call) => {
     const { dtype } = requireInput(call, 0);
