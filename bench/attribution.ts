@@ -1,4 +1,4 @@
-/** Attribution beside dattri, TRAK and kronfluence: one thread each on one core, in turn, by the processor's time. */
+/** Attribution beside dattri, TRAK and kronfluence: one thread each on one core, taking turns, by CPU time. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,18 +11,18 @@ import { attributionPeers } from "./peers/installed.js";
 import type { Command } from "./peers/process.js";
 import { makeWorkload, type Workload, type WorkloadSpec, workloads } from "./workloads.js";
 
-/** Numbers of each sample in an index. */
+/** Numbers per sample in an index. */
 export const indexedDims = 2048;
-/** The last of the digits are queries. */
+/** The last digits are the queries. */
 const queries = 100;
-/** Seconds for a batch. */
+/** Seconds per batch. */
 const patience = { readyLimit: 120, runLimit: 120 };
 
 interface Contestant {
   readonly name: string;
   readonly title: string;
   readonly workload: Workload;
-  /** Batches of the workload that ours is given: it compiles, which peers do not, and what they set up is not timed. */
+  /** How many times our index gets the workload's batch: ours compiles, peers do not, and their set-up is not timed. */
   readonly batches: number;
   run(): Promise<void>;
 }
@@ -57,7 +57,7 @@ function indexed(id: string, batches: number): Contestant {
   };
 }
 
-/** The network and the numbers of samples of the yardstick in docs/attribution.md; what the numbers are makes no difference. */
+/** The network and the numbers of samples of the yardstick in docs/attribution.md; the values of its data do not matter. */
 const digits: WorkloadSpec = {
   id: "digits",
   name: "MLP 784-128-64-10",
@@ -90,14 +90,14 @@ function rows(tensor: Tensor, from: number, to: number): Tensor {
   return { ...tensor, dims, data: tensor.data.slice(from * width, to * width) } as Tensor;
 }
 
-/** What is compared, by the workload's id; the yardstick's perceptron is no workload of the other benchmarks. */
+/** What is compared, by the workload's id; the yardstick's perceptron is not a workload of the other benchmarks. */
 const contestants: readonly { readonly id: string; make(): Contestant }[] = [
   { id: "mnist-cnn", make: () => indexed("mnist-cnn", 64) },
   { id: "gpt", make: () => indexed("gpt", 8) },
   { id: digits.id, make: scored },
 ];
 
-/** Throws where there are no peers. */
+/** Throws if there are no peers. */
 export async function measureAttribution(options: BenchOptions, told: (line: string) => void): Promise<void> {
   const peers = attributionPeers(options.peers ?? "");
   const chosen = contestants.filter(({ id }) => options.whole || options.workloads.some((each) => each.id === id));
@@ -109,7 +109,7 @@ export async function measureAttribution(options: BenchOptions, told: (line: str
   if (options.write) putTable(measured);
 }
 
-/** Rows of the table. */
+/** The rows of the table. */
 async function besidePeers(
   each: Contestant,
   peers: ReadonlyMap<string, Command>,
@@ -139,7 +139,7 @@ async function besidePeers(
   return lines;
 }
 
-/** Writes the rows into the page. Those of what was not measured stay. */
+/** Writes the rows into the page. Rows that were not measured stay. */
 function putTable(measured: ReadonlyMap<string, readonly string[]>): void {
   const page = join("docs", "attribution.md");
   const rows = betweenMarks(readFileSync(page, "utf8"), "peers").split("\n").slice(2);

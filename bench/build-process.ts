@@ -1,7 +1,7 @@
 /**
  * A build of pergrad as a contestant: a process of its own, with one thread, that speaks the peers' protocol
- * (peers/protocol.py) without files. Its arguments: the folder of the build, and the workload. The build brings its own
- * workloads, as options may have had other names in it.
+ * (peers/protocol.py) without files. Its arguments are the folder of the build and the workload. The build brings its
+ * own workloads, because options may have had other names in it.
  */
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -19,7 +19,7 @@ const given = await of<Workloads>("bench/workloads.js");
 interface Programs {
   readonly wanted: typeof wanted;
   readonly runnerOf: typeof runnerOf;
-  /** Absent from builds of 0.1.0 and before that time the loop only within one process. */
+  /** Builds of 0.1.0 and before lack it; these time the loop only within one process. */
   readonly loopOf?: typeof loopOf;
 }
 

@@ -1,4 +1,4 @@
-/** Builds of pergrad, ours and perhaps another commit's, each in a process of its own with one thread. */
+/** Builds of pergrad, ours and optionally that of another commit, each in a process of its own with one thread. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Alternative, interleave, type Timing } from "./measure.js";
@@ -7,10 +7,10 @@ import { PeerProcess } from "./peers/process.js";
 import { titleOf } from "./results.js";
 import type { Workload, WorkloadSpec } from "./workloads.js";
 
-/** The folder of the build that this file is of; where it is run from its source, as in tests, of the last build. */
+/** The folder of the build that contains this file; if it runs from its source, as in tests, that of the last build. */
 export const ownBuild = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../dist" : "..", import.meta.url));
 
-/** Seconds to compile a program and run it once, and for a round. */
+/** Seconds to compile a program and run it once, and seconds for a round. */
 const limit = 300;
 
 export interface Build {
@@ -39,11 +39,11 @@ export async function startBuild(folder: string, { id }: Pick<Workload, "id">): 
   }
 }
 
-/** What a program may take beside the same of another build. */
+/** The limit of a program's time over that of the same program of another build. */
 const slower = 1.02;
 
 /**
- * Our build beside another's, program by program, as a table in Markdown.
+ * Compares our build with another, program by program, as a table in Markdown.
  * @param folder the other checkout, which is built
  * @param seconds of interleaved runs for each workload
  */
@@ -75,7 +75,7 @@ export async function besideBuild(
   }
 }
 
-/** By the fastest tenths: what disturbs a run only ever makes it longer. */
+/** By the fastest tenths, because disturbances only ever make a run longer. */
 function row(title: string, ours: Timing, theirs: Timing): string {
   const [own, other] = [ours.cpu?.low ?? Number.NaN, theirs.cpu?.low ?? Number.NaN];
   const ratio = own / other;

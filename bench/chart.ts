@@ -1,4 +1,4 @@
-/** docs/benchmarks.svg: milliseconds by workload on a log scale, ours and the peers'. */
+/** docs/benchmarks.svg: milliseconds by workload on a log scale, for our programs and the peers'. */
 import { ScatterChart } from "echarts/charts";
 import { GridComponent, LegendComponent } from "echarts/components";
 import { init, use } from "echarts/core";
@@ -21,7 +21,7 @@ interface Marks {
   readonly of: (measured: Measured) => number | undefined;
 }
 
-/** The two that the benchmark is about are filled; peers are outlines. */
+/** The two programs that the benchmark is about are filled; peers are outlined. */
 export const marks: readonly Marks[] = [
   { name: "ours: mean gradient", symbol: "circle", colour: "#8c959f", size: 13, of: own(plain) },
   { name: "ours: norms + clipped sum", symbol: "diamond", colour: "#0969da", size: 16, of: own(clippedSum) },
@@ -53,8 +53,8 @@ function own(name: string): Marks["of"] {
 const title = "Milliseconds of each workload's programs, and of the fastest peers where these were measured";
 
 /**
- * With a title for who cannot see it; without the rules for a pointer over it, of which a picture knows nothing, and
- * without the classes that these go by, which count the charts of a process.
+ * Adds a title for people who cannot see the chart. Removes the rules for a mouse pointer, which mean nothing in a
+ * picture, and the classes that these rules use, which depend on the number of charts drawn in the process.
  */
 function still(svg: string): string {
   return svg
@@ -84,7 +84,7 @@ export function chart({ workloads }: BenchmarkResults): string {
       animation: false,
       backgroundColor: "#ffffff",
       textStyle: font,
-      // One each: without a browser, ECharts can only guess how wide a name is.
+      // One per name: without a browser, ECharts can only guess how wide a name is.
       legend: marks.map(({ name }, k) => ({
         top: 10,
         left: 12 + k * (width / marks.length),
@@ -114,7 +114,7 @@ export function chart({ workloads }: BenchmarkResults): string {
     });
     return still(drawn.renderToSVGString());
   } finally {
-    // Without this the process would never end.
+    // Otherwise the process would never end.
     drawn.dispose();
   }
 }

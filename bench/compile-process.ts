@@ -1,7 +1,7 @@
 /**
- * Compiles one program of a build several times, in a process of its own (compile.ts starts it), and prints what each
- * time took. Its arguments: the folder of the build, the model, the program, and how often. The build brings its own
- * models, as options may have had other names in it.
+ * Compiles one program of a build several times, in a process of its own (compile.ts starts it), and prints how long
+ * each time took. Its arguments are the folder of the build, the model, the program, and the number of times. The build
+ * brings its own models, because options may have had other names in it.
  */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -33,13 +33,13 @@ interface Workloads {
 const [folder = "", id = "", program = "", times = "1"] = process.argv.slice(2);
 const of = async <T>(path: string) => (await import(pathToFileURL(join(folder, path)).href)) as T;
 
-/** Milliseconds of the processor since `before`, those of the engine's and the runtime's other threads too. */
+/** Milliseconds of CPU time since `before`, including that of the engine's and the runtime's other threads. */
 function since(before: NodeJS.CpuUsage): number {
   const { user, system } = process.cpuUsage(before);
   return (user + system) / 1000;
 }
 
-/** What a user of the package imports. */
+/** The module that a user of the package imports. */
 const { exports } = JSON.parse(readFileSync(join(folder, "..", "package.json"), "utf8")) as {
   readonly exports: { readonly ".": { readonly default: string } };
 };
@@ -50,7 +50,7 @@ const library = await of<Library>(entry);
 const imported = since(start);
 const { wanted: wants } = await of<{ readonly wanted: typeof wanted }>("bench/programs.js");
 
-/** What the runtime takes to load what it is given, as the build's own copy of it is told to. */
+/** How long the runtime takes to load programs, measured in the build's own copy of the runtime. */
 let loading = 0;
 function timeRuntime(): void {
   process.env.ORT_DISABLE_TELEMETRY = "1";

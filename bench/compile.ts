@@ -1,18 +1,18 @@
-/** What compiling takes, beside another commit's build: in new processes, and in processes that have compiled before. */
+/** Compile times beside another commit's build: in new processes, and in processes that have compiled before. */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { ownBuild } from "./builds.js";
 import { onOneCore } from "./peers/one-core.js";
 
-/** What a process of compile-process.ts prints: milliseconds of the processor. */
+/** What a process of compile-process.ts prints: milliseconds of CPU time. */
 export interface Compiles {
-  /** To import the package. */
+  /** The time to import the package. */
   readonly imported: number;
-  /** One after another: what is our own, and what the runtime takes to load a program. */
+  /** For each compile in turn: our own part, and the time that the runtime takes to load a program. */
   readonly compiles: readonly { readonly own: number; readonly runtime: number }[];
 }
 
-/** Compiles in each process: the last half of them are warm. */
+/** Compiles in each process; the last half of them are warm. */
 const perProcess = 6;
 
 function measured(folder: string, id: string, program: string): Compiles {
@@ -24,7 +24,7 @@ function measured(folder: string, id: string, program: string): Compiles {
   return JSON.parse(stdout) as Compiles;
 }
 
-/** By the shortest: what disturbs a compile only ever makes it longer. */
+/** By the shortest time, because disturbances only ever make a compile longer. */
 function shortest(runs: readonly Compiles[]) {
   const least = (times: readonly number[]) => Math.min(...times);
   const cold = runs.flatMap(({ compiles }) => compiles.slice(0, 1));
@@ -41,10 +41,10 @@ function shortest(runs: readonly Compiles[]) {
 }
 
 /**
- * The time of the processor that compiling norms takes, as a table in Markdown.
+ * The CPU time that compiling norms takes, as a table in Markdown.
  * @param folder the other checkout's build
- * @param ids workloads, `gpt2`, or what stands in brackets behind a real model's name
- * @param rounds processes of each build, in turn
+ * @param ids workloads, `gpt2`, or the text in brackets after a real model's name
+ * @param rounds processes of each build, taking turns
  */
 export function compileBeside(
   folder: string,

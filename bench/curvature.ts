@@ -1,4 +1,4 @@
-/** What second derivatives cost beside the plain mean gradient, and beside peers: one thread on one core, by the processor's time. */
+/** Costs of second derivatives beside the plain mean gradient, and beside peers: one thread on one core, by CPU time. */
 import { perSample, type Wants, want } from "../src/index.js";
 import { type Alternative, interleave, type Timing, timedAlone } from "./measure.js";
 import { peak } from "./memory.js";
@@ -10,10 +10,10 @@ import { plain, wanted } from "./programs.js";
 import { titleOf } from "./results.js";
 import { makeWorkload, type Workload, type WorkloadSpec } from "./workloads.js";
 
-/** The largest ratio to the mean gradient that is aimed at; null where none was named. */
+/** The target for the ratio to the mean gradient, at most; null if there is no target. */
 interface Aim {
   readonly time: number | null;
-  /** Of peak memory, of this workload. */
+  /** The target for peak memory, of this workload. */
   readonly memory?: { readonly ratio: number; readonly of: string };
 }
 
@@ -30,17 +30,17 @@ const aims: Readonly<Record<string, Aim>> = {
   [meanDiagonal]: { time: null },
 };
 
-/** Diagonals take a backward pass for each element of the output: of so many no more. */
+/** Diagonals take a backward pass for each element of the output, so models with more elements than this are left out. */
 const mostOutputs = 100;
 
-/** Ours that a peer's kind is measured beside. */
+/** Our programs beside which a peer's kind is measured. */
 const counterparts: Readonly<Record<string, string>> = {
   mean: plain,
   ggnProduct: gaussNewton,
   ggnDiagonal: meanDiagonal,
 };
 
-/** A vector of small numbers for every parameter, as peers make it too. */
+/** A vector of small numbers for every parameter; peers make the same one. */
 function vectorFor({ model }: Workload) {
   const entries = Object.entries(model.parameters).map(([name, { dims, data }]) => {
     const numbers = Float32Array.from(data, (_, k) => Math.sin(1 + k));
@@ -60,7 +60,7 @@ export function curvatureWants(workload: Workload, name: string): Wants {
   throw new RangeError(`there is no program ${name}`);
 }
 
-/** Our own results of what peers compute. */
+/** Our own results for what peers compute. */
 async function referenceOf(workload: Workload, names: readonly string[]): Promise<Reference> {
   const { model, loss, data } = workload;
   const wants = {
@@ -107,7 +107,7 @@ async function measured(workload: Workload, names: readonly string[], options: B
   }
 }
 
-/** As tables in Markdown. */
+/** The results as tables in Markdown. */
 export async function measureCurvature(options: BenchOptions, told: (line: string) => void): Promise<void> {
   for (const spec of options.workloads) {
     const elements = spec.classes * (spec.labels ?? []).reduce((product, size) => product * size, 1);

@@ -1,4 +1,4 @@
-/** GPT-2 in its published sizes, with weights drawn at random: the time and memory of large models. */
+/** GPT-2 in its published sizes, with randomly drawn weights: measures the time and memory of large models. */
 import { losses, nn } from "../src/index.js";
 import { makeWorkload, textModel, type Workload, type WorkloadSpec } from "./workloads.js";
 
@@ -8,7 +8,7 @@ interface Size {
   readonly heads: number;
 }
 
-/** Of Radford et al. (2019), table 2; 124 and 1,558 million parameters. */
+/** From Radford et al. (2019), table 2; 124 and 1,558 million parameters. */
 const sizes = {
   gpt2: { layers: 12, width: 768, heads: 12 },
   "gpt2-xl": { layers: 48, width: 1600, heads: 25 },
@@ -41,7 +41,7 @@ function specOf(id: Gpt2Name, samples: number, positions: number): WorkloadSpec 
   };
 }
 
-/** Texts of so many tokens. */
+/** Texts with the given number of tokens. */
 export function gpt2(id: Gpt2Name, samples: number, positions: number): Workload {
   return { ...makeWorkload(specOf(id, samples, positions)), loss: losses.crossEntropy() };
 }

@@ -1,4 +1,4 @@
-/** Indexes a workload's batch, or computes its norms, in a process of its own (index-memory.ts starts it), and tells its peak memory. */
+/** Indexes a workload's batch, or computes its norms, in a process of its own (index-memory.ts starts it), and prints its peak memory. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

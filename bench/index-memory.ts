@@ -1,4 +1,4 @@
-/** Peak memory of indexing a batch beside that of its norms, each in a process of its own. */
+/** Peak memory of indexing a batch beside that of computing its norms, each in a process of its own. */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { indexedDims } from "./attribution.js";
@@ -6,14 +6,14 @@ import type { WorkloadSpec } from "./workloads.js";
 
 /** Bytes. */
 interface Peak {
-  /** Of the whole process. */
+  /** The peak of the whole process. */
   readonly peak: number;
-  /** Above what it held with the model and the data, before anything was compiled. */
+  /** The peak above what the process held with the model and the data, before anything was compiled. */
   readonly rise: number;
 }
 
 const rounds = 3;
-/** The largest ratio that is aimed at, of whole processes. */
+/** The target for the ratio of whole processes, at most. */
 const most = 1.3;
 
 function once(id: string, what: "index" | "norms"): Promise<Peak> {
@@ -32,7 +32,7 @@ function once(id: string, what: "index" | "norms"): Promise<Peak> {
   });
 }
 
-/** The least of some processes: what the garbage collector leaves for later is a matter of luck. */
+/** The minimum over several processes: how much the garbage collector leaves for later is a matter of chance. */
 async function least(id: string, what: "index" | "norms"): Promise<Peak> {
   const peaks: Peak[] = [];
   for (let round = 0; round < rounds; round++) peaks.push(await once(id, what));
@@ -42,7 +42,7 @@ async function least(id: string, what: "index" | "norms"): Promise<Peak> {
   };
 }
 
-/** As a table in Markdown. */
+/** The results as a table in Markdown. */
 export async function measureIndexMemory(specs: readonly WorkloadSpec[], told: (line: string) => void): Promise<void> {
   told(`| an index of ${indexedDims} numbers | peak, MB: norms | index | ratio | at most | rise, MB: norms | index |`);
   told("|---|---:|---:|---:|---:|---:|---:|");

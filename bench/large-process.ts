@@ -1,4 +1,4 @@
-/** One program of a large model, in a process of its own (large.ts starts it): its time, and the process's peak memory. */
+/** Runs one program of a large model in a process of its own (large.ts starts it); prints its time and the process's peak memory. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { perSample, type Wants } from "../src/index.js";
 import { gpt2 } from "./gpt2.js";
@@ -7,7 +7,7 @@ import { peakResident } from "./resident.js";
 
 const runs = 2;
 
-/** Frees a run's results, which the garbage collector finds once nothing on the stack refers to them. */
+/** Frees a run's results: the garbage collector finds them once nothing on the stack refers to them. */
 async function collect(): Promise<void> {
   for (let round = 0; round < 3; round++) {
     await sleep(5);

@@ -18,18 +18,18 @@ export const largeWants = {
 
 export type LargeProgram = keyof typeof largeWants;
 
-/** What large-process.ts is asked: one program of one model. */
+/** The request to large-process.ts: one program of one model. */
 export interface LargeRequest {
   readonly model: Gpt2Name;
   readonly program: LargeProgram;
   readonly samples: number;
-  /** Tokens of each. */
+  /** Tokens per text. */
   readonly positions: number;
   /** Bytes: see `memoryBudget`. */
   readonly budget?: number;
 }
 
-/** Milliseconds and bytes. `peak` is the process's own, all that it ever held. */
+/** Milliseconds and bytes. `peak` is the highest memory use of the whole process. */
 export interface LargeMeasured extends LargeRequest {
   readonly weights: number;
   readonly initialise: number;
@@ -40,13 +40,13 @@ export interface LargeMeasured extends LargeRequest {
 
 export interface LargeResults {
   readonly memory: readonly LargeMeasured[];
-  /** Of 4 texts of 128 tokens on one thread; none where the model is too large to be held twice. */
+  /** For 4 texts of 128 tokens on one thread; absent if the model is too large to be held twice. */
   readonly timings: readonly Timing[];
   readonly peers: readonly PeerTiming[];
   readonly refused: Readonly<Record<string, string>>;
 }
 
-/** What is measured of each model's memory. */
+/** The programs whose memory is measured, for each model. */
 const asked: Readonly<Record<Gpt2Name, readonly LargeRequest[]>> = {
   gpt2: [
     { model: "gpt2", program: "norms", samples: 2, positions: 128 },
@@ -65,7 +65,7 @@ async function inItsOwnProcess(own: LargeRequest): Promise<LargeMeasured> {
   return JSON.parse(stdout) as LargeMeasured;
 }
 
-/** Peers that do the same work without multiplying gradients out. */
+/** Peers that do the same work without materialising gradients. */
 const rivals = ["PyTorch mean gradient", "Opacus ghost, clipped"];
 
 async function measureTime(peers: ReadonlyMap<string, Command>, seconds: number) {

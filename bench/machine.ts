@@ -1,4 +1,4 @@
-/** What the measurements were made on. */
+/** The machine on which the measurements were made. */
 import { createRequire } from "node:module";
 import { cpus, loadavg } from "node:os";
 import { matmulSpeed } from "./matmul.js";

@@ -1,4 +1,4 @@
-/** `npm run bench`: what per-sample results cost beside the plain mean gradient of the same batch, and beside peers. */
+/** `npm run bench`: the cost of per-sample results beside the plain mean gradient of the same batch, and beside peers. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { join, resolve } from "node:path";
@@ -76,7 +76,7 @@ async function measure(
   }
 }
 
-/** All of it once more, in this process, with as many threads as there are cores. */
+/** Repeats all measurements in this process, with as many threads as there are cores. */
 async function onAllCores(
   workload: Workload,
   peers: ReadonlyMap<string, Command>,
@@ -93,7 +93,7 @@ async function onAllCores(
   }
 }
 
-/** @param onMeasured is given the results of each workload as soon as they are there */
+/** @param onMeasured receives the results of each workload as soon as they are measured */
 async function measureAll(
   { seconds, workloads, real, large, stream, peers: folder }: BenchOptions,
   onMeasured: (results: BenchmarkResults) => void,
@@ -120,7 +120,7 @@ async function measureAll(
   return { date, seconds, machine, versions, workloads: results, real: realResults, ...streamed, ...ofLarge };
 }
 
-/** The results before, with those parts anew that were measured now. */
+/** The earlier results, with the parts that were measured now replaced. */
 function updated(
   before: BenchmarkResults,
   { workloads, real, stream, large, versions }: BenchmarkResults,
@@ -162,11 +162,11 @@ async function main(args: readonly string[]): Promise<void> {
   else if (options.beside !== null) {
     const folder = join(resolve(options.beside), "dist");
     const told = (line: string) => void process.stdout.write(`${line}\n`);
-    // A round takes some six seconds.
+    // A round takes about six seconds.
     if (options.compile) compileBeside(folder, options.compile, Math.max(1, Math.ceil(options.seconds / 6)), told);
     else await besideBuild(folder, options.workloads, options.seconds, told);
   } else {
-    // A fault in a later workload does not lose what an hour has measured.
+    // Written now, so that a fault in a later workload does not lose an hour of measurements.
     const measured = await measureAll(options, (sofar) => {
       if (options.write) write(updated(read(), sofar));
     });

@@ -1,4 +1,4 @@
-/** The machine's own speed: one large matrix product, in GFLOPS, to which times are related. */
+/** The machine's own speed, in GFLOPS of one large matrix product; times are given relative to it. */
 
 import { leaf } from "../src/graph/value.js";
 import { encodeModel } from "../src/onnx/write/encode.js";

@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Times alternatives in turn, round after round, so that a noisy machine is noisy to all of them alike. */
+/** Times alternatives in turn, round after round, so that noise on the machine affects all of them alike. */
 export interface Alternative {
   readonly name: string;
-  /** What one run took, over `times` runs in a row. */
+  /** The time of one run, averaged over `times` runs in a row. */
   run(times: number): Promise<Took>;
 }
 
 /** Milliseconds. */
 export interface Took {
   readonly wall: number;
-  /** Of all threads of the process that ran it, where that process ran nothing else. */
+  /** CPU time of all threads of the process that ran it, if that process ran nothing else. */
   readonly cpu?: number;
 }
 
@@ -21,11 +21,11 @@ export interface Timing {
   readonly low: number;
   readonly high: number;
   readonly rounds: number;
-  /** The same of the processor's time, where it was measured: other work on the machine hardly changes it. */
+  /** The same for CPU time, if it was measured: other work on the machine hardly changes it. */
   readonly cpu?: { readonly median: number; readonly low: number };
 }
 
-/** What runs in this process, timed by its clock. */
+/** An alternative that runs in this process, timed by the clock. */
 export function timed(name: string, once: () => Promise<unknown>): Alternative {
   return {
     name,
@@ -37,7 +37,7 @@ export function timed(name: string, once: () => Promise<unknown>): Alternative {
   };
 }
 
-/** The same with the processor's time of this process, which must run nothing else meanwhile. */
+/** The same, with the CPU time of this process, which must run nothing else meanwhile. */
 export function timedAlone(name: string, once: () => Promise<unknown>): Alternative {
   const { run } = timed(name, once);
   return {
@@ -54,18 +54,18 @@ export function timedAlone(name: string, once: () => Promise<unknown>): Alternat
 /** Milliseconds of rest before each timed run. */
 const settle = 20;
 
-/** Runs shorter than this, in milliseconds, are timed several in a row: the clock and a first run's cold caches weigh less. */
+/** Runs shorter than this (in milliseconds) are timed several in a row, to reduce the effect of the clock and of cold caches. */
 const shortest = 25;
 
-/** Of the time, what one alternative may have before it leaves. */
+/** The share of the time that an alternative may use before it leaves. */
 const share = 1 / 8;
 
-/** Rounds for each alternative at least, and for one whose run takes more milliseconds than `slow`. */
+/** The least number of rounds for an alternative, and for one whose run takes more than `slow` milliseconds. */
 const leastRounds = 3;
 const slow = 2000;
 const slowRounds = 1;
 
-/** So many rounds, or milliseconds of them, for each alternative whose `seconds` the slower ones would use up. */
+/** This many rounds, or milliseconds of them, for each alternative, even if slower ones would use up its `seconds`. */
 const enoughRounds = 25;
 const enoughTime = 3000;
 
@@ -77,7 +77,7 @@ interface Entrant {
   spent: number;
 }
 
-/** After runs that do not count: two of them, or one that is slow. */
+/** Runs that are not counted: two of them, or one if it is slow. */
 async function warmedUp(alternative: Alternative, seconds: number): Promise<Entrant> {
   const { wall: first } = await alternative.run(1);
   if (first > slow) return { alternative, repeats: 1, least: slowRounds, times: [], spent: 0 };
@@ -94,9 +94,9 @@ async function warmedUp(alternative: Alternative, seconds: number): Promise<Entr
 }
 
 /**
- * Runs every alternative in each round for about `seconds`, after runs that do not count. One that has had an
- * eighth of the time to itself leaves, so that slow ones do not cost the others their rounds.
- * @param onRound is told after each round how much of the time has passed, 0 to 1
+ * Runs every alternative in each round, for about `seconds`, after runs that are not counted. An alternative that has
+ * used an eighth of the time leaves, so that slow ones do not cost the others their rounds.
+ * @param onRound is called after each round with the share of the time that has passed, 0 to 1
  */
 export async function interleave(
   alternatives: readonly Alternative[],
@@ -112,9 +112,9 @@ export async function interleave(
       times.length < least || (passed() < 1 && spent < seconds * 1000 * share);
     const staying = entrants.filter(stays);
     if (staying.length === 0) break;
-    // Who runs after whom matters (warm caches, threads still awake), so the order is drawn anew.
+    // Which alternative runs after which matters (warm caches, threads still awake), so each round has a new random order.
     for (const entrant of shuffled(staying)) {
-      // Threads spin for a while after a run, on the cores that the next one needs.
+      // Threads spin for a while after a run, on the cores that the next run needs.
       await sleep(settle);
       const took = await entrant.alternative.run(entrant.repeats);
       entrant.times.push(took);

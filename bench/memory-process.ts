@@ -1,18 +1,18 @@
 /**
- * One program's peak memory, in a process of its own (memory.ts starts it): how far resident memory rises in
- * runs of a batch above what it was just before the first of them.
+ * One program's peak memory, in a process of its own (memory.ts starts it): how far resident memory rises, in runs of a
+ * batch, above its value just before the first of them.
  *
- * By then the process holds what runs do not add to: code, the compiled graph, the loaded session, the
- * parameters and the inputs (both fed in place, the same for every program). What counts is all the rest:
- * activations, cotangents, scratch memory, the results and their copies in JavaScript. Code pages, the threads'
- * stacks and the matrix product's packing buffers are touched at the first run too; as they are the same few
- * megabytes for every program, and random, the process has run the batch once before, in a session since released.
+ * By then the process holds what runs do not add: code, the compiled graph, the loaded session, the parameters and the
+ * inputs (both are fed in place and are the same for every program). Everything else counts: activations, cotangents,
+ * scratch memory, the results and their copies in JavaScript. Code pages, the threads' stacks and the matrix product's
+ * packing buffers are also touched at the first run. They are the same few megabytes for every program, and random, so
+ * the process has already run the batch once, in a session that was released.
  *
- * ONNX Runtime takes memory in blocks that double in size and, from a batch size's second run on, a block that it
- * has planned for all intermediates, beside the blocks that the first run left. Which of them are re-used is a
- * matter of luck near powers of two (the sizes' order, not their sum), and so it is measured both ways: "needed",
- * where each tensor is allocated and freed for itself, is what the program has alive at once;
- * "arena" is what the process takes with the runtime's own settings, as programs run.
+ * ONNX Runtime allocates memory in blocks that double in size. From a batch size's second run on, it also allocates one
+ * block that it has planned for all intermediates, besides the blocks that the first run left. Which blocks are reused
+ * is a matter of chance near powers of two (it depends on the order of the sizes, not on their sum). Memory is
+ * therefore measured in two ways: "needed", where each tensor is allocated and freed separately, is what the program
+ * has alive at once; "arena" is what the process takes with the runtime's own settings, with which programs run.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { perSample } from "../src/index.js";
@@ -24,7 +24,7 @@ import { makeWorkload, type Workload, workloads } from "./workloads.js";
 
 const runs = 3;
 
-/** Frees the last run's results, which the garbage collector finds once nothing on the stack refers to them. */
+/** Frees the last run's results: the garbage collector finds them once nothing on the stack refers to them. */
 async function collect(): Promise<void> {
   if (!globalThis.gc) throw new Error("start with --expose-gc");
   for (let round = 0; round < 3; round++) {
@@ -33,7 +33,7 @@ async function collect(): Promise<void> {
   }
 }
 
-/** A program of this name: of the page's, or of second derivatives. */
+/** The program with this name: one of the page, or one of second derivatives. */
 async function started(workload: Workload, name: string) {
   const known = programNames.find((each) => each === name);
   if (known) {
@@ -49,7 +49,7 @@ async function measure(id: string, name: string): Promise<number> {
   const spec = workloads.find((each) => each.id === id);
   if (!spec) throw new RangeError(`there is no workload ${id}`);
   const workload = makeWorkload(spec);
-  // Where the peak cannot be reset, a first run would hide that of the others.
+  // If the peak cannot be reset, a first run would hide the peak of the others.
   if (resetPeak()) {
     const first = await started(workload, name);
     await first.run();

@@ -1,4 +1,4 @@
-/** Peak memory of a workload's programs, each in a process of its own; memory-process.ts says what it is. */
+/** Peak memory of a workload's programs, each in a process of its own; memory-process.ts defines it. */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { clippedSum, elementsOf, type ProgramName, plain, programNames } from "./programs.js";
@@ -8,21 +8,21 @@ import type { Workload } from "./workloads.js";
 /** Bytes. */
 export interface ProgramMemory {
   readonly name: ProgramName;
-  /** Alive at once: every tensor allocated and freed for itself. */
+  /** Memory that is alive at once: every tensor is allocated and freed separately. */
   readonly needed: number;
-  /** With the runtime's own settings; of the two programs that the target is about. */
+  /** With the runtime's own settings, for the two programs that the target is about. */
   readonly arena?: number;
 }
 
 export interface Memory {
-  /** Where the system told the peak. */
+  /** Present if the system reported the peak. */
   readonly source: string;
-  /** Bytes of the gradients of all samples, each a float for every parameter's element. */
+  /** Bytes of the gradients of all samples: one float per sample and parameter element. */
   readonly materialised: number;
   readonly programs: readonly ProgramMemory[];
 }
 
-/** The GNU allocator returns what is freed at once: else what was freed before the first run would hide its needs. */
+/** Makes the GNU allocator return freed memory at once: memory freed before the first run would otherwise hide its needs. */
 const allocator = {
   MALLOC_ARENA_MAX: "1",
   MALLOC_MMAP_THRESHOLD_: "65536",

@@ -8,29 +8,29 @@ export interface BenchOptions {
   /** Seconds of interleaved runs for each workload. */
   readonly seconds: number;
   readonly workloads: readonly WorkloadSpec[];
-  /** Part of real models' names; nothing leaves them all in, null leaves them out. */
+  /** Part of real models' names; an empty text keeps all of them, null leaves them out. */
   readonly real: string | null;
-  /** A large model, measured alone. */
+  /** A large model, which is measured alone. */
   readonly large: Gpt2Name | null;
-  /** Whether the rate at which gradients come into JavaScript is measured. */
+  /** Whether to measure the rate at which gradients arrive in JavaScript. */
   readonly stream: boolean;
-  /** Where peers are; null without peers. */
+  /** The folder of the peers; null if there are none. */
   readonly peers: string | null;
-  /** Another checkout, which is built, to measure beside; null without. */
+  /** Another checkout, which is built and measured beside ours; null if there is none. */
   readonly beside: string | null;
-  /** The models whose compile is measured beside the other checkout's, and nothing else; null without. */
+  /** The models whose compile is measured beside the other checkout's, without any other measurement; null if not wanted. */
   readonly compile: readonly string[] | null;
   readonly write: boolean;
-  /** Nothing is left out. */
+  /** Whether nothing is left out. */
   readonly whole: boolean;
   readonly page: boolean;
-  /** Second derivatives are measured beside the mean gradient, and nothing else. */
+  /** Measures only second derivatives, beside the mean gradient. */
   readonly curvature: boolean;
-  /** Attribution is measured beside peers, and nothing else. */
+  /** Measures only attribution, beside peers. */
   readonly attribution: boolean;
-  /** The peak memory of indexing is measured beside that of norms, and nothing else. */
+  /** Measures only the peak memory of indexing, beside that of norms. */
   readonly indexMemory: boolean;
-  /** Samples of an index that is asked, and nothing else is measured; null without. */
+  /** The number of samples of an index whose queries are measured, and nothing else; null if not wanted. */
   readonly query: number | null;
 }
 

@@ -1,4 +1,4 @@
-/** docs/benchmarks.md, from the results alone. */
+/** docs/benchmarks.md, written from the results alone. */
 
 import { largeSection } from "./large.js";
 import type { Timing } from "./measure.js";
@@ -29,7 +29,7 @@ function verdictLine({ what, value, limit, reached, unit }: Verdict): string {
 
 const wholeTime = (timing: Timing | undefined) => (timing ? milliseconds(timing.median) : "");
 
-/** Of the processor where it was measured. */
+/** CPU time if it was measured. */
 const cpuTime = ({ cpu }: Timing) => (cpu ? milliseconds(cpu.median) : "");
 
 function ownRows({ timings, allCores = [], compile, memory }: Measured): string[] {
@@ -57,7 +57,7 @@ const kindNames = {
   materialised: "all gradients",
 };
 
-/** Ours that computes the same. */
+/** Our program that computes the same. */
 const counterpart = { mean: plain, clipped: clippedSum, materialised: "all gradients, streamed" };
 
 function peerRow(peer: PeerTiming, { timings, allCores = [] }: Measured): string {
@@ -85,7 +85,7 @@ function peersTable(measured: Measured): string[] {
   ];
 }
 
-/** Sentences on what some peers cannot do; the same reason once. */
+/** Sentences on what some peers cannot do; equal reasons are stated once. */
 function refusals({ refused }: Measured): string[] {
   const byReason = new Map<string, string[]>();
   for (const [name, reason] of Object.entries(refused)) byReason.set(reason, [...(byReason.get(reason) ?? []), name]);
@@ -99,7 +99,7 @@ export interface Difference {
   readonly after: number;
 }
 
-/** The ops by whose times two programs differ most, the largest difference first. */
+/** The ops whose times differ most between two programs, the largest difference first. */
 export function largestDifferences(before: readonly OpTime[], after: readonly OpTime[], count = 4): Difference[] {
   const of = (times: readonly OpTime[], op: string) => times.find((time) => time.op === op)?.milliseconds ?? 0;
   const ops = [...new Set([...before, ...after].map(({ op }) => op))];
@@ -117,7 +117,7 @@ function topOps(times: readonly OpTime[]): string {
   return `${shares.join(", ")}, of ${milliseconds(total)} ms`;
 }
 
-/** Where the time goes, and by which ops norms + clipped sum differ from the mean gradient. */
+/** Where the time goes, and in which ops norms + clipped sum differ from the mean gradient. */
 function why({ profiles }: Measured): string[] {
   const [before, after] = [profiles[plain], profiles[clippedSum]];
   if (!before || !after) return [];
@@ -175,7 +175,7 @@ function streamSection(stream: StreamResults): string[] {
   ];
 }
 
-/** Every target, with how many workloads reach it and which do not. */
+/** Every target, with the number of workloads that reach it and the names of those that do not. */
 function summary(results: BenchmarkResults): string[] {
   const verdicts = results.workloads.map((measured, k) => ({ number: k + 1, found: verdictsOf(measured) }));
   const kinds: readonly [starts: string, text: string][] = [
@@ -215,7 +215,7 @@ function summary(results: BenchmarkResults): string[] {
   return ["| to reach | reached on | not on |", "|---|---|---|", ...rows, ...beside];
 }
 
-/** A load average from which the machine was not ours alone. */
+/** From this load average on, the machine was not ours alone. */
 const busy = 1.5;
 
 const method =

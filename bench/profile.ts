@@ -1,4 +1,4 @@
-/** Where a program's time goes, by ONNX Runtime's own profiler. */
+/** Measures where a program's time goes, with ONNX Runtime's own profiler. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { compileProgram, type ProgramName } from "./programs.js";
 import { sessionsWith } from "./sessions.js";
 import type { Workload } from "./workloads.js";
 
-/** Of all nodes of one op, in one run. Nodes in the body of a loop count once per step. */
+/** The time of all nodes of one op, in one run. Nodes in the body of a loop count once per step. */
 export interface OpTime {
   readonly op: string;
   readonly milliseconds: number;
@@ -22,7 +22,7 @@ export interface TraceEvent {
   readonly args?: { readonly op_name?: string };
 }
 
-/** Runs that are profiled, after one that is not counted: at least so many, and more while they are short. */
+/** Profiled runs, after one that is not counted: at least this many, and more while they are short. */
 const least = 5;
 const most = 100;
 const seconds = 0.5;
@@ -44,7 +44,7 @@ export async function profile(workload: Workload, name: ProgramName): Promise<Op
   }
 }
 
-/** Median times by op over all runs but the first, the longest first. */
+/** Median times by op over all runs except the first, the longest first. */
 export function opTimes(trace: readonly TraceEvent[]): OpTime[] {
   const begun = trace.filter(({ cat, name }) => cat === "Session" && name === "model_run").map(({ ts }) => ts);
   begun.sort((a, b) => a - b);
@@ -64,7 +64,7 @@ export function opTimes(trace: readonly TraceEvent[]): OpTime[] {
     .sort((a, b) => b.milliseconds - a.milliseconds);
 }
 
-/** By op, of one run. */
+/** Times by op in one run. */
 function totals(kernels: readonly TraceEvent[]): Map<string, { microseconds: number; nodes: number }> {
   const total = new Map<string, { microseconds: number; nodes: number }>();
   for (const { op, microseconds } of ownTimes(kernels)) {
@@ -74,7 +74,7 @@ function totals(kernels: readonly TraceEvent[]): Map<string, { microseconds: num
   return total;
 }
 
-/** A loop's time holds that of the nodes in its body, which have events of their own: it is counted without them. */
+/** A loop's time includes that of the nodes in its body, which have events of their own, so that part is subtracted. */
 function ownTimes(kernels: readonly TraceEvent[]): { op: string; microseconds: number }[] {
   const open: { end: number; own: { op: string; microseconds: number } }[] = [];
   const sorted = [...kernels].sort((a, b) => a.ts - b.ts || b.dur - a.dur);

@@ -1,13 +1,13 @@
-/** What of ours is compared: the programs, the streamed gradients and the loop. */
+/** Our own contestants: the programs, the streamed gradients and the loop. */
 import { type Program, perSample, type Tensor, type Wants, want } from "../src/index.js";
 import { takeSamples } from "../src/tensor/take-samples.js";
 import { type Alternative, timed } from "./measure.js";
 import type { Workload } from "./workloads.js";
 
-/** The name of the program that all others are compared with. */
+/** The name of the program with which all others are compared. */
 export const plain = "mean gradient";
 
-/** The name of the program that the targets speak of. */
+/** The name of the program to which the targets refer. */
 export const clippedSum = "norms + clipped sum";
 
 const clipped = want.clippedSum({ maxNorm: 1 });
@@ -33,12 +33,12 @@ export function compileProgram({ model, loss }: Workload, name: ProgramName): Pr
   return perSample<Wants>(model, { loss, want: wanted[name] });
 }
 
-/** Numbers in all parameters. */
+/** The number of elements in all parameters. */
 export function elementsOf({ model }: Workload): number {
   return Object.values(model.parameters).reduce((total, { data }) => total + data.length, 0);
 }
 
-/** Runs the whole batch: at once, but for the gradients of all samples, which are handed over in chunks. */
+/** Runs the whole batch at once, except that the gradients of all samples arrive in chunks. */
 export function runnerOf(name: ProgramName, { data }: Workload, program: AnyProgram): () => Promise<void> {
   if (name !== streamed) return async () => void (await program.run(data));
   return async () => {
@@ -46,7 +46,7 @@ export function runnerOf(name: ProgramName, { data }: Workload, program: AnyProg
   };
 }
 
-/** One sample after another. */
+/** Runs one sample after another. */
 export function loopOf({ data, samples }: Workload, program: AnyProgram): () => Promise<void> {
   const own = (tensor: Tensor, n: number) => takeSamples(tensor, 0, n, n + 1);
   return async () => {
@@ -61,7 +61,7 @@ export interface Ours {
   release(): Promise<void>;
 }
 
-/** All that we have to measure of a workload. The naive loop is the mean-gradient program on one sample after another. */
+/** All our measurements of a workload. The naive loop is the mean-gradient program on one sample after another. */
 export async function ours(workload: Workload): Promise<Ours> {
   const compile: Record<string, number> = {};
   const programs: AnyProgram[] = [];
@@ -73,7 +73,7 @@ export async function ours(workload: Workload): Promise<Ours> {
     programs.push(program);
     alternatives.push(timed(name, runnerOf(name, workload, program)));
   }
-  // The loop has a session of its own: it must not warm that of the mean gradient.
+  // The loop has a session of its own, so that it does not warm up that of the mean gradient.
   const one = await compileProgram(workload, plain);
   alternatives.push(timed("naive loop", loopOf(workload, one)));
   return {

@@ -1,4 +1,4 @@
-/** How fast an index on disk answers, beside a plain pass over the bytes of its features: one thread, by the processor's time. */
+/** The speed of queries to an index on disk, beside a plain pass over the bytes of its features: one thread, by CPU time. */
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { interleave, timedAlone } from "./measure.js";
 
 const dims = 2048;
 const queries = 100;
-/** Numbers of the pool that rows are cut from: a prime more than a power of two, so that no two rows are alike. */
+/** The size of the pool from which rows are cut: a prime above a power of two, so that no two rows are equal. */
 const poolNumbers = 2 ** 23 + 9;
 
 const options = { loss: "cross_entropy", method: "gradDot", dims, threads: 1 } as const;
@@ -22,7 +22,7 @@ function samplesOf(count: number) {
   return { x, target: Array.from({ length: count }, (_, n) => n % 10) };
 }
 
-/** Normal numbers. */
+/** Normally distributed numbers. */
 function pool(): Float32Array {
   return Float32Array.from(
     { length: poolNumbers },
@@ -31,8 +31,8 @@ function pool(): Float32Array {
 }
 
 /**
- * Adds shards of normal numbers, each row with its own seed: no score stands out, which is the hardest case for what rules rows out
- * by bounds.
+ * Adds shards of normally distributed numbers, each row with its own seed. No score stands out, which is the hardest
+ * case for bounds that exclude rows.
  */
 async function fill(folder: string, manifest: Manifest, samples: number): Promise<void> {
   const numbers = pool();
@@ -54,14 +54,14 @@ async function fill(folder: string, manifest: Manifest, samples: number): Promis
   await writeFile(join(folder, "complete"), `${samples}\n`);
 }
 
-/** A plain pass: reads all features, and does nothing with them. */
+/** A plain pass: reads all features and does nothing with them. */
 async function read(folder: string, manifest: Manifest, samples: number): Promise<void> {
   let bytes = 0;
   for await (const { features } of blocksOf(folder, manifest, samples, 2 ** 20)) bytes += features.data.byteLength;
   if (bytes !== samples * dims * 2) throw new Error(`${bytes} bytes were read`);
 }
 
-/** The other plain pass: adds up as many bytes in memory, 256 MiB again and again. */
+/** The other plain pass: adds up the same number of bytes in memory, going over 256 MiB again and again. */
 function summed(bytes: number): () => Promise<number> {
   const numbers = new Float64Array(2 ** 25).fill(1);
   return async () => {
@@ -77,7 +77,7 @@ function summed(bytes: number): () => Promise<number> {
   };
 }
 
-/** As a table in Markdown. */
+/** The results as a table in Markdown. */
 export async function measureQuery(samples: number, seconds: number, told: (line: string) => void): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "pergrad-query-"));
   try {

@@ -17,13 +17,13 @@ export interface RealMeasured {
   readonly parameters: number;
   readonly elements: number;
   readonly samples: number;
-  /** Of a process that does nothing else. */
+  /** Memory of a process that does nothing else. */
   readonly cold: Cold;
-  /** The plain mean gradient, the norms, and the loop. */
+  /** Times of the plain mean gradient, the norms, and the loop. */
   readonly timings: readonly Timing[];
 }
 
-/** What loading and compiling norms take in a new process: milliseconds, and bytes above an idle process. */
+/** The cost of loading and compiling norms in a new process: milliseconds, and bytes above an idle process. */
 interface Cold {
   readonly load: number;
   readonly compile: number;
@@ -48,7 +48,7 @@ async function cold(real: RealModel): Promise<Cold> {
   return { load: loaded - start, compile, memory };
 }
 
-/** In a process of its own: code that is not yet compiled and memory that is not yet used count. */
+/** Runs in a process of its own, so that code not yet compiled and memory not yet used count. */
 function coldly(index: number): Cold {
   const { stdout, stderr, status } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), `${index}`], {
     encoding: "utf8",
@@ -138,6 +138,6 @@ export function realModelsSection(results: readonly RealMeasured[]): string {
   ].join("\n");
 }
 
-/** As `coldly` starts it. */
+/** The process that `coldly` starts. */
 const child = process.argv[1] === fileURLToPath(import.meta.url) ? realModels[Number(process.argv[2])] : undefined;
 if (child) process.stdout.write(JSON.stringify(await cold(child())));

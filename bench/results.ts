@@ -1,4 +1,4 @@
-/** What a benchmark finds out: the content of docs/benchmarks.json, from which the page and the chart are made. */
+/** The results of a benchmark: the content of docs/benchmarks.json, from which the page and the chart are made. */
 import type { LargeResults } from "./large.js";
 import type { Timing } from "./measure.js";
 import type { Memory } from "./memory.js";
@@ -32,7 +32,7 @@ export function peerKind(name: string): PeerKind {
 
 export interface PeerTiming extends Timing {
   readonly kind: PeerKind;
-  /** The largest difference from our results, over the largest of ours; none where the results were not compared. */
+  /** The largest difference from our results, over our largest number; absent if the results were not compared. */
   readonly difference?: number;
 }
 
@@ -45,22 +45,22 @@ export interface Moment {
 export interface Measured {
   readonly id: string;
   readonly name: string;
-  /** Where it was measured by itself: when, and the load average just before. */
+  /** Present if it was measured separately: the day, and the load average just before. */
   readonly at?: Moment;
   readonly samples: number;
-  /** Numbers in all parameters. */
+  /** The number of elements in all parameters. */
   readonly elements: number;
   /** Milliseconds to trace, plan, emit and load each program. */
   readonly compile: Readonly<Record<string, number>>;
   readonly memory: Memory;
-  /** Our own programs; where times of the processor are told, on one thread and one core. */
+  /** Our own programs; if CPU times are given, on one thread and one core. */
   readonly timings: readonly Timing[];
-  /** The same with as many threads as there are cores, ours and peers'. */
+  /** The same with as many threads as there are cores, for our programs and the peers'. */
   readonly allCores?: readonly Timing[];
-  /** Whole steps of training, where they were measured. */
+  /** Whole training steps, if they were measured. */
   readonly steps?: StepTimings;
   readonly peers: readonly PeerTiming[];
-  /** What peers could not do, and why. */
+  /** What peers could not do, with reasons. */
   readonly refused: Readonly<Record<string, string>>;
   /** By program: where its time goes. */
   readonly profiles: Readonly<Record<string, readonly OpTime[]>>;
@@ -72,7 +72,7 @@ export interface BenchmarkResults {
   /** Seconds of interleaved runs for each workload. */
   readonly seconds: number;
   readonly machine: Machine;
-  /** By peer, versions of its packages. */
+  /** Versions of each peer's packages. */
   readonly versions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly workloads: readonly Measured[];
   readonly real: readonly RealMeasured[];
@@ -86,12 +86,12 @@ export function titleOf({ name, samples }: Pick<Measured, "name" | "samples">): 
   return `${name}, N=${samples}`;
 }
 
-/** What ratios are of: the median of the processor's time where it was measured, else of the clock's. */
+/** The basis of ratios: the median CPU time if it was measured, otherwise the median time by the clock. */
 export function timeOf({ cpu, median }: Timing): number {
   return cpu?.median ?? median;
 }
 
-/** The same of one by its name, or NaN where it was not measured. */
+/** The same for the program with this name, or NaN if it was not measured. */
 export function medianOf(timings: readonly Timing[], name: string): number {
   const timing = timings.find((each) => each.name === name);
   return timing ? timeOf(timing) : Number.NaN;

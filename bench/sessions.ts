@@ -1,10 +1,10 @@
-/** Settings of the runtime that programs have no options for. */
+/** Settings of the runtime for which programs have no options. */
 import "../src/target/onnxruntime/no-telemetry.js";
 
 import type { InferenceSession } from "onnxruntime-node";
 import { type Binding, binding, initOrt } from "onnxruntime-node/dist/binding.js";
 
-/** What `make` returns, and the sessions created meanwhile, all with these options beside their own. */
+/** The result of `make`, and the sessions created meanwhile, all with these options in addition to their own. */
 export async function sessionsWith<T>(
   options: InferenceSession.SessionOptions,
   make: () => Promise<T>,

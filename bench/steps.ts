@@ -1,9 +1,9 @@
-/** What a step of private training costs beside the ordinary step of the same batch. */
+/** The cost of a private training step beside the ordinary step of the same batch. */
 import { PrivateTrainer, sgd, Trainer } from "../src/index.js";
 import { interleave, type Timing, timed } from "./measure.js";
 import type { Workload } from "./workloads.js";
 
-/** Whole steps: gradients, clipping and noise where it is private, and the optimizer. */
+/** Whole steps: gradients, clipping and noise if the step is private, and the optimizer. */
 export interface StepTimings {
   readonly plain: Timing;
   readonly private: Timing;

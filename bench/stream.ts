@@ -1,4 +1,4 @@
-/** How fast all gradients come into JavaScript, beside a plain copy of as many bytes; and what a worker thread adds to a run. */
+/** The rate at which all gradients arrive in JavaScript, beside a plain copy of as many bytes; and the overhead of a worker thread. */
 import { type Program, perSample, want } from "../src/index.js";
 import { interleave, type Timing, timed } from "./measure.js";
 import { makeWorkload, workloads } from "./workloads.js";
@@ -7,15 +7,15 @@ export interface StreamResults {
   /** The workload's name and batch size. */
   readonly name: string;
   readonly samples: number;
-  /** Of all gradients of the batch. */
+  /** Bytes of all gradients of the batch. */
   readonly bytes: number;
-  /** Times for all gradients, by the way in which they come; and for a copy of as many bytes within a cache. */
+  /** Times for all gradients, by the way in which they arrive, and for a copy of as many bytes within a cache. */
   readonly ways: readonly Timing[];
-  /** Times of one run for the norms: in the thread that asks, and in another. */
+  /** Times of one run for the norms: in the calling thread, and in another thread. */
   readonly runs: readonly Timing[];
 }
 
-/** The way that the target is about. */
+/** The way to which the target refers. */
 export const fastestWay = "stream, reuse";
 
 const gradients = { gradients: want.gradients() };
@@ -29,7 +29,7 @@ async function drain(
     if (Object.values(results.gradients).some((tensor) => Number.isNaN(tensor.data[0]))) throw new Error("NaN");
 }
 
-/** A copy of so many bytes, 1 MiB at a time within 4 MiB. */
+/** A copy of this many bytes, 1 MiB at a time within 4 MiB. */
 function copier(bytes: number): () => Promise<void> {
   const megabyte = new Float32Array(2 ** 18).fill(1);
   const target = new Float32Array(2 ** 20);

@@ -1,27 +1,27 @@
-/** What the benchmark is to reach, and whether it does. */
+/** The benchmark's targets, and whether they are reached. */
 import { clippedSum, plain } from "./programs.js";
 import { type BenchmarkResults, type Measured, medianOf, type PeerTiming, timeOf } from "./results.js";
 import { fastestWay, type StreamResults } from "./stream.js";
 
 export const targets = {
-  /** Time of norms + clipped sum, beside the plain mean gradient; the residual network has a bound of its own. */
+  /** Time of norms + clipped sum, relative to the plain mean gradient; the residual network has a limit of its own. */
   clippedTime: (id: string) => (id === "resnet18" ? 1.3 : 1.15),
-  /** Peak memory of the same. */
+  /** Peak memory of the same program. */
   clippedMemory: 1.2,
-  /** Time of norms + clipped sum, beside the fastest peer's clipped sum: on all workloads, and on at least so many. */
+  /** Time of norms + clipped sum, relative to the fastest peer's clipped sum: on all workloads, and on at least this many. */
   peers: { all: 1, half: 0.5, least: 6 },
-  /** Our mean gradient beside PyTorch's. */
+  /** Time of our mean gradient, relative to PyTorch's. */
   mean: 1,
-  /** Time of a step of private training, noise and optimizer included, beside the ordinary step. */
+  /** Time of a private training step, noise and optimizer included, relative to the ordinary step. */
   privateStep: { limit: 1.3, on: ["mnist-cnn", "lstm"] as readonly string[] },
-  /** Milliseconds that a whole step of the tiny workload takes: next to nothing but overhead. */
+  /** Milliseconds for a whole step of the tiny workload, which is almost entirely overhead. */
   tinyStep: 0.15,
-  /** GB of gradients that come into JavaScript in a second. */
+  /** GB of gradients per second that arrive in JavaScript. */
   streamRate: 5,
 } as const;
 
 export interface Verdict {
-  /** What is compared with what. */
+  /** The programs that are compared. */
   readonly what: string;
   readonly value: number;
   readonly limit: number;
@@ -33,7 +33,7 @@ function verdict(what: string, value: number, limit: number, unit: Verdict["unit
   return { what, value, limit, reached: value <= limit, unit };
 }
 
-/** The fastest of one kind. */
+/** The fastest program of one kind. */
 export function fastest(measured: Measured, kind: PeerTiming["kind"]): PeerTiming | undefined {
   return measured.peers.filter((peer) => peer.kind === kind).sort((a, b) => timeOf(a) - timeOf(b))[0];
 }
@@ -52,10 +52,10 @@ export function memoryRatio(measured: Measured, of: "needed" | "arena"): number 
   return neededBy(measured, clippedSum, of) / neededBy(measured, plain, of);
 }
 
-/** Bytes below which peaks of memory, measured in pages, tell nothing. */
+/** Below this many bytes, peaks of memory, which are measured in pages, mean nothing. */
 const resolvedMemory = 1e6;
 
-/** One workload's targets. Those beside peers only where the peer took part, that of memory where it is measurable. */
+/** One workload's targets. Those beside peers apply only if the peer took part, that of memory only if it is measurable. */
 export function verdictsOf(measured: Measured): Verdict[] {
   const { id, timings, peers, steps } = measured;
   const [mean, clipped] = [medianOf(timings, plain), medianOf(timings, clippedSum)];
@@ -81,13 +81,13 @@ export function verdictsOf(measured: Measured): Verdict[] {
   return found;
 }
 
-/** On how many workloads norms + clipped sum are at least twice as fast as any peer; none where no peer took part. */
+/** On how many workloads norms + clipped sum are at least twice as fast as any peer; absent if no peer took part. */
 export function twiceAsFast({ workloads }: BenchmarkResults): { readonly count: number; readonly of: number } {
   const ratios = workloads.map(besidePeers).filter((ratio) => ratio !== undefined);
   return { count: ratios.filter((ratio) => ratio <= targets.peers.half).length, of: ratios.length };
 }
 
-/** The rate, in the median, of the way by which gradients come the fastest: at least the limit. */
+/** The median rate of the way by which gradients arrive fastest: at least the limit. */
 export function streamVerdict({ bytes, ways }: StreamResults): Verdict {
   const [value, limit] = [bytes / 1e6 / medianOf(ways, fastestWay), targets.streamRate];
   return { what: fastestWay, value, limit, reached: value >= limit, unit: "GB/s" };

@@ -1,20 +1,20 @@
-/** The nine workloads: a network, a batch and a loss each, the same at every run and for every peer. */
+/** The nine workloads: each a network, a batch and a loss, the same at every run and for every peer. */
 import { network as mnistCnn } from "../examples/digits/network.js";
 import { losses, type Model, nn, type Tensor } from "../src/index.js";
 
-/** What a workload is made of, but for its weights and data. */
+/** A workload without its weights and data. */
 export interface WorkloadSpec {
-  /** Stable and short: for the command line and the results' file. */
+  /** Stable and short, for the command line and the results file. */
   readonly id: string;
   readonly name: string;
   readonly samples: number;
   readonly module: () => Model;
-  /** Of one sample. */
+  /** The shape of one sample. */
   readonly input: readonly number[];
   /** Inputs are whole numbers below this. */
   readonly vocabulary?: number;
   readonly classes: number;
-  /** Of one sample's target: none where a sample has one label. */
+  /** The shape of one sample's target: absent if a sample has one label. */
   readonly labels?: readonly number[];
 }
 
@@ -45,7 +45,7 @@ function indices(dims: readonly number[], below: number, seed: number): Tensor<"
   return { dtype: "int64", dims, data: BigInt64Array.from(drawn, whole) };
 }
 
-/** The workload with its weights and data; `samples` for a batch of another size. */
+/** The workload with its weights and data; `samples` selects another batch size. */
 export function makeWorkload(spec: WorkloadSpec, samples = spec.samples): Workload {
   const { id, name, vocabulary, classes } = spec;
   const dims = [samples, ...spec.input];
@@ -58,7 +58,7 @@ function modelOf(module: nn.Module, input: readonly number[]): Model {
   return nn.model(module, { input: { x: ["N", ...input] }, seed: 0 });
 }
 
-/** Of words, given by their numbers. */
+/** Words, given by their numbers. */
 export function textModel(module: nn.Module, positions: number): Model {
   return nn.model(module, { input: { x: { shape: ["N", positions], dtype: "int64" } }, seed: 0 });
 }
@@ -82,7 +82,7 @@ function cifarCnn(): Model {
   return modelOf(module, [3, 32, 32]);
 }
 
-/** ResNet-18 for small pictures: a stem of 3x3, no pooling before the stages, group normalisation of 32 groups. */
+/** ResNet-18 for small pictures: a 3x3 stem, no pooling before the stages, group normalisation with 32 groups. */
 function resNet18(): Model {
   const conv = (inputs: number, outputs: number, size: number, stride: number) =>
     nn.conv2d(inputs, outputs, size, { stride, padding: (size - 1) / 2, bias: false });
@@ -104,12 +104,12 @@ function resNet18(): Model {
   return modelOf(nn.sequential(...stem, ...stages, ...head), [3, 32, 32]);
 }
 
-/** Which of two classes a text is of, by the last state of an LSTM. */
+/** Predicts which of two classes a text has, from the last state of an LSTM. */
 function lstmClassifier(): Model {
   return textModel(nn.sequential(nn.embedding(10_000, 100), nn.lstm(100, 128).last, nn.linear(128, 2)), 128);
 }
 
-/** The next word, by four causal layers and a head tied to the embedding. */
+/** Predicts the next word, with four causal layers and a head tied to the embedding. */
 function languageModel(): Model {
   const [positions, vocabulary, width] = [128, 8000, 256];
   const words = nn.embedding(vocabulary, width, { deviation: 0.02 });
@@ -119,7 +119,7 @@ function languageModel(): Model {
   return textModel(module, positions);
 }
 
-/** Which of two classes a text is of, by the mean of its words' vectors. */
+/** Predicts which of two classes a text has, from the mean of its words' vectors. */
 function wordMean(): Model {
   const mean = nn.module((x) => x.mean([1]));
   return textModel(nn.sequential(nn.embedding(20_000, 100), mean, nn.linear(100, 2)), 64);

@@ -1,5 +1,6 @@
 """dattri, TRAK and kronfluence as peers for attribution: see protocol.py. The kinds are "index" (2,048 numbers for each
-sample of the batch, as TRAK projects gradients) and "ekfac" (scores of all samples but the last hundred for these)."""
+sample of the batch, which TRAK gets by projecting gradients) and "ekfac" (scores of all samples but the last hundred,
+which are the queries)."""
 import importlib.metadata
 import importlib.util
 import logging
@@ -28,7 +29,7 @@ def there(package):
 
 
 def loss_of(scores, target):
-    """Of one sample, or the mean over a batch: cross-entropy over all positions."""
+    """The loss of one sample, or the mean over a batch: cross-entropy over all positions."""
     return nn.functional.cross_entropy(scores.flatten(0, -2), target.flatten())
 
 
@@ -46,7 +47,7 @@ class Workload:
         return model.eval()
 
     def dattri_index(self):
-        """What TRAKAttributor.cache does for each batch, without its solution of a linear system at the end."""
+        """Does what TRAKAttributor.cache does for each batch, without the linear system that it solves at the end."""
         from dattri.func.projection import random_project
         from dattri.task import AttributionTask
 
@@ -87,14 +88,14 @@ class Workload:
 
         model = self.network()
         count = len(self.x)
-        # Held by the peer, so that the folder lives as long as it.
+        # The peer keeps a reference, so that the folder lives as long as the peer.
         self.folder = folder = tempfile.TemporaryDirectory()
         options = {"train_set_size": count, "save_dir": folder.name, "device": "cpu", "proj_dim": DIMS}
         made = TRAKer(model=model, task=Loss(), use_half_precision=False, logging_level=50, **options)
         made.load_checkpoint(model.state_dict(), model_id=0)
 
         def run():
-            # A sample that is marked as done would be passed over.
+            # A sample that is marked as done would be skipped.
             made.saver.current_store["is_featurized"][:] = 0
             made.featurize(batch=(self.x, self.target), inds=np.arange(count))
             return None, []

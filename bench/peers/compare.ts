@@ -1,13 +1,13 @@
-/** Whether a peer does the same work: its results beside ours. */
+/** Compares a peer's results with ours, to see whether it does the same work. */
 import { type Model, perSample, type Tensor, want } from "../../src/index.js";
 import type { Workload } from "../workloads.js";
 
-/** The largest difference that rounding in float32 explains, over the largest number. */
+/** The largest difference, relative to the largest number, that rounding in float32 explains. */
 export const allowedDifference = 1e-3;
 
 type Numbers = ArrayLike<number>;
 
-/** By what is computed, by the names that check's file has: `norms`, and each parameter's place. */
+/** Results by the names in the file of the request `check`: `norms`, and each parameter's place. */
 export type Reference = Readonly<Record<string, ReadonlyMap<string, Numbers>>>;
 
 /** Our own results for the kinds that are compared. */
@@ -24,12 +24,12 @@ export async function referenceOf({ model, loss, data }: Workload): Promise<Refe
   };
 }
 
-/** By each parameter's place. */
+/** Gradients by each parameter's place. */
 export function byPlace(model: Model, tensors: Readonly<Record<string, Tensor<"float32">>>): Map<string, Numbers> {
   return new Map(Object.keys(model.parameters).map((name, k) => [`${k}`, tensors[name]?.data ?? []]));
 }
 
-/** The larger of two: the worst difference of norms over the largest norm, and the same of the gradients' elements. */
+/** The worst difference of norms over the largest norm, or the same for the gradients' elements, whichever is larger. */
 export function differenceOf(ours: ReadonlyMap<string, Numbers>, theirs: ReadonlyMap<string, Numbers>): number {
   const names = [...ours.keys()];
   const groups = [names.filter((name) => name === "norms"), names.filter((name) => name !== "norms")];

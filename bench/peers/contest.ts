@@ -1,4 +1,4 @@
-/** The peers' side of one workload: a process each, what it offers, and what of it does the same work as ours. */
+/** The peers' side of one workload: a process for each peer, what it offers, and which of this does the same work as ours. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,38 +9,38 @@ import { allowedDifference, differenceOf, type Reference, referenceOf } from "./
 import { onOneCore } from "./one-core.js";
 import { type Command, PeerFailure, PeerProcess } from "./process.js";
 
-/** Seconds for starting, loading or compiling, and for running once: who needs more takes no part, so that the rest ends in time. */
+/** Seconds for starting, loading or compiling, and for one run: a peer that needs more is left out, so the rest ends in time. */
 const readyLimit = 60;
 const runLimit = 15;
 
 export interface PeerAlternative extends Alternative {
-  /** What it computes: the name of the reference that it is compared with, where there is one. */
+  /** What it computes: the name of the reference with which it is compared, if there is one. */
   readonly kind: string;
   readonly difference?: number;
 }
 
 export interface Contest {
   readonly alternatives: readonly PeerAlternative[];
-  /** What takes no part, and why; who fails in a later run (its time is then NaN) is added. */
+  /** Alternatives that are left out, with reasons; those that fail in a later run (their time is then NaN) are added. */
   readonly refused: Readonly<Record<string, string>>;
   readonly versions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   stop(): void;
 }
 
 export interface ContestOptions {
-  /** Of each peer; as many as there are cores unless given. */
+  /** Threads of each peer; by default as many as there are cores. */
   readonly threads?: number;
-  /** Each peer has one thread, on the core that all contestants take in turn. Default false. */
+  /** Gives each peer one thread, on the core on which all contestants take turns. Default: false. */
   readonly pinned?: boolean;
-  /** Names of the alternatives that take part; all unless given. */
+  /** Names of the alternatives that take part. Default: all. */
   readonly only?: readonly string[];
-  /** Our own results, which theirs are compared with; default: those of gradients. */
+  /** Our own results, with which the peers' are compared. Default: those of gradients. */
   readonly reference?: Reference;
   readonly readyLimit?: number;
   readonly runLimit?: number;
 }
 
-/** Hands each peer the workload's weights and data, and lets it make ready and prove what it offers. */
+/** Gives each peer the workload's weights and data, and has it prepare and verify what it offers. */
 export async function startContest(
   workload: Workload,
   peers: ReadonlyMap<string, Command>,
@@ -85,7 +85,7 @@ export async function startContest(
   return { alternatives, refused, versions, stop };
 }
 
-/** One peer that breaks down does not end the benchmark. */
+/** Keeps a peer that breaks down from ending the benchmark. */
 function failing(alternative: PeerAlternative, refused: Record<string, string>): PeerAlternative {
   const run = async (times: number) => {
     try {
@@ -98,7 +98,7 @@ function failing(alternative: PeerAlternative, refused: Record<string, string>):
   return { ...alternative, run };
 }
 
-/** The alternative, ready to run, or why it takes no part. */
+/** The alternative, ready to run, or the reason why it is left out. */
 async function tryOut(
   process: PeerProcess,
   name: string,

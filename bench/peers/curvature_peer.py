@@ -31,7 +31,7 @@ except ImportError:
 
 
 class OnePerRow(nn.Module):
-    """Scores of each position in a row of its own, as the loss takes them."""
+    """The scores of each position in a row of their own, as the loss expects them."""
 
     def __init__(self, model):
         super().__init__()
@@ -82,13 +82,13 @@ class Workload:
     def laplace_diagonal(self):
         model, own = self.network()
         data = DataLoader(TensorDataset(self.x, self.target), batch_size=len(self.x))
-        # Its own way to the diagonal holds the Jacobians of all samples: more than 16 GB here.
+        # Its own method for the diagonal holds the Jacobians of all samples: more than 16 GB here.
         posterior = Laplace(model, "classification", subset_of_weights="all", hessian_structure="diag", backend=BackPackGGN)
 
         def run():
             posterior.fit(data)
             sizes = [parameter.numel() for parameter in own]
-            # It is the sum over the samples.
+            # The result is the sum over the samples.
             parts = (posterior.H / len(self.x)).split(sizes)
             return None, [part.view_as(parameter).detach() for part, parameter in zip(parts, own)]
 

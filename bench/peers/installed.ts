@@ -3,13 +3,13 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "./process.js";
 
-/** Outside the package: an environment for Python and a folder for npm. */
+/** Outside the package: a Python environment and a folder for npm. */
 export const defaultFolder = process.env.PERGRAD_PEERS ?? join("..", "pergrad-peers");
 
-/** Their scripts lie beside the sources, which is where `npm run` starts. */
+/** The peers' scripts are beside the sources; `npm run` starts in the repository's root. */
 const script = (name: string) => resolve("bench", "peers", name);
 
-/** By name, what starts each peer of which there is something in the folder. */
+/** By name, how to start each peer that is installed in the folder. */
 export function installedPeers(folder: string): ReadonlyMap<string, Command> {
   const windows = process.platform === "win32";
   const python = join(folder, "python", ...(windows ? ["Scripts", "python.exe"] : ["bin", "python"]));
@@ -23,13 +23,13 @@ export function installedPeers(folder: string): ReadonlyMap<string, Command> {
   return new Map(known.flatMap(([name, sign, command]) => (existsSync(sign) ? [[name, command] as const] : [])));
 }
 
-/** What is compared with in second derivatives; none where there is nothing of it in the folder. */
+/** The peers for second derivatives; none if none is installed in the folder. */
 export function curvaturePeers(folder: string): ReadonlyMap<string, Command> {
   const command = installedPeers(folder).get("PyTorch");
   return new Map(command ? [["curvature", { ...command, args: [script("curvature_peer.py")] }]] : []);
 }
 
-/** What is compared with in attribution; none where there is nothing of it in the folder. */
+/** The peers for attribution; none if none is installed in the folder. */
 export function attributionPeers(folder: string): ReadonlyMap<string, Command> {
   const command = installedPeers(folder).get("PyTorch");
   return new Map(command ? [["attribution", { ...command, args: [script("attribution_peer.py")] }]] : []);

@@ -1,4 +1,4 @@
-// jax-js as a peer: see protocol.py. An array is used up by each use of it, unless through `.ref`.
+// jax-js as a peer: see protocol.py. Each use of an array consumes it, except through `.ref`.
 import { requirePeer, serve, versionsOf } from "./protocol.mjs";
 
 const jax = requirePeer("@jax-js/jax");
@@ -57,7 +57,7 @@ const networks = {
 
 const classes = { tiny: 2 };
 
-/** Of a batch, the mean; target [N, classes] is 1 at the label. */
+/** The mean over a batch; target [N, classes] is 1 at the label. */
 function loss(network) {
   return (p, x, target) => {
     const samples = x.shape[0];

@@ -1,4 +1,4 @@
-"""JAX as a peer: see protocol.py. Networks are functions of one sample and of the parameters in our order."""
+"""JAX as a peer: see protocol.py. Networks are functions of one sample and of the parameters, in our order."""
 import importlib.metadata
 
 import jax

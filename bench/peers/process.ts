@@ -1,4 +1,4 @@
-/** One peer's process, spoken to by lines of JSON; protocol.py says how. */
+/** One peer's process, which exchanges lines of JSON with us; protocol.py defines them. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { createInterface } from "node:readline";
@@ -14,7 +14,7 @@ const startLimit = 60;
 
 type Answer = Readonly<Record<string, unknown>>;
 
-/** What stands in for an answer: the peer failed, and said why or not. */
+/** Thrown in place of an answer: the peer failed, with or without giving a reason. */
 export class PeerFailure extends Error {
   override readonly name = "PeerFailure";
 }
@@ -30,7 +30,7 @@ export class PeerProcess {
   #ended: PeerFailure | undefined;
 
   private constructor(command: Command, count: number) {
-    // Older OpenBLAS builds need these on some processors; they only slow a current one.
+    // Older OpenBLAS builds need these settings on some processors; they only slow down a current build.
     const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env;
     const threads = `${count}`;
     this.#child = spawn(command.file, command.args, {
@@ -39,13 +39,13 @@ export class PeerProcess {
     });
     this.#child.on("error", (error) => this.#end(`the process did not start (${error.message})`));
     this.#child.on("exit", (code, signal) => this.#end(`the process ended with ${signal ?? `exit code ${code}`}`));
-    this.#child.stdin?.on("error", () => {}); // its end is told by "exit"
+    this.#child.stdin?.on("error", () => {}); // the event "exit" reports its end
     if (this.#child.stdout) createInterface(this.#child.stdout).on("line", (line) => this.#answered(line));
   }
 
   /**
    * @param limit seconds until the greeting
-   * Throws PeerFailure where it cannot be started, as where a package is missing.
+   * Throws PeerFailure if it cannot be started, for example because a package is missing.
    */
   static async start(
     command: Command,
@@ -57,7 +57,7 @@ export class PeerProcess {
   }
 
   /**
-   * @param limit seconds it may take; a process that needs more is ended
+   * @param limit seconds that it may take; a process that needs more is ended
    * Throws PeerFailure.
    */
   ask(request: Readonly<Record<string, unknown>> & { readonly do: string }, limit: number): Promise<Answer> {
@@ -66,7 +66,7 @@ export class PeerProcess {
   }
 
   /**
-   * What a run of something that was made ready takes, in its process.
+   * The time that a run of a prepared alternative takes, in its process.
    * Throws PeerFailure.
    */
   async time(name: string, times: number, limit: number): Promise<Took> {

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
-/** Of the packages in the folder that the benchmark names. */
+/** Versions of the packages in the folder that the benchmark names. */
 export const requirePeer = createRequire(join(process.argv[2] ?? ".", "package.json"));
 
 export function versionsOf(names) {
@@ -56,7 +56,8 @@ const reason = (error) =>
 
 /**
  * @param alternatives (workload, parameters, x, target) => { name: { kind, make } }, or a reason why there are none;
- *   make() gives run(), run() gives a promise of { norms, gradients }, each { shape, data }, or of nothing to check
+ *   make() returns run(); run() returns a promise of { norms, gradients }, each { shape, data }, or of undefined if there
+ *   is nothing to check
  */
 export async function serve(peer, versions, alternatives) {
   let offered = {};
@@ -90,7 +91,7 @@ export async function serve(peer, versions, alternatives) {
     },
   };
   const write = process.stdout.write.bind(process.stdout);
-  process.stdout.write = process.stderr.write.bind(process.stderr); // whatever a library prints is no answer
+  process.stdout.write = process.stderr.write.bind(process.stderr); // a library's own output is not an answer
   const answer = (content) => write(`${JSON.stringify(content)}\n`);
   answer({ peer, versions });
   for await (const line of createInterface({ input: process.stdin })) {

@@ -29,13 +29,13 @@ def reason(error):
 
 
 def order_gates(tensor, order):
-    """Rows of an LSTM's weights lie gate by gate."""
+    """The rows of an LSTM's weights are ordered gate by gate."""
     return np.concatenate([np.split(tensor, 4)[gate] for gate in order])
 
 
 def serve(peer, versions, alternatives):
-    """alternatives(workload, parameters, x, target) gives {name: (kind, make)}; make() gives run(); run() gives norms
-    or None, and gradients, both computed when it returns."""
+    """alternatives(workload, parameters, x, target) returns {name: (kind, make)}; make() returns run(); run() returns norms
+or None, and gradients, both computed by the time it returns."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # Whatever a library prints is no answer.
     offered, runs = {}, {}

@@ -1,5 +1,5 @@
-// TensorFlow.js as a peer: see protocol.py. It has no vmap: per-sample gradients are a loop. Kernels are those of the
-// WebAssembly backend, and of the JavaScript one where that lacks them.
+// TensorFlow.js as a peer: see protocol.py. It has no vmap, so per-sample gradients are a loop. The kernels are those of
+// the WebAssembly backend, or those of the JavaScript backend if it lacks one.
 import { join } from "node:path";
 import { requirePeer, serve, versionsOf } from "./protocol.mjs";
 
@@ -56,7 +56,7 @@ const networks = {
   "cifar-cnn": cifarCnn,
 };
 
-/** The WebAssembly backend, unless a kernel of the network's gradients is missing there. */
+/** The WebAssembly backend, unless it lacks a kernel for the network's gradients. */
 async function chooseBackend(tryOut) {
   for (const backend of ["wasm", "cpu"]) {
     await tf.setBackend(backend);

@@ -1,5 +1,5 @@
-"""The workloads' networks in PyTorch. Parameters come in the order of ours; everything is made of modules that
-functorch, ExpandedWeights and Opacus know, where there are such."""
+"""The workloads' networks in PyTorch. Parameters are in the same order as ours. Everything consists of modules that
+functorch, ExpandedWeights and Opacus support, if such modules exist."""
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -56,7 +56,7 @@ def resnet18():
 
 
 class LstmClassifier(nn.Module):
-    """`make` gives the recurrent layer: nn.LSTM, Opacus' DPLSTM, or a loop over steps."""
+    """`make` returns the recurrent layer: nn.LSTM, Opacus' DPLSTM, or a loop over steps."""
 
     def __init__(self, make):
         super().__init__()
@@ -73,7 +73,7 @@ def fused_lstm(inputs, hidden):
 
 
 class LoopedLstm(nn.Module):
-    """For vmap, which does not go through nn.LSTM."""
+    """For vmap, which does not support nn.LSTM."""
 
     def __init__(self, inputs, hidden):
         super().__init__()

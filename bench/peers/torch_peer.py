@@ -27,7 +27,7 @@ warnings.filterwarnings("ignore")
 torch.set_num_threads(THREADS)
 
 MAX_NORM = 1.0
-# Ours holds input, output, forget, cell; PyTorch's input, forget, cell, output.
+# Our order is input, output, forget, cell; PyTorch's is input, forget, cell, output.
 TO_TORCH = [0, 2, 3, 1]
 FROM_TORCH = [0, 3, 1, 2]
 
@@ -61,7 +61,7 @@ class Workload:
         model = network(self.workload, lstm)
         own = list(model.parameters())
         if self.workload == "lstm" and lstm is private_lstm:
-            # Opacus keeps the biases beside their weights.
+            # Opacus stores the biases beside their weights.
             named = dict(zip(["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"], self.initial[1:5]))
             model.lstm.load_state_dict(named)
             own = [model.words.weight, *[model.lstm.get_parameter(self.dp_name(n)) for n in named], *model.head.parameters()]

@@ -1,4 +1,4 @@
-/** Trained models from npm packages, with data that they make sense of and a loss. */
+/** Trained models from npm packages, each with meaningful data and a loss. */
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -12,12 +12,12 @@ export interface RealModel {
   readonly file: string;
   /** Sizes that the file leaves open. */
   readonly dimensions: Readonly<Record<string, number>>;
-  /** Inputs that are the same for all samples. */
+  /** Inputs that all samples share. */
   readonly fix?: Readonly<Record<string, number>>;
-  /** Where the samples are, if not along axis 0. */
+  /** Where the samples lie, if not along axis 0. */
   readonly sampleAxes?: Readonly<Record<string, number>>;
   readonly loss: Loss;
-  /** The output that the loss looks at. */
+  /** The output that the loss takes. */
   readonly output?: string;
   /** Inputs and target. */
   readonly data: Readonly<Record<string, Tensor>>;
@@ -43,7 +43,7 @@ export function dictionary(): string[] {
   return readFileSync(ocrFile("ppocr_keys_v1.txt"), "utf8").trimEnd().split("\n");
 }
 
-/** Cross entropy of probabilities. Their logarithms are their own log-softmax: they add up to one. */
+/** Cross entropy of probabilities. As they add up to one, their logarithms are their own log-softmax. */
 function ofProbabilities(): Loss {
   const logits = losses.crossEntropy({ labelSmoothing: 0.1 });
   return { ...logits, apply: (output, target) => logits.apply(output.log(), target) };
@@ -74,7 +74,7 @@ export function classifier(): RealModel {
 export function recogniser(width = 192): RealModel {
   const positions = width / 8;
   const classes = dictionary();
-  // Each character in the middle of its part of the line; 0 stands between characters.
+  // Each character is in the middle of its part of the line; 0 stands between characters.
   const target = words.flatMap((word) =>
     Array.from({ length: positions }, (_, t) => (t % 4 === 2 ? classes.indexOf(word[(t - 2) / 4] ?? "") + 1 : 0)),
   );
@@ -89,7 +89,7 @@ export function recogniser(width = 192): RealModel {
   };
 }
 
-/** A single-shot detector: 16 x 16 places with two anchors each. */
+/** A single-shot detector with 16 x 16 positions and two anchors at each. */
 export function faceDetector(): RealModel {
   const places = [
     [0.5, 0.5],
@@ -159,11 +159,11 @@ export function lineDetector(): RealModel {
   };
 }
 
-/** A dense network over 2 seconds of speech embeddings, written for one sample: was the wake word said? */
+/** A dense network over 2 seconds of speech embeddings, written for one sample: was the wake word spoken? */
 export function wakeWord(): RealModel {
   const name = "openwakeword-js";
   const [samples, frames, features] = [4, 25, 96];
-  // Embeddings rise and fall over some frames, each feature at a pace and a level of its own.
+  // Embeddings rise and fall over a few frames; each feature has its own pace and level.
   const embeddings = Array.from({ length: samples * frames * features }, (_, i) => {
     const [n, t, f] = [Math.floor(i / (frames * features)), Math.floor(i / features) % frames, i % features];
     return 6 * Math.sin(0.9 * n + (0.1 + 0.013 * f) * t + f) + 3 * Math.cos(f * f);
@@ -182,12 +182,12 @@ export function wakeWord(): RealModel {
   };
 }
 
-/** How the file is loaded. */
+/** The options with which the file is loaded. */
 export function loadOptions({ dimensions, fix, sampleAxes }: RealModel): LoadOptions {
   return { dimensions, ...(fix ? { fix } : {}), ...(sampleAxes ? { sampleAxes } : {}) };
 }
 
-/** Convolutions and an LSTM over a Fourier transform, behind a branch on the sampling rate: does somebody speak? */
+/** Convolutions and an LSTM over a Fourier transform, behind a branch on the sampling rate: is someone speaking? */
 export function voiceActivity(): RealModel {
   const name = "@ricky0123/vad-web";
   const [samples, frame, states] = [4, 576, 128];

@@ -1,8 +1,8 @@
-/** Pictures for models that look at photographs: drawn, so that they are the same everywhere. */
+/** Pictures for models that look at photographs. They are drawn, so that they are the same everywhere. */
 import type { Tensor } from "../../src/tensor/tensor.js";
 
 type Colour = readonly [number, number, number];
-/** The colour at a place of the unit square, y downwards. */
+/** The colour at a point of the unit square, with y pointing down. */
 export type Scene = (x: number, y: number) => Colour;
 
 function within(x: number, y: number, [cx, cy, rx, ry]: readonly [number, number, number, number]): boolean {

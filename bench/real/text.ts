@@ -1,21 +1,21 @@
-/** Images of text as the OCR models take them: [3, 48, width] from -1 (black) to 1 (white), 0 beyond the text. */
+/** Images of text in the form that the OCR models take: [3, 48, width] from -1 (black) to 1 (white), 0 beyond the text. */
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { glyphs } from "./glyphs.js";
 
 const height = 48;
-/** Pixels of the image for one of a glyph. */
+/** Pixels of the image per pixel of a glyph. */
 const scale = 4.5;
 const margin = 8;
-/** A glyph and the gap behind it, in its own pixels. */
+/** The size of a glyph and the gap after it, in the glyph's pixels. */
 const advance = 6.5;
 const samplesAcross = 4;
 
 export interface TextOptions {
-  /** Turned by half a circle. */
+  /** Rotates by half a turn. */
   readonly upsideDown?: boolean;
 }
 
-/** Whether the glyphs are black at a place, in pixels of the image. */
+/** Whether the glyphs are black at a point, in pixels of the image. */
 function inked(text: string, x: number, y: number): boolean {
   const at = (x - margin) / scale;
   const index = Math.floor(at / advance);
@@ -23,7 +23,7 @@ function inked(text: string, x: number, y: number): boolean {
   return glyphs[text[index] ?? ""]?.split(" ")[row]?.[column] === "#";
 }
 
-/** Part of a pixel that is black. */
+/** The share of a pixel that is black. */
 function coverage(text: string, x: number, y: number): number {
   let covered = 0;
   for (let i = 0; i < samplesAcross; i++) {

@@ -9,8 +9,8 @@ import { readAt } from "../../io/rows.js";
 import { checkSize, checkTotal, fileError, fill, type Range, rangesElsewhere } from "./external.js";
 
 /**
- * Reads what the model at `path` stores in other files into its tensors, which then hold their bytes
- * themselves, each in a buffer of its own. Initializers that nothing reads stay where they are.
+ * Reads the data that the model at `path` stores in other files into its tensors, which then hold their bytes
+ * themselves, each in a buffer of its own. Initializers that nothing reads stay in their files.
  * @throws PergradError INVALID_MODEL, FILE_UNREADABLE, TOO_LARGE.
  */
 export async function readExternalData(model: ModelProto, path: string): Promise<void> {

@@ -1,4 +1,4 @@
-/** ONNX files by their address: in a browser they are fetched, from where the page may fetch them. */
+/** ONNX files by their address: in a browser they are fetched, from wherever the page is allowed to fetch them. */
 import type { ModelProto } from "onnx-buf";
 import { PergradError } from "../../errors.js";
 import { parseModel } from "../proto.js";
@@ -15,7 +15,7 @@ export async function readModel(address: string): Promise<Uint8Array> {
   return bytesIn(await fetched(address), address);
 }
 
-/** Parses a model; the files that lie beside it must be given. */
+/** Parses a model; files that lie beside it must be given. */
 export async function parseFile(bytes: Uint8Array, address: string): Promise<ModelProto> {
   const proto = parseModel(bytes, address);
   await takeExternalData(proto);

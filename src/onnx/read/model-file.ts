@@ -7,7 +7,7 @@ import { unreadable } from "../../io/failure.js";
 import { parseModel } from "../proto.js";
 import { readExternalData } from "./external-files.js";
 
-/** The path that a `file:` URL is; other text is a path itself. */
+/** The path that a `file:` URL stands for; any other text is a path itself. */
 export function pathOf(text: string): string {
   return text.startsWith("file:") ? fileURLToPath(text) : text;
 }
@@ -26,7 +26,7 @@ export async function readModel(path: string): Promise<Uint8Array> {
   }
 }
 
-/** Parses the model file at `path` and reads the weights that lie beside it. */
+/** Parses the model file at `path` and reads the weights stored beside it. */
 export async function parseFile(bytes: Uint8Array, path: string): Promise<ModelProto> {
   const proto = parseModel(bytes, path);
   await readExternalData(proto, path);

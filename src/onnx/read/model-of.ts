@@ -1,4 +1,4 @@
-/** The model that an ONNX file is. */
+/** Reads the model of an ONNX file. */
 import type { ModelProto } from "onnx-buf";
 import { batchOver } from "../../autodiff/vmap.js";
 import type { Model } from "../../graph/model.js";

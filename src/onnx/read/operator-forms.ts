@@ -1,8 +1,8 @@
 /**
- * What ONNX says of the form of its operators at opset 21 (of later ones, at the newest): the inputs, each by its
- * element type or a letter for one ("?" may be absent, "*" any number), the number of outputs, the types that
- * letters stand for, and the attributes ("!" must be there). Those of operators that few
- * models use are in `rare-operator-forms.ts`.
+ * The forms of operators as ONNX defines them at opset 21 (for later operators, at the newest opset): the inputs, each
+ * by its element type or a letter for one ("?" means that it may be absent, "*" any number of them), the number of
+ * outputs, the types that letters stand for, and the attributes ("!" marks required ones). The forms of operators that
+ * few models use are in `rare-operator-forms.ts`.
  */
 export const forms = `
 Abs(T) 1 where T=real

@@ -1,4 +1,4 @@
-/** Nodes of operators that few models use: their forms, and how files write them that is read as something else. */
+/** Nodes of operators that few models use: their forms, and the spellings in files that are read as other nodes. */
 import { withoutCrop } from "./adapt/crop.js";
 import { withoutRepeated } from "./adapt/subscripts.js";
 import type { FileNode } from "./file-node.js";
@@ -11,7 +11,7 @@ export function rareFormOf(op: string): Form | undefined {
   return rare.get(op);
 }
 
-/** The node itself, where it is read as it is written. */
+/** The node itself, if it is read as it is written. */
 export function restated(node: FileNode): FileNode {
   return withoutRepeated(withoutCrop(node));
 }

@@ -1,4 +1,4 @@
-/** Nodes of operators that few models use, as a page has them: loaded with the first file that has one. */
+/** The page's version of `rare-nodes.ts`: loaded with the first file that has such a node. */
 import { missing } from "../../missing.js";
 import type { FileNode } from "./file-node.js";
 
@@ -11,7 +11,7 @@ const restatedThere = missing(async () => (await needed()).restated);
 /** The only two of them that a file may write so. */
 const mayBeRestated: ReadonlySet<string> = new Set(["Einsum", "Resize"]);
 
-/** The node itself, where it is read as it is written. */
+/** The node itself, if it is read as it is written. */
 export function restated(node: FileNode): FileNode {
   return mayBeRestated.has(node.op) ? restatedThere(node) : node;
 }

@@ -157,7 +157,7 @@ function dropsAxis({ inputs: [, sizes] }: FileNode): boolean {
   return !sizes || (sizes.shape.length === 0 && sizes.known?.[0] === 1);
 }
 
-/** @param fixed the number of samples that the file was written for, where it fixes one: whole batches of these are of any number */
+/** @param fixed the number of samples that the file was written for, if it fixes one: whole batches of it are of any number */
 function pieceSizes(node: FileNode, size: Dim, fixed: number | undefined): Dim[] {
   const sizes = node.inputs[1];
   const given = sizes && sizes.shape.length > 0 ? knownDims(node, 1) : undefined;

@@ -19,8 +19,8 @@ export interface Structure {
 }
 
 /**
- * @throws PergradError INVALID_MODEL where names are undefined, defined twice, or nodes read their own results. A graph
- * inside a node also reads what is defined `around` it.
+ * @throws PergradError INVALID_MODEL if names are undefined or defined twice, or if nodes read their own results. A
+ * graph inside a node also reads what is defined `around` it.
  */
 export function readStructure(
   graph: GraphProto,

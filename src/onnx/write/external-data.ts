@@ -16,8 +16,8 @@ export interface Storage {
 }
 
 /**
- * Leaves the tensors where they are in memory. For whoever loads the model in this process, each tensor appears as a
- * file of its own.
+ * Leaves the tensors where they are in memory. To the code that loads the model in this process, each tensor appears as
+ * a file of its own.
  */
 export class InMemory implements Storage {
   readonly #files = new Map<string, Uint8Array>();
@@ -55,7 +55,7 @@ export class ExternalData implements Storage {
   readonly #places: { readonly tensor: Tensor; readonly offset: number }[] = [];
   #end = 0;
 
-  /** @param location the file's name, which the model says; it lies in the model's folder */
+  /** @param location the file's name as the model states it; the file is in the model's folder */
   constructor(readonly location: string) {}
 
   /** The size of the file in bytes. */

@@ -4,10 +4,10 @@ import { requireModel } from "../../nn/given-model.js";
 import type { SaveOptions } from "./write.js";
 
 /**
- * Writes the model as ONNX (opset 21; operators of later ones in parts), its parameters under their names: inside, or beside it (`externalData`). Files
- * appear when they are complete.
- * A model from a file keeps all its floating-point initializers: constants as they were, and weights that repeat
- * others with these others' elements.
+ * Writes the model as ONNX (opset 21; operators of later opsets are decomposed). Its parameters are stored under their
+ * names, in the file or in one beside it (`externalData`). Files appear when they are complete.
+ * A model from a file keeps all its floating-point initializers: constants as they were, and weights that repeat other
+ * weights with the elements of those.
  * @throws PergradError FILE_UNWRITABLE, INVALID_ARGUMENT.
  */
 export async function saveModel(
@@ -17,7 +17,7 @@ export async function saveModel(
     metadata = {},
     ...options
   }: SaveOptions & {
-    /** Goes into the file's properties, by name. Default: none. */
+    /** Written to the file's properties, by name. Default: none. */
     readonly metadata?: Readonly<Record<string, string>>;
   } = {},
 ): Promise<void> {

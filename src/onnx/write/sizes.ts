@@ -21,7 +21,7 @@ const allowance = 2 ** 29;
 const mostElements = 2 ** 31 - 1;
 
 /**
- * @throws PergradError TOO_LARGE where a single tensor, or the results of nodes that depend on no input, come to more than a
+ * @throws PergradError TOO_LARGE if a single tensor, or the results of nodes that depend on no input, need more than any
  * program has use for.
  */
 export function refuseHuge(nodes: readonly Node[]): void {

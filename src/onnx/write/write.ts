@@ -9,7 +9,7 @@ import { ExternalData } from "./external-data.js";
 export interface SaveOptions {
   /**
    * Whether the weights are written to a file of their own beside the model's, under its name and ".data"; the two
-   * belong together, in one folder. Default: where they take more than 1.5 GB, as one ONNX file holds at most 2 GB.
+   * belong together, in one folder. Default: if they take more than 1.5 GB, because one ONNX file holds at most 2 GB.
    */
   readonly externalData?: boolean;
 }

@@ -341,7 +341,7 @@ export const arithmetic: readonly OpDefinition[] = [
     "Mean",
     (elements) => total(elements) / elements.length,
     everyInput((inputs) => 1 / inputs),
-    // Of as many again: what it is not below, its sum divided is not either.
+    // A mean lies between the least and the greatest of its elements, so the union of their ranges holds it.
     union,
   ),
   withKnown(

@@ -209,7 +209,7 @@ function biasOf(node: Node, read: Attention, build: Build): Bias | null {
   return { bias, blind: added ? none() : build.equal(along(bias, "ReduceMax"), hidden) };
 }
 
-// The whole
+// The whole operator
 
 interface AttentionParts {
   readonly y: Value;
@@ -263,6 +263,6 @@ const definition: OpDefinition = {
 };
 
 export const attention: readonly OpDefinition[] = [
-  // Of opset 23.
+  // Introduced in opset 23.
   lowered(definition),
 ];

@@ -101,7 +101,7 @@ const composites: readonly OpDefinition[] = [
   gelu,
   composite("HardSwish", (x, build) => build.mul(x, build.op("HardSigmoid", [x], { alpha: 1 / 6, beta: 0.5 }))),
   mish,
-  // Of opset 24.
+  // Introduced in opset 24.
   lowered(
     having(
       { since: 24 },
@@ -111,7 +111,7 @@ const composites: readonly OpDefinition[] = [
       }),
     ),
   ),
-  // Of opset 28.
+  // Introduced in opset 28.
   lowered({
     op: "SwiGLU",
     since: 28,

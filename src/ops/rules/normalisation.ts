@@ -364,7 +364,7 @@ const dropout: OpDefinition = {
 
 export const normalisation: readonly OpDefinition[] = [
   layerNormalization,
-  // Of opset 23.
+  // Introduced in opset 23.
   lowered(having({ since: 23 }, rmsNormalization("RMSNormalization", 0))),
   having({ optionalOutputs: true }, rmsNormalization("SimplifiedLayerNormalization", 1)),
   instanceNormalization,

@@ -1,7 +1,7 @@
 /**
- * RoiAlign: a composite. Along each axis a bin of a region reads samples between the elements, so that the average is a
- * product with a matrix for each axis. "max" is that of the elements around the samples, each times its weight, as ONNX's
- * reference and ONNX Runtime have it, not of what is interpolated.
+ * RoiAlign: a composite. Along each axis, a bin of a region reads samples between the elements, so the average is a
+ * product with a matrix for each axis. As in ONNX's reference and in ONNX Runtime, "max" takes the maximum over the
+ * elements around the samples, each times its weight, and not over interpolated values.
  */
 
 import { factorOf, isBatch, sameDim, showShape } from "../../graph/dim.js";

@@ -1,4 +1,4 @@
-/** RotaryEmbedding, of opset 23 and of ONNX Runtime: pairs of a head's elements are turned by angles of the position. */
+/** RotaryEmbedding, of opset 23 and of ONNX Runtime: pairs of a head's elements are rotated by angles of the position. */
 
 import { type Dim, sameDim, sameShape, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
@@ -33,7 +33,7 @@ interface Rotary {
   readonly turned: number;
 }
 
-/** `[B, S, heads*size]` with the heads apart. Without a number of heads, the angles tell. */
+/** `[B, S, heads*size]` with the heads separate. If the number of heads is not given, the angles determine it. */
 function headsApart(call: Call | Node, x: Value, half: number): readonly Dim[] {
   if (x.shape.length === 4) return x.shape;
   const [batch, length, hidden] = leadingOf(x.shape, 3);
@@ -72,7 +72,7 @@ function readRotary(call: Call | Node, places: Places): Rotary {
   return read;
 }
 
-/** Positions are `[B, S]`, or (of ONNX Runtime) the one of the first element; without them the angles are `[B, S, half]`. */
+/** Positions are `[B, S]` or (in ONNX Runtime's version) that of the first element; without them, angles are `[B, S, half]`. */
 function checkPositions(call: Call | Node, { cosines, positions, shape, lengthAxis }: Rotary): void {
   const expected = [nth(shape, 0), nth(shape, lengthAxis)];
   const beside = (dims: readonly Dim[]) =>
@@ -129,7 +129,7 @@ function rotaryEmbedding(places: Places): OpDefinition {
   return {
     op: "RotaryEmbedding",
     since: 23,
-    // Before the positions in ONNX, behind them in ONNX Runtime's own domain.
+    // ONNX has the angles before the positions; ONNX Runtime's own domain has them after.
     settings: { 1: said("a table of angles"), 2: said("a table of angles"), 3: said("a table of angles") },
     infer: (call) => {
       readRotary(call, places);
@@ -142,13 +142,13 @@ function rotaryEmbedding(places: Places): OpDefinition {
   };
 }
 
-/** What a RotaryEmbedding of ONNX Runtime's domain is given. */
+/** The inputs of a RotaryEmbedding of ONNX Runtime's domain. */
 export function headsOfContributed(node: Node): Rotary {
   return readRotary(node, contributed);
 }
 
 export const rotary: readonly OpDefinition[] = [
-  // Of opset 23.
+  // Introduced in opset 23.
   lowered(rotaryEmbedding(standard)),
   contrib(rotaryEmbedding(contributed)),
 ];

@@ -1,4 +1,4 @@
-/** Where the outputs of a Scan carry the samples. */
+/** Finds where the outputs of a Scan carry the samples. */
 
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node } from "../../graph/value.js";
@@ -19,7 +19,7 @@ export function scanAxes(
     if (at.axis === 0) throw interaction(node, "steps from sample to sample");
     return { ...at, axis: at.axis - 1 };
   });
-  // A state may start alike for all samples and differ after a step.
+  // A state may be equal for all samples at first and differ after a step.
   for (let round = 0; round <= states; round++) {
     const given = new Map(body.inputs.flatMap((input, k) => (current[k] ? [[input, current[k]] as const] : [])));
     const found = axesInBody(body.outputs, given);

@@ -1,8 +1,8 @@
 /**
- * Moves out of a Scan's steps what they compute from parameters alone, and from slices that all samples share (a row of
- * a table of positions, or a step's own matrix, transposed). It is computed for all steps at once, outside the loop,
- * and then scanned. Inside the body its derivative would be summed over the samples, which a per-sample gradient must
- * keep apart.
+ * Moves computations out of a Scan's steps if they depend only on parameters and on slices that all samples share (a
+ * row of a table of positions, or a step's own matrix, transposed). They are computed for all steps at once, outside
+ * the loop, and their results are scanned. Inside the body, their derivatives would be summed over the samples, which a
+ * per-sample gradient must keep apart.
  */
 import { substitute } from "../../graph/body.js";
 import type { Value } from "../../graph/value.js";
@@ -57,12 +57,12 @@ function sharedOutside({ scanned }: ScanSpec, own: Stepped, batchBody: BodyBatch
   );
 }
 
-/** The step, which reads these values of it as slices. */
+/** The step, in which these values are read as slices. */
 function withSlices(own: Stepped, values: readonly Value[]): Stepped {
   if (values.length === 0) return own;
   const leaves = values.map(leafLike);
   const replaced = new Map(values.map((value, k) => [value, nth(leaves, k)]));
-  // Together, so that what they have in common is computed once.
+  // They are computed together, so that shared parts are computed once.
   const outputs = substitute([...own.next, ...own.results], replaced);
   const count = own.next.length;
   return {
@@ -74,8 +74,8 @@ function withSlices(own: Stepped, values: readonly Value[]): Stepped {
 }
 
 /**
- * What comes last of that which depends on parameters and the step, and on no sample.
- * @param trained the slices that are computed of parameters alone, and of constants
+ * The last values that depend on parameters and the step, and on no sample.
+ * @param trained the slices that are computed only from parameters and constants
  */
 function sharedResults({ states, slices, next, results }: Stepped, trained: ReadonlySet<Value>): Value[] {
   const outputs = [...next, ...results];
@@ -93,7 +93,7 @@ function sharedResults({ states, slices, next, results }: Stepped, trained: Read
   return [...new Set([...read, ...outputs])].filter(found);
 }
 
-/** Whether there may be a parameter among what it is computed of, and nothing that holds samples. */
+/** Whether its inputs may include a parameter, and include nothing that holds samples. */
 function isTrained(value: Value): boolean {
   const leaves = leavesOf([value]);
   return leaves.some(mayBeTrained) && leaves.every(isShared);

@@ -1,7 +1,7 @@
 /**
- * States of a Scan that all samples share: a counter, a decay that is multiplied by a parameter in each step, powers of a
- * matrix. Where parameters enter by them, they are stepped through in a Scan of their own, once for all samples, which is
- * differentiated like anything else between parameters. The rest reads them as slices.
+ * States of a Scan that all samples share: a counter, a decay that is multiplied by a parameter in each step, powers of
+ * a matrix. If parameters enter through them, these states are computed in a Scan of their own, once for all samples,
+ * which is differentiated like any other computation on parameters. The remaining Scan reads them as slices.
  */
 import { substitute } from "../../graph/body.js";
 import { isBatch } from "../../graph/dim.js";

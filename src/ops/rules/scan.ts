@@ -1,9 +1,9 @@
 /**
- * Scan: a loop over time, its steps a graph of their own. In our graphs it has one form. Inputs: the states,
- * then what is scanned along axis 0, then what the body captures from around it. Outputs: the last states;
- * the results of each step, stacked along axis 0; and, for the backward pass, the products of matrices in
- * each step, and every state as it was before it. What nobody reads is not emitted. How it is differentiated and
- * batched, and where it carries the samples, is in the files beside this one: scan-reverse, scan-vmap, scan-axes.
+ * Scan: a loop over time whose steps are a graph of their own. In our graphs it has one form. Its inputs are the states,
+ * then the values that are scanned along axis 0, then those that the body captures from outside. Its outputs are the
+ * last states; the results of each step, stacked along axis 0; and, for the backward pass, the matrix products of each
+ * step, and every state before each step. Outputs that nothing reads are not emitted. The files beside this one say how
+ * it is differentiated (scan-reverse) and batched (scan-vmap), and where it carries the samples (scan-axes).
  */
 
 import type { Array64 } from "../../float64/array64.js";
@@ -100,8 +100,8 @@ export function scanOf(
 }
 
 /**
- * What a step reads of what is scanned: the rest has no part in the results, nor in where they carry the samples. Where it
- * reads nothing, the numbers of the steps say how many there are.
+ * The scanned values that a step reads: the others affect neither the results nor where they carry the samples. If a
+ * step reads none, the numbers of the steps say how many steps there are.
  */
 function whatIsRead(build: Build, scanned: readonly Value[], { states, slices, next, results }: Stepped) {
   const read = valuesRead([...next, ...results], new Set([...states, ...slices]));

@@ -75,8 +75,8 @@ function hardmax64(line: Float64Array): Float64Array {
 }
 
 /**
- * y (dy - s), where s is the sum of y dy. At an element that holds nearly all of its line dy - s cancels: what s
- * lacks there, the sum of y (dy - s) shows exactly, and it is taken away too.
+ * y (dy - s), where s is the sum of y dy. At an element that holds nearly all of its line, dy - s cancels. The error of
+ * s there is the sum of y (dy - s), which is computed accurately and subtracted too.
  */
 const softmaxRule: DerivativeRule = (node, [dy], build) => {
   const y = outputOf(node, 0);
@@ -126,7 +126,7 @@ function onePlaceOf(node: Node, cotangent: Value, build: Build): OnePlace | null
 function likelihoodRule(build: Build, probabilities: Value, { places, updates }: OnePlace, axis: number): Value {
   const put = (into: Value, value: Value) => build.op("ScatterElements", [into, places, value], { axis });
   const others = put(probabilities, build.zeros(updates.shape, updates.dtype));
-  // Of what is scaled, so that nothing reads what is not, and each step takes the place of the one before.
+  // Computed from the scaled value, so that nothing reads the unscaled one, and each step can reuse the memory of the last.
   const scaled = build.mul(others, build.neg(updates));
   return put(scaled, build.neg(build.sum(scaled, [axis], true)));
 }

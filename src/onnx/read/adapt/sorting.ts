@@ -63,7 +63,7 @@ function keepsElements(node: Node): boolean {
   return op === "Identity" || op === "Cast" || definition?.view !== undefined || definition?.repeats === true;
 }
 
-/** The order along `axis` that a tensor holds in each of its lines; null where it holds none. */
+/** The order along `axis` that a tensor holds in each of its lines; null if it holds none. */
 function orderAlong(value: Value, axis: number, numbers: Numbers): Order | null {
   const node = nodeOf(value);
   const first = node?.inputs[0];

@@ -1,4 +1,4 @@
-/** Other forms of what a file computes, in which it can be seen that samples do not meet. */
+/** Other forms of a file's nodes, which show that samples do not meet. */
 
 import { SampleAxes } from "../../../analysis/sample-axes.js";
 import type { Value } from "../../../graph/value.js";
@@ -10,7 +10,7 @@ import { ownRows } from "./own-rows.js";
 import { sampleConvolution } from "./sample-convolution.js";
 import { withoutSorting } from "./sorting.js";
 
-/** Of the nodes that may have one. */
+/** The nodes that may have another form. */
 export function specialForms(inputs: ReadonlyMap<Value, number>, fixed: number | undefined): Adapter {
   const reading = { numbers: new Numbers(), axes: new SampleAxes(inputs), ofOne: fixed === 1 };
   return {

@@ -1,4 +1,4 @@
-/** Einsum: subscripts of one element beside as many as another input has, and the batch that a file fixes. */
+/** Einsum: subscripts along which one input has one element and another has more, and batches that a file fixes. */
 import { isBatch } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";
 import { stringAttribute } from "../../../ops/checks.js";

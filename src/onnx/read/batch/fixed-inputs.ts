@@ -37,7 +37,7 @@ export class FixedInputs {
   readonly others: readonly ValueInfoProto[];
   readonly #fixed: readonly (readonly [ValueInfoProto, FixedValue])[];
 
-  /** Throws INVALID_ARGUMENT where there is no such input. */
+  /** Throws INVALID_ARGUMENT if there is no such input. */
   constructor(
     inputs: readonly ValueInfoProto[],
     readonly options: FixOptions,

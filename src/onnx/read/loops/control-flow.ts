@@ -1,4 +1,4 @@
-/** Branches and loops whose course is known before the model runs: replaced by what they do. */
+/** Branches and loops whose course is known before the model runs: they are replaced by their contents. */
 
 import type { GraphProto, NodeProto } from "onnx-buf";
 import type { BatchOver } from "../../../autodiff/vmap.js";
@@ -19,7 +19,7 @@ import { decodeSampleLoop } from "./sample-loop.js";
 import { chosen } from "./selection.js";
 import { subgraph } from "./subgraphs.js";
 
-/** The one element of a condition or a count. */
+/** The single element of a condition or a count. */
 function knownElement(decoder: Decoder, call: Call, index: number, what: string): number {
   const value = requireInput(call, index);
   const [element, ...others] = value.known ?? [];
@@ -35,7 +35,7 @@ function knownElement(decoder: Decoder, call: Call, index: number, what: string)
   );
 }
 
-/** The branch that the condition says takes the node's place. */
+/** Replaces the node by the branch that the condition selects. */
 export function decodeIf(decoder: Decoder, proto: NodeProto, scope: Scope): void {
   const call = readNode(proto, scope);
   if (decoder.indices.isLastStep(requireInput(call, 0))) {
@@ -59,7 +59,7 @@ function branchOf(decoder: Decoder, proto: NodeProto, scope: Scope, name: string
   return resultsOf(structure, inner);
 }
 
-/** In the last step of a loop over the samples a branch of its own may run, if it gives what the other one does. */
+/** In the last step of a loop over the samples, another branch may run if its results equal those of the usual one. */
 function ofAnyStep(decoder: Decoder, call: Call, proto: NodeProto, scope: Scope): (() => NamedItem)[] {
   const last = decoder.indices.lastStep(() => branchOf(decoder, proto, scope, "then_branch").map((item) => item()));
   return branchOf(decoder, proto, scope, "else_branch").map((result, k) => () => {
@@ -69,7 +69,7 @@ function ofAnyStep(decoder: Decoder, call: Call, proto: NodeProto, scope: Scope)
   });
 }
 
-/** What a sample's own data decides in a loop over the samples: both branches, and a choice between their results. */
+/** If a sample's own data decides, in a loop over the samples: computes both branches, and selects one of their results. */
 function choiceBetween(decoder: Decoder, call: Call, proto: NodeProto, scope: Scope): (() => NamedItem)[] | null {
   const condition = requireInput(call, 0);
   const single = condition.shape.every((dim) => dim === 1);
@@ -90,8 +90,8 @@ function resultsOf({ outputs }: Structure, scope: Scope): (() => NamedItem)[] {
 }
 
 /**
- * The body is repeated as often as the trip count and the condition say. A loop with a step for each sample is run
- * for all samples at once.
+ * Repeats the body as often as the trip count and the condition say. A loop with one step for each sample is run for
+ * all samples at once.
  */
 export function decodeLoop(decoder: Decoder, proto: NodeProto, scope: Scope): void {
   const control = { ...proto, input: proto.input.slice(0, 2) };
@@ -117,7 +117,7 @@ export function decodeLoop(decoder: Decoder, proto: NodeProto, scope: Scope): vo
     overSamples(counted, batchOver, { counted: true });
     return;
   }
-  // As many steps as the file has samples: one for each of them, or only as many by chance.
+  // There are as many steps as the file has samples: perhaps one for each sample, perhaps by chance.
   const uncounted = !call.inputs[0] && call.inputs[1]?.known?.[0] === 1 && !decoder.indices.looping;
   if (batchOver && fixed !== undefined && (trips === fixed || uncounted)) {
     try {
@@ -130,7 +130,7 @@ export function decodeLoop(decoder: Decoder, proto: NodeProto, scope: Scope): vo
   unroll(decoder, { proto, call, structure, carried }, constants, scope);
 }
 
-/** How many samples a loop counts that begins where 0 is less than their number. */
+/** The number of samples over which a loop counts, if it begins when 0 is less than that number. */
 function countedRows(condition: Value | null | undefined): BatchMultiple | undefined {
   const node = condition ? nodeOf(condition) : undefined;
   const [from, to] = node?.op === "Less" ? node.inputs.map((input) => input?.known?.[0]) : [];
@@ -139,10 +139,10 @@ function countedRows(condition: Value | null | undefined): BatchMultiple | undef
 
 interface KnownLoop {
   readonly proto: NodeProto;
-  /** The node, of its inputs only the trip count and the condition. */
+  /** The node, with only the trip count and the condition as inputs. */
   readonly call: FileNode;
   readonly structure: Structure;
-  /** What the loop hands from step to step, as it is before the first. */
+  /** The values that the loop passes from step to step, before the first step. */
   readonly carried: readonly (() => NamedItem)[];
 }
 
@@ -177,7 +177,7 @@ function unroll(
   bindOutputs(proto, [...carried, ...scanned], scope);
 }
 
-/** A scope in which the inputs of a body are there, for finding its wiring. */
+/** A scope that holds the inputs of a body, used to find its wiring. */
 function withInputs(around: Scope, { input }: GraphProto): Scope {
   const scope = new Scope(around);
   for (const { name } of input) scope.set(name, boolScalar(true));

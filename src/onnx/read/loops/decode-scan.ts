@@ -1,4 +1,4 @@
-/** Scan as files have it, brought to the one form of our graphs: time first, and forwards. */
+/** Converts Scan from the forms in files to the one form of our graphs: time is the first axis and runs forwards. */
 
 import type { NodeProto } from "onnx-buf";
 import { type BatchMultiple, isBatch, sameDim } from "../../../graph/dim.js";
@@ -25,7 +25,7 @@ import { Scope } from "../scope.js";
 import { mapOverSamples } from "./sample-loop.js";
 import { subgraph } from "./subgraphs.js";
 
-/** A Scan's body may read what is around it; a value that does not change from step to step is computed outside. */
+/** A Scan's body may read values around it; a value that does not change from step to step is computed outside. */
 export function decodeScan(decoder: Decoder, proto: NodeProto, scope: Scope): void {
   const { batchOver, build, initializers, opsetOf, precision } = decoder.context;
   const plain = { ...proto, attribute: proto.attribute.filter(({ name }) => name !== "body") };
@@ -77,7 +77,7 @@ export function decodeScan(decoder: Decoder, proto: NodeProto, scope: Scope): vo
   bindOutputs(proto, outputs, scope);
 }
 
-/** The steps of a Scan without states that runs over the samples, all in one order. */
+/** The steps of a Scan without states that runs over the samples, all in one direction. */
 function rowsOfSamples(call: Call, scanned: readonly Value[]): BatchMultiple | undefined {
   const sizes = scanned.map((value, k) => value.shape[scanAxis(call, value, k)]);
   const [rows] = sizes;

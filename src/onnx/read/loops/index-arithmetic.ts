@@ -1,6 +1,6 @@
 /**
- * Follows integers that are known but for the number of samples, or for the step of a loop over the samples: where
- * each sample's rows begin and end. They tell that a step reads nothing but its own sample's rows.
+ * Follows integers that are known except for the number of samples, or for the number of a step of a loop over the
+ * samples: they say where each sample's rows begin and end. They show that a step reads only its own sample's rows.
  */
 
 import type { PergradError } from "../../../errors.js";
@@ -38,25 +38,25 @@ export function indexArithmetic(...given: ConstructorParameters<typeof IndexArit
 
 export class IndexArithmetic {
   readonly #progressions = new Map<Value, Progression>();
-  /** Progressions whose number of elements no shape states, such as N + 1. */
+  /** Progressions whose number of elements is not stated by any shape, such as N + 1. */
   readonly #shapeless = new Set<Value>();
-  /** Numbers of elements that are no multiple of N: known to this arithmetic alone. */
+  /** Numbers of elements that are not multiples of N: only this arithmetic knows them. */
   readonly #unstated = new Set<Value>();
   readonly #affine = new Map<Value, Affine>();
-  /** Conditions that hold in the last step only. */
+  /** Conditions that hold only in the last step. */
   readonly #last = new Set<Value>();
-  /** Conditions that the number of a step is below one of the samples. */
+  /** Conditions that the number of a step is below the number of samples. */
   readonly #below = new Map<Value, { readonly index: Affine; readonly limit: BatchMultiple }>();
   readonly #steps: Steps[] = [];
   #inLastStep = false;
 
-  /** @param fixed the number of samples that the file was written for, where it fixes one */
+  /** @param fixed the number of samples that the file was written for, if it fixes that number */
   constructor(
     readonly build: Build,
     readonly fixed?: number,
   ) {}
 
-  /** What `body` gives, in which `steps.index` counts the steps of a loop. */
+  /** Returns the result of `body`, inside which `steps.index` counts the steps of a loop. */
   within<T>(steps: Steps, body: () => T): T {
     this.#steps.push(steps);
     this.#affine.set(steps.index, { steps: 1, samples: 0, offset: 0 });
@@ -67,7 +67,7 @@ export class IndexArithmetic {
     }
   }
 
-  /** What `branch` gives, which runs in the last step only. */
+  /** Returns the result of `branch`, which runs only in the last step. */
   lastStep<T>(branch: () => T): T {
     const before = this.#inLastStep;
     this.#inLastStep = true;
@@ -78,22 +78,22 @@ export class IndexArithmetic {
     }
   }
 
-  /** What is known of an integer in the innermost loop. */
+  /** What is known about an integer in the innermost loop. */
   indexOf(value: Value): Affine | undefined {
     return this.#affineOf(value);
   }
 
-  /** Whether what is read now is within such a loop. */
+  /** Whether the node that is being read is inside such a loop. */
   get looping(): boolean {
     return this.#steps.length > 0;
   }
 
-  /** Whether a condition holds in the last step of the innermost loop, and in no other. */
+  /** Whether a condition holds in the last step of the innermost loop, and in no other step. */
   isLastStep(condition: Value): boolean {
     return this.#steps.length > 0 && this.#last.has(condition);
   }
 
-  /** The number of the step that a condition compares, and what it must stay below. */
+  /** The number of the step that a condition compares, and the limit that it must stay below. */
   boundOf(condition: Value): { readonly index: Affine; readonly limit: BatchMultiple } | undefined {
     return this.#below.get(condition);
   }
@@ -104,7 +104,7 @@ export class IndexArithmetic {
     return steps !== undefined && dependsOn(value, steps);
   }
 
-  /** The rows of `data` along axis 0 at positions one behind the other, where they are a step's own. */
+  /** The rows of `data` along axis 0 at consecutive positions, if they are the step's own. */
   ownRowsAt(data: Value, positions: readonly Value[]): Value | undefined {
     const steps = this.#steps.at(-1);
     const places = positions.map((position) => this.#affineOf(position));
@@ -114,7 +114,7 @@ export class IndexArithmetic {
     return inOrder ? this.#rowsOf(data, 0, first, positions.length, steps) : undefined;
   }
 
-  /** The outputs of a node of the file: those that `make` gives, unless the node picks a step's own rows. */
+  /** The outputs of a node of the file: those that `make` returns, unless the node picks a step's own rows. */
   follow(node: FileNode, make: () => readonly Value[]): readonly Value[] {
     if (node.domain !== "") return make();
     const part = this.#ownPart(node);
@@ -131,7 +131,7 @@ export class IndexArithmetic {
     return outputs;
   }
 
-  /** What a node gives that computes the same number in every step, or a multiple of N from what no shape states. */
+  /** The result of a node that computes the same number in every step, or a multiple of N that no shape states. */
   #settled(node: FileNode, index: Affine): Value | undefined {
     if (!isArithmetic(node)) return undefined;
     if (this.#steps.length > 0 && isConstant(index)) return int(this.build, index.offset, node);
@@ -183,7 +183,7 @@ export class IndexArithmetic {
     return found;
   }
 
-  /** Of a file that fixes its batch, a list of numbers may be one too: as many as there are samples, or one more. */
+  /** In a file that fixes its batch, a list of numbers may be one too: it has one element per sample, or one more. */
   #progressionOf(value: Value): Progression | undefined {
     const found = this.#progressions.get(value);
     const { known = [], shape } = value;
@@ -195,7 +195,7 @@ export class IndexArithmetic {
     return known.every((element, k) => element === start + step * k) ? { start, step, rows: N, more } : undefined;
   }
 
-  /** The elements themselves, where there is one for each row. */
+  /** The elements themselves, if there is one for each row. */
   #range({ start, step, rows }: Progression): Value {
     const { build } = this;
     const counted = build.op("Range", [build.ints([0], []), dimsValue([rows], true), build.ints([1], [])]);
@@ -234,7 +234,7 @@ export class IndexArithmetic {
     }
   }
 
-  /** The same list where its last element is written once more. */
+  /** The same list if its last element is written a second time. */
   #withLast(given: Progression, { inputs: [, place, update] }: FileNode): Progression | undefined {
     const last = lastOf(given);
     const same = this.#affineOf(update);
@@ -242,7 +242,7 @@ export class IndexArithmetic {
     return known && numberOf(place) === -1 ? given : undefined;
   }
 
-  /** A progression, and a number that is added to it, taken from it, or multiplied with it. */
+  /** A progression plus, minus or times a number. */
   #shifted({ op, inputs }: FileNode): Progression | undefined {
     const place = inputs.findIndex((input) => input && this.#progressions.has(input));
     const given = inputs[place] && this.#progressions.get(inputs[place]);
@@ -250,7 +250,7 @@ export class IndexArithmetic {
     return given && by !== undefined && !(op === "Sub" && place === 1) ? shifted(given, op, by) : undefined;
   }
 
-  /** One integer. In a branch that runs in the last step only, N is the number of the step and one. */
+  /** One integer. In a branch that runs only in the last step, N is the number of the step plus one. */
   #affineOf(value: Value | null | undefined): Affine | undefined {
     const dim = oneDim(value);
     const found = dim === undefined ? value && this.#affine.get(value) : affineOfDim(dim);
@@ -291,7 +291,7 @@ export class IndexArithmetic {
     }
   }
 
-  /** A Slice that takes the one element of a list that belongs to a step. */
+  /** A Slice that takes the single element of a list that belongs to a step. */
   #oneElement({ inputs }: FileNode): Affine | undefined {
     const [data, starts, ends] = inputs;
     const list = data ? this.#progressionOf(data) : undefined;
@@ -302,7 +302,7 @@ export class IndexArithmetic {
     return elementOf(list, start, steps.rows);
   }
 
-  /** What a comparison of two integers gives, where it is the same in every step and for every number of samples. */
+  /** The result of a comparison of two integers, if it is the same in every step and for every number of samples. */
   #comparison({ op, inputs }: FileNode): boolean | undefined {
     const compare = standardDefinition(op)?.ofDifference;
     const [a, b] = [this.#affineOf(inputs[0]), this.#affineOf(inputs[1])];
@@ -311,7 +311,7 @@ export class IndexArithmetic {
     return difference && isConstant(difference) ? compare(difference.offset) : undefined;
   }
 
-  /** Remembers conditions on the number of a step. */
+  /** Records conditions on the number of a step. */
   #condition({ op, inputs }: FileNode, value: Value): void {
     const steps = this.#steps.at(-1);
     const [same] = op === "Identity" ? inputs : [];
@@ -326,19 +326,19 @@ export class IndexArithmetic {
     if (op === "Less" && own && more === 0) this.#below.set(value, { index: a, limit: steps.rows });
   }
 
-  /** How much an integer is more than the number of steps, which a file that fixes its batch may have as a number. */
+  /** By how much an integer exceeds the number of steps; a file that fixes its batch may hold this as a plain number. */
   #beyondAll({ steps, samples, offset }: Affine, { perSample }: BatchMultiple): number | undefined {
     if (steps !== 0) return undefined;
     if (samples === perSample) return offset;
     return samples === 0 && this.fixed !== undefined ? offset - perSample * this.fixed : undefined;
   }
 
-  /** The number of samples of a file that fixes it, in a branch that runs in the last step only. */
+  /** The number of samples of a file that fixes it, in a branch that runs only in the last step. */
   get #numberedLast(): number | undefined {
     return this.#inLastStep ? this.fixed : undefined;
   }
 
-  /** What a Gather or a Slice takes of a tensor, where that is the step's own rows. */
+  /** The part of a tensor that a Gather or a Slice takes, if it is the step's own rows. */
   #ownPart(node: FileNode): Value | undefined {
     const steps = this.#steps.at(-1);
     const data = node.inputs[0];
@@ -370,7 +370,7 @@ export class IndexArithmetic {
     return this.#rowsOf(data, normalAxis(node, axis, data.shape.length), start, end.offset - start.offset, steps);
   }
 
-  /** In the last step of a file that fixes its batch, an end that is a number lies as far behind the start as it says. */
+  /** In the last step, if the file fixes its batch, an end given as a number is as far from the start as it says. */
   #asFar(start: Affine | undefined, end: Affine | undefined, { perSample }: BatchMultiple): Affine | undefined {
     const samples = this.#numberedLast;
     if (!start || !end || samples === undefined || end.steps !== 0 || end.samples !== 0) return end;
@@ -378,8 +378,8 @@ export class IndexArithmetic {
   }
 
   /**
-   * `count` rows of `data` along an axis, from `index` on. Undefined where these are not the step's own, or where
-   * the data differs from step to step already.
+   * `count` rows of `data` along an axis, starting at `index`. Undefined if these are not the step's own, or if the data
+   * already differs from step to step.
    */
   #rowsOf(data: Value, axis: number, index: Affine, count: number, steps: Steps): Value | undefined {
     const size = nth(data.shape, axis);

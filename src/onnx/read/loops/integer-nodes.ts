@@ -1,16 +1,16 @@
-/** Nodes that compute with integers, and what stands for their results. */
+/** Nodes that compute with integers, and the values that replace their results. */
 import { PergradError } from "../../../errors.js";
 import { constantValue, type Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
 import { standardDefinition } from "../../../ops/registry.js";
 import type { FileNode } from "../file-node.js";
 
-/** Whether it computes with two integers, or makes one of the other's dtype. */
+/** Whether it computes with two integers, or converts one to the other's dtype. */
 export function isArithmetic({ op, inputs }: FileNode): boolean {
   return op === "CastLike" || (standardDefinition(op)?.elementwise === true && inputs.length === 2);
 }
 
-/** The one output, or null where no shape states its length. */
+/** The only output, or null if no shape states its length. */
 export function representable(make: () => readonly Value[]): Value | null {
   try {
     return make()[0] ?? null;
@@ -20,7 +20,7 @@ export function representable(make: () => readonly Value[]): Value | null {
   }
 }
 
-/** One element, of the rank that a node's inputs broadcast to. */
+/** One element, with the rank to which a node's inputs broadcast. */
 export function onesOf({ inputs }: FileNode): number[] {
   return Array<number>(Math.max(...inputs.map((input) => input?.shape.length ?? 0))).fill(1);
 }

@@ -1,6 +1,6 @@
 /**
- * Files made for one sample that take its batch axis away (`x[0]`): computed for each sample by itself, with one
- * more leading axis, which stands for the samples.
+ * Files that are made for one sample and remove its batch axis (`x[0]`). They are computed for each sample separately,
+ * with one more leading axis, which stands for the samples.
  */
 
 import type { BatchOver } from "../../../autodiff/vmap.js";
@@ -11,7 +11,7 @@ import type { Build } from "../../../ops/build.js";
 import { intAttribute, normalAxis } from "../../../ops/checks.js";
 import { nth } from "../../../present.js";
 
-/** Whether a node takes the only element of an axis. */
+/** Whether a node takes the only element along an axis. */
 function takesOnly(node: Node): boolean {
   const [data, indices] = node.inputs;
   if (node.op !== "Gather" || node.domain !== "" || !data || !indices || data.shape.length === 0) return false;
@@ -26,9 +26,9 @@ export interface ForAllSamples {
 }
 
 /**
- * The graph of one sample for any number of them. Inputs keep their shapes, with N along their sample axis; outputs
- * get the samples along axis 0, in place of the axis of size 1 that the file has there. Null where no node takes that
- * axis away.
+ * The graph of one sample, for any number of samples. Inputs keep their shapes, with N along their sample axis. Outputs
+ * have the samples along axis 0, in place of the axis of size 1 that the file has there. Null if no node removes that
+ * axis.
  * @param axes the sample axes of the inputs
  */
 export function forAllSamples(

@@ -1,4 +1,4 @@
-/** Whether two values are the same function of what they are computed from: found out by computing both. */
+/** Whether two values are the same function of their inputs: found out by computing both. */
 
 import { PergradError } from "../../../errors.js";
 import type { Array64 } from "../../../float64/array64.js";
@@ -9,13 +9,13 @@ import { evaluateGraph } from "../../../interpret/evaluate.js";
 import { leadingOf } from "../../../present.js";
 import { isFloat } from "../../../tensor/tensor.js";
 
-/** Different functions agree at three points that nobody chose only by a miracle. */
+/** Different functions agree at three random points only by a miracle. */
 const points = 3;
 
-/** More than rounding in float64, less than any difference that matters. */
+/** More than rounding in float64 causes, and less than any difference that matters. */
 const tolerance = 1e-9;
 
-/** Values that cannot be computed from numbers drawn at random are taken for different ones. */
+/** Values that cannot be computed from random numbers count as different. */
 export function sameFunction(a: Value, b: Value): boolean {
   if (a === b) return true;
   const leaves = leavesOf([a, b]).filter(({ source }) => source.kind === "input" || source.kind === "parameter");
@@ -35,7 +35,7 @@ function near(a: number, b: number): boolean {
   return Object.is(a, b) || Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(a), Math.abs(b));
 }
 
-/** Numbers of a batch of two. */
+/** Numbers for a batch of two. */
 function drawn({ dtype, shape }: Value, seed: number): Array64 {
   const dims = bindShape(shape, 2);
   const size = dims.reduce((product, dim) => product * dim, 1);

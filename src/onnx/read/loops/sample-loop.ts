@@ -1,6 +1,6 @@
 /**
- * A loop with one step for each sample, whose steps do not depend on each other: a map over the samples. It is
- * run for all samples at once, its body with one more leading axis.
+ * A loop with one step for each sample, whose steps do not depend on each other: a map over the samples. It is run for
+ * all samples at once, by giving its body one more leading axis.
  */
 import type { NodeProto } from "onnx-buf";
 import type { BatchOver } from "../../../autodiff/vmap.js";
@@ -24,23 +24,23 @@ export interface SampleLoop {
   readonly proto: NodeProto;
   readonly call: Call;
   readonly structure: Structure;
-  /** What the loop hands from step to step, as it is before the first. */
+  /** The values that the loop passes from step to step, before the first step. */
   readonly carried: readonly NamedItem[];
   readonly rows: BatchMultiple;
-  /** The file fixes the trip count: that it is the number of samples shows in steps that read their own rows only. */
+  /** The file fixes the trip count. It is the number of samples if each step turns out to read only its own rows. */
   readonly guessed: boolean;
-  /** There is no trip count: the loop counts its steps itself, from 0, as long as they are fewer than `rows`. */
+  /** There is no trip count: the loop counts its steps itself, from 0, as long as the count is below `rows`. */
   readonly counted: boolean;
 }
 
 interface Around {
   readonly scope: Scope;
-  /** Of the body. */
+  /** The constants of the body. */
   readonly constants: Scope;
   readonly batchOver: BatchOver;
 }
 
-/** Throws SAMPLES_INTERACT where a step hands something on to the next, other than a list that it appends to. */
+/** Throws SAMPLES_INTERACT if a step passes anything on to the next, except a list to which it appends. */
 export function decodeSampleLoop(decoder: Decoder, loop: SampleLoop, around: Around): void {
   const { scope, constants, batchOver } = around;
   const { build } = decoder.context;
@@ -68,13 +68,13 @@ export function decodeSampleLoop(decoder: Decoder, loop: SampleLoop, around: Aro
   const states = before.map((item, k) => () => handedOn(decoder, loop, all, item, inner.item(names[k] ?? "")));
   const stacked = names.slice(before.length).map((name) => () => all(inner.get(name)));
   const results = [...states, ...stacked];
-  // A wrong guess shows at once, not where a result is read.
+  // A wrong guess must fail here, not where a result is read.
   if (loop.guessed) for (const result of results) result();
   bindOutputs(proto, results, scope);
 }
 
 /**
- * What each step gives, stacked: `[rows, ...]`. `body` is handed the slices of one step along axis 0 of `scanned`.
+ * The results of all steps, stacked: `[rows, ...]`. `body` receives the slices of one step along axis 0 of `scanned`.
  */
 export function mapOverSamples(
   decoder: Decoder,
@@ -89,7 +89,7 @@ export function mapOverSamples(
   return results.map((own) => overAll(decoder.context.build, batchOver, steps, own));
 }
 
-/** Whether a loop that begins at the first sample goes on to the last. */
+/** Whether a loop that begins at the first sample continues to the last. */
 function goesOn(decoder: Decoder, { call, rows, counted }: SampleLoop, after: Value): boolean {
   if (!counted) return after.known?.[0] === 1 && (!call.inputs[1] || call.inputs[1].known?.[0] === 1);
   const bound = decoder.indices.boundOf(after);
@@ -117,13 +117,13 @@ function asInStep(item: NamedItem): NamedItem {
   return item instanceof Sequence && item.elements.length === 0 ? new GrowingSequence() : item;
 }
 
-/** Whether a value depends on the number of its step only by the rows that it picks. */
+/** Whether a value depends on the number of its step only through the rows that it picks. */
 function readsOwnRows({ index, parts }: Steps, value: Value): boolean {
   const read = new Set([value, ...nodesBefore([value]).flatMap(presentInputs)]);
   return !read.has(index) && [...parts.stacked.keys()].some((part) => read.has(part)) && !value.shape.some(isBatch);
 }
 
-/** What the loop carries, after its last step. */
+/** What the loop has passed on after its last step. */
 function handedOn(
   decoder: Decoder,
   { call, rows, counted }: SampleLoop,

@@ -1,7 +1,7 @@
 /**
- * Lists of positions to which a step of a loop over the samples adds some and others not, as a condition on its own
- * data says: words that are no padding. Their length differs from sample to sample, so all that might be in them are
- * kept, each with the condition that it is.
+ * Lists of positions to which some steps of a loop over the samples append and others do not, depending on a condition
+ * on their own data: words that are not padding. Their length differs from sample to sample, so all possible elements
+ * are kept, each with the condition under which it is in the list.
  */
 import type { NodeProto } from "onnx-buf";
 import { factorOf, isBatch, sameShape } from "../../../graph/dim.js";
@@ -17,7 +17,7 @@ import type { Scope } from "../scope.js";
 import { type Candidate, isTensor, type NamedItem, SelectedRows, Selection } from "../sequence.js";
 import { upgradeNode } from "../upgrade.js";
 
-/** What one of two branches gives, as a condition on a step's own data says; null where pergrad cannot tell. */
+/** The result of one of two branches, chosen by a condition on a step's own data; null if pergrad cannot tell. */
 export function chosen(build: Build, condition: Value, then: NamedItem, otherwise: NamedItem): NamedItem | null {
   const [a, b] = [candidatesOf(build, then), candidatesOf(build, otherwise)];
   const grown = a && b && merged(build, build.reshape(condition, []), a, b);
@@ -27,7 +27,7 @@ export function chosen(build: Build, condition: Value, then: NamedItem, otherwis
   return build.where(build.reshape(condition, []), then, otherwise);
 }
 
-/** The longer of two lists that begin alike, its last element under the condition. */
+/** The longer of two lists that begin alike, with its last element subject to the condition. */
 function merged(build: Build, condition: Value, a: readonly Candidate[], b: readonly Candidate[]): Selection | null {
   const [longer, shorter] = a.length > b.length ? [a, b] : [b, a];
   const last = longer.at(-1);
@@ -42,7 +42,7 @@ function sameCandidate(a: Candidate, b: Candidate | undefined): boolean {
   return a === b || (known && a.element.known?.[0] === b.element.known?.[0]);
 }
 
-/** Of a list, of known integers, or of an empty tensor with an element behind it. */
+/** The elements of a list, of known integers, or of an empty tensor followed by one element. */
 function candidatesOf(build: Build, item: NamedItem): readonly Candidate[] | null {
   if (item instanceof Selection) return item.candidates;
   if (!isTensor(item) || item.dtype !== "int64" || item.shape.length !== 1) return null;
@@ -54,7 +54,7 @@ function candidatesOf(build: Build, item: NamedItem): readonly Candidate[] | nul
   return before?.shape[0] === 0 && element?.shape[0] === 1 && more.length === 0 ? [{ element, kept: null }] : null;
 }
 
-/** Whether a node reads such a list, or rows that it picks. */
+/** Whether a node reads such a list, or rows that the list picks. */
 export function isSelectionNode(proto: NodeProto, scope: Scope): boolean {
   return proto.input.some((name) => isSelected(scope.notTensor(name)));
 }
@@ -65,7 +65,7 @@ function isSelected(item: NamedItem | undefined): item is Selection | SelectedRo
 
 interface SelectionCall {
   readonly decoder: Decoder;
-  /** The node, with the rows that might be there in place of those that are, and no list. */
+  /** The node without any list: it reads all possible rows in place of those that the list picks. */
   readonly node: FileNode;
   readonly items: readonly (NamedItem | undefined)[];
 }
@@ -110,7 +110,7 @@ function ofList(build: Build, node: FileNode, list: Selection): NamedItem | null
   return new Selection([...list.candidates, ...candidates]);
 }
 
-/** `[K]`: whether each of the K elements that might be in a list is in it. */
+/** `[K]`: whether each of the K possible elements of a list is in it. */
 function keptOf(build: Build, { candidates }: Selection): Value {
   const always = constantValue({ dtype: "bool", dims: [1], data: Uint8Array.of(1) });
   return build.concat(

@@ -1,9 +1,9 @@
-/** The steps of a loop over the samples, and what each of them reads of tensors of all samples. */
+/** The steps of a loop over the samples, and what each step reads of tensors of all samples. */
 import type { BatchMultiple } from "../../../graph/dim.js";
 import { leaf, type Value } from "../../../graph/value.js";
 import { nodesBefore } from "../../../graph/walk.js";
 
-/** The steps of a loop, one for each of `rows`. */
+/** The steps of a loop, one for each of the `rows`. */
 export interface Steps {
   readonly rows: BatchMultiple;
   /** The number of the step: an int64 scalar. */
@@ -11,13 +11,13 @@ export interface Steps {
   readonly parts: PartsOfSteps;
 }
 
-/** What a step reads of tensors of all samples, and those parts of all steps, stacked: `[rows, ...]`. */
+/** The parts that a step reads of tensors of all samples, and these parts of all steps, stacked: `[rows, ...]`. */
 export class PartsOfSteps {
   readonly stacked = new Map<Value, Value>();
   readonly #known = new Map<string, Value>();
   readonly #numbers = new Map<Value, number>();
 
-  /** What each step reads of `stacked`. */
+  /** The part of `stacked` that each step reads. */
   of(stacked: Value): Value {
     const { dtype, shape, name } = stacked;
     const part = leaf(name, { dtype, shape: shape.slice(1) }, { kind: "input" });
@@ -25,7 +25,7 @@ export class PartsOfSteps {
     return part;
   }
 
-  /** The same part where the same rows were read before. */
+  /** The earlier part, if the same rows were read before. */
   rows(data: Value, place: readonly number[], make: () => Value): Value {
     const number = this.#numbers.get(data) ?? this.#numbers.size;
     this.#numbers.set(data, number);

@@ -3,7 +3,7 @@ import type { AttributeProto, GraphProto, NodeProto } from "onnx-buf";
 import { attributeProto, nodeProto } from "../../messages.js";
 import { describeProto, invalidModel } from "../../proto.js";
 
-/** Deeper nesting than anybody writes. */
+/** Deeper nesting than anyone writes. */
 const deepest = 64;
 
 /** The graphs in a node's attributes. */
@@ -11,7 +11,7 @@ export function subgraphsOf(node: NodeProto): GraphProto[] {
   return node.attribute.flatMap(({ g, graphs }) => (g ? [g, ...graphs] : graphs));
 }
 
-/** The same node with each of its graphs changed; the node itself if it has none. */
+/** The same node with each of its graphs transformed; the node itself if it has no graphs. */
 export function withSubgraphs(node: NodeProto, change: (graph: GraphProto) => GraphProto): NodeProto {
   if (subgraphsOf(node).length === 0) return node;
   const attribute = node.attribute.map((each): AttributeProto => {
@@ -22,19 +22,19 @@ export function withSubgraphs(node: NodeProto, change: (graph: GraphProto) => Gr
   return nodeProto.changed(node, { attribute });
 }
 
-/** The graph in one attribute. Throws INVALID_MODEL where there is none. */
+/** The graph in one attribute. Throws INVALID_MODEL if there is none. */
 export function subgraph(node: NodeProto, name: string): GraphProto {
   const found = node.attribute.find((attribute) => attribute.name === name)?.g;
   if (found) return found;
   throw invalidModel(`${describeProto(node)} has no graph "${name}"`);
 }
 
-/** What a node reads: its inputs, and the names that its graphs take from around it. */
+/** The names that a node reads: its inputs, and those that its graphs take from outside. */
 export function namesRead(node: NodeProto): string[] {
   return [...node.input, ...subgraphsOf(node).flatMap((graph) => [...freeNames(graph)])];
 }
 
-/** The names that a graph reads and does not define. Throws INVALID_MODEL for absurd nesting. */
+/** The names that a graph reads and does not define. Throws INVALID_MODEL if the nesting is absurdly deep. */
 function freeNames(graph: GraphProto, depth = 0): Set<string> {
   if (depth > deepest) throw invalidModel(`Graphs are nested more than ${deepest} deep`);
   const free = new Set(graph.output.map(({ name }) => name));
@@ -47,7 +47,7 @@ function freeNames(graph: GraphProto, depth = 0): Set<string> {
   return free;
 }
 
-/** The names that a graph defines: its inputs, its initializers, what its nodes give. */
+/** The names that a graph defines: its inputs, its initializers, and the outputs of its nodes. */
 export function definedNames(graph: GraphProto): string[] {
   return [...graph.input, ...graph.initializer]
     .map(({ name }) => name)

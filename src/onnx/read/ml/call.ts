@@ -5,15 +5,15 @@ import type { Build } from "../../../ops/build.js";
 import { part, requireInput, shapeMismatch } from "../../../ops/checks.js";
 import type { FileNode } from "../file-node.js";
 
-/** A node of the domain ai.onnx.ml, and what builds others in its place. */
+/** A node of the domain ai.onnx.ml, and the builder of the nodes that replace it. */
 export interface MlNode extends FileNode {
   readonly build: Build;
 }
 
-/** What a node gives; an output that cannot be computed throws only where it is read. */
+/** The outputs of a node; an output that cannot be computed throws only when it is read. */
 export type Results = readonly (() => Value)[];
 
-/** A node in place of the file's, by whose name messages call it. */
+/** A node that replaces the file's node; messages use the name of the file's node. */
 export function named(node: MlNode, op: string, inputs: readonly Value[], attributes = {}): Value {
   return outputOf(node.build.node(op, inputs, attributes, 1, { name: node.name }), 0);
 }

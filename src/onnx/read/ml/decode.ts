@@ -1,4 +1,4 @@
-/** The operators of classic machine learning: each becomes nodes of the default domain, so none is left in a graph. */
+/** The operators of classic machine learning. Each becomes nodes of the default domain, so none is left in a graph. */
 
 import type { NodeProto } from "onnx-buf";
 import { requireInput } from "../../../ops/checks.js";
@@ -24,7 +24,7 @@ const rules: Readonly<Record<(typeof mlOperators)[number], Rule>> = {
   Normalizer: (node) => [() => normalised(node)],
   OneHotEncoder: (node) => [() => encoded(node)],
   Scaler: (node) => [() => scaled(node)],
-  // A map of scores by class, for each sample: the scores say the same.
+  // A map from class to score, for each sample: the tensor of scores says the same.
   ZipMap: (node) => [() => requireInput(node, 0)],
 };
 

@@ -4,7 +4,7 @@ import { subgraphsOf } from "../loops/subgraphs.js";
 
 export const mlDomain = "ai.onnx.ml";
 
-/** Whether the graph, or one within its nodes, has such operators. */
+/** Whether the graph, or a graph inside its nodes, has such operators. */
 export function usesMl({ node }: GraphProto): boolean {
   return node.some((each) => each.domain === mlDomain || subgraphsOf(each).some(usesMl));
 }

@@ -14,7 +14,7 @@ import {
 import { invalidModel } from "../../proto.js";
 import { featureCount, features, type MlNode, named } from "./call.js";
 
-/** (x - offset) * scale, of `[N, C]`: offset and scale hold one element, or one for each feature. */
+/** (x - offset) * scale, for x `[N, C]`: offset and scale hold one element, or one for each feature. */
 export function scaled(node: MlNode): Value {
   const x = features(node);
   const [, offset = null, scale = null] = node.inputs;
@@ -32,11 +32,11 @@ function requirePerFeature(node: MlNode, statistic: Value | null, count: number)
 const norms: ReadonlyMap<string, string> = new Map([
   ["L1", "ReduceL1"],
   ["L2", "ReduceL2"],
-  // Of the elements, not of their sizes: so ONNX defines it, and so the runtime computes it.
+  // The maximum of the elements, not of their absolute values: ONNX defines it so, and the runtime computes it so.
   ["MAX", "ReduceMax"],
 ]);
 
-/** Each sample divided by its norm; where that is 0, the sample as it is. */
+/** Each sample divided by its norm; a sample whose norm is 0 stays as it is. */
 export function normalised(node: MlNode): Value {
   const { build } = node;
   const x = features(node);
@@ -48,7 +48,7 @@ export function normalised(node: MlNode): Value {
   return named(node, "Div", [x, divisor]);
 }
 
-/** Missing values (NaN, or another number that stands for them) replaced. */
+/** Replaces missing values (NaN, or another number that stands for them). */
 export function imputed(node: MlNode): Value {
   const { build } = node;
   const x = requireInput(node, 0);
@@ -68,7 +68,7 @@ function wholeValues(node: MlNode): Value | null {
   return values ? node.build.ints(values) : null;
 }
 
-/** Some of the last axis' elements; of a vector, as a matrix with one row. */
+/** Some of the elements along the last axis; a vector is treated as a matrix with one row. */
 export function extracted(node: MlNode): Value {
   const { build } = node;
   const [x, indices] = [requireInput(node, 0), requireInput(node, 1)];
@@ -80,7 +80,7 @@ export function extracted(node: MlNode): Value {
   return rank === 1 ? build.unsqueeze(found, [0]) : found;
 }
 
-/** The inputs side by side, of each as many features as the node says. */
+/** The inputs side by side, with as many features of each as the node says. */
 export function vectorised(node: MlNode): Value {
   const { build, inputs } = node;
   const widths = intsAttribute(node, "inputdimensions") ?? [];
@@ -109,7 +109,7 @@ export function binarised(node: MlNode): Value {
   return build.cast(build.greater(build.cast(x, "float32"), threshold), x.dtype);
 }
 
-/** For each category one more element, 1 where the feature is that category; all are 0 where it is none of them. */
+/** One new element per category: 1 if the feature is that category. All are 0 if it is none of the categories. */
 export function encoded(node: MlNode): Value {
   const { build } = node;
   const x = requireInput(node, 0);

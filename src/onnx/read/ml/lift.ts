@@ -1,6 +1,7 @@
 /**
- * Prepares the nodes of classic machine learning (the domain ai.onnx.ml, as scikit-learn's exporter writes them): their
- * weights, which are attributes, become initializers, and outputs that hold labels come after those that hold scores.
+ * Prepares the nodes of classic machine learning (the domain ai.onnx.ml, as scikit-learn's exporter writes them). Their
+ * weights, which are attributes, become initializers, and outputs that hold labels are moved behind those that hold
+ * scores.
  */
 
 import type { AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto } from "onnx-buf";
@@ -12,12 +13,12 @@ import type { Inlined } from "../functions.js";
 import { definedNames, subgraphsOf, withSubgraphs } from "../loops/subgraphs.js";
 import { mlDomain } from "./domain.js";
 
-/** A graph whose weights are initializers, and what its reader may want to know. */
+/** A graph whose weights are initializers, and what its reader may need to know. */
 export interface Lifted extends Inlined {
   readonly notes: readonly string[];
 }
 
-/** By operator: the attributes that are weights or statistics, in the order in which they become inputs after the first. */
+/** For each operator: the attributes that are weights or statistics, in the order in which they become inputs after the first. */
 const lifted: Readonly<Record<string, readonly string[]>> = {
   Imputer: ["imputed_value_floats"],
   LinearClassifier: ["coefficients", "intercepts"],
@@ -25,7 +26,7 @@ const lifted: Readonly<Record<string, readonly string[]>> = {
   Scaler: ["offset", "scale"],
 };
 
-/** Throws INVALID_MODEL where a node's weights do not fit its other attributes. */
+/** Throws INVALID_MODEL if a node's weights do not fit its other attributes. */
 export function liftWeights({ graph, opsets }: Inlined): Lifted {
   const names = new Names();
   claimAll(graph, names);
@@ -51,7 +52,7 @@ class Lifter {
   constructor(
     readonly names: Names,
     readonly opsets: Inlined["opsets"],
-    /** Gets the opsets of nodes that are made anew. */
+    /** Receives the opsets of nodes that are rebuilt. */
     readonly kept: Map<NodeProto, number>,
   ) {}
 
@@ -93,7 +94,7 @@ function attributeOf({ attribute }: NodeProto, name: string): AttributeProto | u
   return attribute.find((each) => each.name === name);
 }
 
-/** Coefficients are a matrix, a row for each target or class. */
+/** Coefficients are a matrix, with a row for each target or class. */
 function dimsOf(node: NodeProto, name: string, length: number): number[] {
   if (name !== "coefficients") return [length];
   const rows = rowsOf(node);
@@ -113,7 +114,7 @@ function labelsOf(node: NodeProto): readonly (string | bigint)[] {
   return texts.length > 0 ? texts.map((text) => new TextDecoder().decode(text)) : (ints?.ints ?? []);
 }
 
-/** What has no gradient is not what a loss looks at where nobody says which output it means: the first one. */
+/** By default the loss uses the first output, so an output without a gradient must not come first. */
 function withLabelsLast(graph: GraphProto): { readonly graph: GraphProto; readonly labels: readonly string[] } {
   const classifiers = graph.node.filter((node) => isMl(node, "LinearClassifier"));
   const labels = new Set(classifiers.map(({ output }) => output[0]));

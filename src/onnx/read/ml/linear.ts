@@ -7,7 +7,7 @@ import { present } from "../../../present.js";
 import { featureCount, features, type MlNode, named, type Results } from "./call.js";
 import { postTransform, transformed } from "./post-transform.js";
 
-/** `[N, E]` of x `[N, C]`, coefficients `[E, C]` and intercepts `[E]`, if any; a vector is one sample. */
+/** The scores `[N, E]` of x `[N, C]`, coefficients `[E, C]` and, if any, intercepts `[E]`; a vector is one sample. */
 function linear(node: MlNode): Value {
   const { build } = node;
   const given = features(node);
@@ -32,8 +32,8 @@ export function classifier(node: MlNode): Results {
 }
 
 /**
- * One row of coefficients for two classes gives the score of the second. That of the first is what the runtime says
- * (ONNX does not): the opposite logistic, else 1 less the score.
+ * A single row of coefficients for two classes gives the score of the second class. ONNX does not define the score of
+ * the first; the runtime uses the opposite logistic, or else 1 minus the score.
  */
 function scoresOf(node: MlNode, scores: Value): Value {
   const { build } = node;
@@ -54,7 +54,7 @@ function labelCount(node: MlNode): number {
   return texts(node).length || (intsAttribute(node, "classlabels_ints") ?? []).length;
 }
 
-/** `[N]`: the class of the largest score; of a single score, whether it is above 0. They carry no gradient. */
+/** `[N]`: the class with the largest score; for a single score, whether it is above 0. They carry no gradient. */
 function labelsOf(node: MlNode, scores: Value): Value {
   const { build } = node;
   if (texts(node).length > 0) {

@@ -1,4 +1,4 @@
-/** What the scores of a linear model are put through, as ONNX Runtime computes it. */
+/** The function that is applied to the scores of a linear model, as ONNX Runtime computes it. */
 import type { Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
 import { stringAttribute, unsupported } from "../../../ops/checks.js";
@@ -8,7 +8,7 @@ const transforms = ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT"] as 
 
 type Transform = (typeof transforms)[number];
 
-/** Throws UNSUPPORTED_OP for what ONNX does not know. */
+/** Throws UNSUPPORTED_OP for a function that ONNX does not define. */
 export function postTransform(node: MlNode): Transform {
   const name = stringAttribute(node, "post_transform", "NONE");
   const found = transforms.find((each) => each === name);
@@ -20,7 +20,7 @@ export function postTransform(node: MlNode): Transform {
   );
 }
 
-/** Of scores `[N, E]`. A single score is put through PROBIT only: the runtime leaves it as it is otherwise. */
+/** Transforms scores `[N, E]`. A single score is transformed by PROBIT only: otherwise the runtime leaves it as it is. */
 export function transformed(node: MlNode, scores: Value): Value {
   const { build } = node;
   const transform = postTransform(node);
@@ -30,10 +30,10 @@ export function transformed(node: MlNode, scores: Value): Value {
   return transform === "SOFTMAX" ? build.op("Softmax", [scores], { axis: 1 }) : softmaxZero(scores, build);
 }
 
-/** What counts as 0 in SOFTMAX_ZERO. */
+/** Magnitudes that count as 0 in SOFTMAX_ZERO. */
 const nothing = 1e-7;
 
-/** A softmax over the scores that are not 0; scores of 0 stay there. */
+/** A softmax over the scores that are not 0; scores of 0 stay 0. */
 function softmaxZero(scores: Value, build: Build): Value {
   const zero = build.lessOrEqual(build.abs(scores), build.scalar(nothing, scores));
   const largest = build.reduce("ReduceMax", scores, [1], true);
@@ -46,7 +46,7 @@ function softmaxZero(scores: Value, build: Build): Value {
 /** Winitzki's constant. */
 const a = 0.147;
 
-/** Below this square, log(1 - u) / u is its series: 1 + u/2 + ... errs by 1e-8, the logarithm by more. */
+/** Below this square, log(1 - u) / u is computed by its series, 1 + u/2 + ..., which errs by 1e-8; the logarithm errs by more. */
 const smallSquare = 0.05;
 
 /**
@@ -60,7 +60,7 @@ function probit(p: Value, build: Build): Value {
   const x = build.sub(build.scale(p, 2), one);
   const square = build.square(x);
   const small = build.less(square, number(smallSquare));
-  // Where the other side is chosen, these stay harmless.
+  // These stay harmless if the other side is chosen.
   const divisor = build.where(small, one, square);
   const logarithm = build.log(build.where(small, one, build.mul(build.scale(p, 4), build.sub(one, p))));
   const ratio = build.where(small, series(square, build), build.neg(build.div(logarithm, divisor)));
