@@ -122,7 +122,7 @@ function add(list: number[], value: unknown, column: string, row: number): void 
     for (const each of value) add(list, each, column, row);
     return;
   }
-  const found = numberOf(value);
+  const found = numberOrTruthOf(value);
   if (found === undefined)
     throw new PergradError(
       "DTYPE_MISMATCH",
@@ -147,6 +147,13 @@ function numberOf(value: unknown): number | undefined {
   if (typeof value !== "string" || value.trim() === "") return undefined;
   const found = Number(value);
   return Number.isNaN(found) && !/^nan$/i.test(value.trim()) ? undefined : found;
+}
+
+/** Tables of text have no booleans: pandas writes them as True and False. */
+function numberOrTruthOf(value: unknown): number | undefined {
+  const word = typeof value === "string" ? value.trim().toLowerCase() : undefined;
+  if (word === "true" || word === "false") return Number(word === "true");
+  return numberOf(value);
 }
 
 function tensorOf(list: readonly number[], rows: number, integers: boolean, name: string): Tensor {
@@ -199,7 +206,7 @@ function targetOfLists(values: readonly unknown[]): Tensor {
   const numbers: number[] = [];
   let length: number | undefined;
   for (const [row, value] of values.entries()) {
-    const list = isList(value) ? [...value].map((each) => numberOf(plain(each))) : [];
+    const list = isList(value) ? [...value].map((each) => numberOrTruthOf(plain(each))) : [];
     const known = list.filter((each): each is number => each !== undefined && !Number.isNaN(each));
     if (!isList(value) || known.length < list.length) throw noTarget(value, row);
     length ??= list.length;

@@ -98,6 +98,32 @@ describe("rows", () => {
     await expect(packRows(columns, { target: "p,qq" })).rejects.toMatchObject({ code: "MISSING_TENSOR" });
   });
 
+  test("with booleans, also as tables of text spell them", async () => {
+    const target = { dtype: "int64", dims: [2, 2], data: BigInt64Array.of(0n, 1n, 1n, 0n) };
+    const x = { dtype: "float32", dims: [2, 1], data: Float32Array.of(1, 0) };
+    for (const [yes, no] of [
+      [true, false],
+      ["True", "False"],
+      ["TRUE", " false"],
+    ]) {
+      const rows = [
+        { a: yes, cat: no, dog: yes },
+        { a: no, cat: yes, dog: no },
+      ];
+      expect((await packRows(rows, { target: "cat,dog" })).tensors).toEqual({ x, target });
+    }
+    // Alone, they are two classes, whose names are kept.
+    const packed = await packRows(
+      [
+        { a: 1, kind: "True" },
+        { a: 2, kind: "False" },
+      ],
+      { target: "kind" },
+    );
+    expect(packed.classNames).toEqual(["False", "True"]);
+    expect(packed.tensors.target?.data).toEqual(BigInt64Array.of(1n, 0n));
+  });
+
   test.each([
     ["records", [{ name: "cat" }, { name: "dog" }], "DTYPE_MISMATCH"],
     ["dates", [new Date(0), new Date(1)], "DTYPE_MISMATCH"],
