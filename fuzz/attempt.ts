@@ -1,4 +1,4 @@
-/** What becomes of a case: a model, an error of the catalogue, or a finding. */
+/** The outcome of a case: a model, an error of the catalogue, or a finding. */
 import "../src/target/onnxruntime/no-telemetry.js";
 
 import { InferenceSession } from "onnxruntime-node";
@@ -19,7 +19,7 @@ import type { Case } from "./cases.js";
 import { inFolder } from "./folder.js";
 
 export type Outcome =
-  /** How far it came: read and emitted again, differentiated too, run too. */
+  /** How far it got: read and emitted again, also differentiated, also run. */
   | { readonly kind: "loaded"; readonly as: "model" | "program" | "results" }
   | { readonly kind: "refused"; readonly code: string }
   | { readonly kind: "finding"; readonly problem: string };
@@ -58,7 +58,7 @@ async function emitted({ graph, parameters }: Model): Promise<"model"> {
   return "model";
 }
 
-/** The graph as it is, all of whose shapes must be those that the runtime infers. */
+/** The graph as it is; all of its shapes must equal those that the runtime infers. */
 async function check(bytes: Uint8Array): Promise<void> {
   const session = await InferenceSession.create(bytes, {
     graphOptimizationLevel: "disabled",
@@ -83,7 +83,7 @@ async function differentiate(model: Model, { loss: name }: Case): Promise<"progr
   }
 }
 
-/** A model that computes more is not run: that takes time which is none of pergrad's. */
+/** A model that computes more than this is not run: the time would not be pergrad's. */
 const mostElements = 2 ** 18;
 const samples = 2;
 
@@ -102,7 +102,7 @@ async function run(program: Runnable, objective: Objective): Promise<void> {
     const dims = bindShape(value.shape, samples);
     const { dtype } = value;
     const data = new (arrayOf(dtype))(sizeOf(dims));
-    // Integers stay 0: they may be labels or indices.
+    // Integers stay 0, because they may be labels or indices.
     if (isFloat(dtype)) for (let i = 0; i < data.length; i++) data[i] = Math.sin(i + 1);
     return [name, { dtype, dims, data } as Tensor];
   });

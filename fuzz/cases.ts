@@ -15,13 +15,13 @@ import { operatorModel } from "./operators.js";
 const lossNames = ["mse", "crossEntropy", "bceWithLogits", "smoothL1"] as const;
 
 export interface Case {
-  /** What was made of which file. */
+  /** Which file was changed, and how. */
   readonly what: string;
   readonly bytes: Uint8Array;
-  /** Beside the model's file; where there are any, the model is read from its file. */
+  /** Files beside the model's; if there are any, the model is read from its path. */
   readonly files: readonly Beside[];
   readonly sampleAxes: Readonly<Record<string, number>>;
-  /** Differentiate and run too; otherwise only read and emit again. */
+  /** Whether it is also differentiated and run; otherwise it is only read and emitted again. */
   readonly compile: boolean;
   readonly loss: (typeof lossNames)[number];
 }
@@ -84,7 +84,7 @@ function goldenOf(folder: string, name: string): Golden {
   const { inputs } = JSON.parse(readFileSync(join(folder, "case.json"), "utf8")) as {
     readonly inputs: Readonly<Record<string, { readonly sample_axis: number }>>;
   };
-  // Where it is 0 it need not be said, and would refuse all files in which that input has another name.
+  // An axis of 0 need not be stated; stating it would refuse all files in which that input has another name.
   const axes = Object.entries(inputs).map(([input, { sample_axis }]) => [input, sample_axis] as const);
   return { name, bytes, sampleAxes: Object.fromEntries(axes.filter(([, axis]) => axis !== 0)) };
 }

@@ -1,4 +1,4 @@
-/** Damage to the bytes of a file, whatever they mean. */
+/** Damages the bytes of a file, regardless of their meaning. */
 import type { Draw } from "./draw.js";
 
 function spliced(bytes: Uint8Array, at: number, removed: number, added: Uint8Array): Uint8Array {
@@ -12,7 +12,7 @@ function spliced(bytes: Uint8Array, at: number, removed: number, added: Uint8Arr
 
 const noise = (draw: Draw, length: number) => Uint8Array.from({ length }, () => draw.below(256));
 
-/** Lengths and numbers as no file has them: up to 2^64, or never ending. */
+/** Lengths and numbers that no valid file has: up to 2^64, or without an end. */
 const varints: readonly [readonly number[], ...(readonly number[])[]] = [
   [0xff, 0xff, 0xff, 0xff, 0x0f],
   [0xff, 0xff, 0xff, 0xff, 0x07],

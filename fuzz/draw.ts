@@ -5,7 +5,7 @@ export interface Draw {
   /** A whole number in 0..count-1. */
   below(count: number): number;
   chance(probability: number): boolean;
-  /** Undefined only of an empty list. */
+  /** Undefined only for an empty list. */
   maybe<T>(list: readonly T[]): T | undefined;
   of<T>(list: readonly [T, ...T[]]): T;
 }

@@ -1,4 +1,4 @@
-/** Models whose weights lie in other files: where they should, and where they should not. */
+/** Models whose weights are in other files: in allowed places, and in places that are not allowed. */
 import { create } from "@bufbuild/protobuf";
 import {
   TensorProto_DataLocation as Location,
@@ -79,7 +79,7 @@ const elsewhere: Harm = (model, weights, draw) => {
   ];
 };
 
-/** Links within the folder are allowed, others are not. */
+/** Links that stay within the folder are allowed, others are not. */
 const linked: Harm = (_, weights, draw) => [
   { path: "../outside.bin", bytes: weights },
   { path: "inside.bin", bytes: weights },
@@ -98,7 +98,7 @@ const truncated: Harm = (_, weights, draw) => {
   return [{ path: "w.bin", bytes: weights.subarray(0, draw.below(weights.length + 1)) }];
 };
 
-/** All weights in the same few bytes, or in a file of which they are a small part. */
+/** All weights in the same few bytes, or in a file of which they are only a small part. */
 const overlapping: Harm = (model, weights, draw) => {
   for (const tensor of initializersOf(model)) {
     const entry = tensor.externalData.find(({ key }) => key === "offset");
@@ -107,7 +107,7 @@ const overlapping: Harm = (model, weights, draw) => {
   return [draw.chance(0.5) ? { path: "w.bin", bytes: weights } : { path: "w.bin", zeros: draw.of([10 ** 6, 2 ** 33]) }];
 };
 
-/** Many tensors in one large range: a small model and one file that stand for any amount of memory. */
+/** Many tensors in one large range: a small model and one file that can stand for any amount of memory. */
 const multiplied: Harm = (model, _, draw) => {
   const [count, length] = draw.of([
     [40, 2 ** 26],
@@ -124,7 +124,7 @@ const multiplied: Harm = (model, _, draw) => {
     return tensor;
   });
   tensors.push(...more);
-  // Only what is read is loaded.
+  // Only the parts that are read are loaded.
   const reader = model.graph.node[0];
   if (reader)
     model.graph.node.push({ ...reader, opType: "Concat", output: ["more"], input: more.map(({ name }) => name) });
@@ -152,7 +152,7 @@ const harms: readonly [Harm, ...Harm[]] = [
   anotherType,
 ];
 
-/** Moves a model's weights out of it, mostly wrongly; gives the files beside it. */
+/** Moves a model's weights out of it, mostly wrongly; returns the files beside it. */
 export function harmedOutside(model: ModelProto, draw: Draw): Beside[] {
   return draw.of(harms)(model, storeOutside(model), draw);
 }

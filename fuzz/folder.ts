@@ -3,10 +3,10 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
-/** What is in the model's folder besides the model. Paths may leave it; not the folder around it. */
+/** The files in the model's folder besides the model. Their paths may leave it, but not the folder around it. */
 export type Beside =
   | { readonly path: string; readonly bytes: Uint8Array }
-  /** As many zeros, which take no room on most file systems. */
+  /** A file with that many zeros, which take no space on most file systems. */
   | { readonly path: string; readonly zeros: number }
   | { readonly path: string; readonly link: string }
   | { readonly path: string; readonly folder: true };

@@ -34,7 +34,7 @@ const constant = (name: string, int64Data: bigint[]): Node => ({
   attribute: [{ name: "value", type: Kind.TENSOR, t: { dataType: 7, dims: [BigInt(int64Data.length)], int64Data } }],
 });
 
-/** x `[N, 4]` and the weight w `[4]` to y. */
+/** Maps x `[N, 4]` and the weight w `[4]` to y. */
 function model(
   node: Node[],
   dims: readonly (bigint | string)[] = ["N", 4n],
@@ -62,13 +62,13 @@ const deepChain: Make = (draw, compile) => {
   return chain(compile ? 300 : 5000, (before, after) => [{ opType: op, input: [before], output: [after] }]);
 };
 
-/** Each node reads the one before twice: 2^60 paths. */
+/** Each node reads the previous one twice: 2^60 paths. */
 const manyPaths: Make = (draw) => {
   const op = draw.of(["Add", "Mul", "MatMul", "Sub"]);
   return chain(60, (before, after) => [{ opType: op, input: [before, before], output: [after] }]);
 };
 
-/** Doubles a tensor again and again: overflows any memory where it is computed. */
+/** Doubles a tensor again and again: computing it would exceed any memory. */
 const doubling: Make = (draw) => {
   const axis = BigInt(draw.below(2));
   const join: Partial<Node> = { opType: "Concat", attribute: [{ name: "axis", type: Kind.INT, i: axis }] };
@@ -132,7 +132,7 @@ const huge: Make = (draw) => {
   return model([weighted, { opType: node, input: ["h0", "w"], output: ["y"] }], dims);
 };
 
-/** A graph within an attribute within a graph ..., as bytes, since writing it as messages would recurse. */
+/** A graph within an attribute within a graph ..., written as bytes, because writing messages would recurse. */
 const nested: Make = (draw) => {
   const prefixes: number[][] = [];
   let length = 0;
@@ -150,14 +150,14 @@ const nested: Make = (draw) => {
   return Uint8Array.from([0x08, 0x08, 0x42, 0x02, 0x10, 0x15, ...prefixes.reverse().flat()]);
 };
 
-/** A graph inside a node, which gives some other values and then what its last node does. */
+/** A graph inside a node, which returns some other values and then the result of its last node. */
 const inner = (node: Node[], inputs: ReturnType<typeof input>[] = [], before: string[] = []) => ({
   node,
   input: inputs,
   output: [...before, node.at(-1)?.output?.[0] ?? ""].map((name) => ({ name })),
 });
 
-/** A loop that runs forever, or an If that asks for what it computes itself; graphs within graphs. */
+/** A loop that runs forever, or an If whose condition is its own result; graphs within graphs. */
 const looping: Make = (draw) => {
   const [trips, next] = [constant("trips", [hostileInt(draw)]), draw.of(["go", "never", ""])];
   const body = inner(
@@ -174,7 +174,7 @@ const looping: Make = (draw) => {
   return model([weighted, trips, loop]);
 };
 
-/** An If in an If in an If: in one branch, deep, or in both. */
+/** An If in an If in an If: in one branch, deeply nested, or in both. */
 const branches: Make = (draw) => {
   const condition: Node = { opType: "Cast", input: ["c"], output: ["condition"] };
   const to = [{ name: "to", type: Kind.INT, i: draw.of([9n, 1n]) }];
@@ -193,7 +193,7 @@ const branches: Make = (draw) => {
   return model([weighted, constant("c", [1n]), { ...condition, attribute: to }, ...nodes]);
 };
 
-/** Functions that double at every call, call each other in a circle, or go deep. */
+/** Functions that double at every call, call each other in a circle, or are deeply nested. */
 const calls: Make = (draw) => {
   const domain = "own";
   const count = draw.of([3, 30, 3000, 20_000]);
@@ -210,7 +210,7 @@ const calls: Make = (draw) => {
   return model([weighted, { opType: "F0", domain, input: ["h0"], output: ["y"] }], ["N", 4n], functions);
 };
 
-/** An Einsum of few numbers and much work, all of constants. */
+/** An Einsum of constants, with few numbers and much work. */
 const longSum: Make = (draw) => {
   const size = draw.of([10n, 1000n, 100_000n]);
   const fill = (name: string): Node[] => [

@@ -7,7 +7,7 @@ const { values: options } = parseArgs({
   options: {
     cases: { type: "string", default: "20000" },
     seed: { type: "string", default: "0" },
-    /** Only this case, to see a finding again. */
+    /** Runs only this case, to reproduce a finding. */
     only: { type: "string" },
     /** The first case. */
     from: { type: "string", default: "0" },

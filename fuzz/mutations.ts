@@ -1,4 +1,4 @@
-/** Changes to a model that leave it readable protobuf, and mostly make it wrong. */
+/** Changes to a model that leave it readable as protobuf, and mostly make it invalid. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type AttributeProto,
@@ -15,14 +15,14 @@ import {
 } from "onnx-buf";
 import { type Draw, hostileDims, hostileFloat, hostileInt, hostileName } from "./draw.js";
 
-/** A list that holds what the model holds, to be changed in place. */
+/** A list that holds the model's own entries, to be changed in place. */
 function changeList<T>(list: T[], draw: Draw): void {
   if (list.length === 0) return;
   const at = draw.below(list.length);
   const [first] = list.splice(at, 1);
   const action = draw.below(3);
   if (first === undefined || action === 0) return;
-  // Elsewhere in the list, and for one action twice.
+  // Places an entry elsewhere in the list; one action also repeats it.
   list.splice(draw.below(list.length + 1), 0, first);
   if (action === 2) list.splice(draw.below(list.length + 1), 0, first);
 }
@@ -141,7 +141,7 @@ function changeData(model: ModelProto, draw: Draw): void {
   if (draw.chance(0.1)) tensor.int32Data = hostileDims(draw).map((int) => Number(BigInt.asIntN(32, int)));
 }
 
-/** Integers are shapes, axes, pads and indices: what hurts most when it is wrong. */
+/** Integers are shapes, axes, pads and indices, which do the most harm when they are wrong. */
 function changeInts(model: ModelProto, draw: Draw): void {
   const { node, initializer } = graphOf(model);
   const inNodes = node.flatMap(({ attribute }) => attribute.flatMap(({ t }) => (t ? [t] : [])));
@@ -199,7 +199,7 @@ function changeOpset(model: ModelProto, draw: Draw): void {
   if (opset) opset.version = draw.chance(0.8) ? BigInt(1 + draw.below(30)) : hostileInt(draw);
 }
 
-/** A node that reads what comes after it. */
+/** A node that reads a later one. */
 function close(model: ModelProto, draw: Draw): void {
   const node = nodeOf(model, draw);
   const name = draw.maybe(graphOf(model).node.flatMap(({ output }) => output));
@@ -239,7 +239,7 @@ const mutations: readonly [Mutation, ...Mutation[]] = [
   close,
 ];
 
-/** One to three of them. */
+/** Applies one to three of them. */
 export function mutate(model: ModelProto, draw: Draw, operators: readonly string[]): void {
   for (let left = 1 + draw.below(3); left > 0; left--) draw.of(mutations)(model, draw, operators);
 }

@@ -1,4 +1,4 @@
-/** Models of one operator, of any that ONNX defines, with inputs and attributes that may fit it. */
+/** Models of one operator, chosen from all that ONNX defines, with inputs and attributes that may fit it. */
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
   type AttributeProtoSchema,
@@ -27,7 +27,7 @@ const anInt = (draw: Draw) => (draw.chance(0.95) ? draw.of(smallInts) : hostileI
 function someInts(draw: Draw, most = 6): bigint[] {
   if (draw.chance(0.03)) return hostileDims(draw);
   const one = anInt(draw);
-  // Lists are mostly of one number repeated, as strides and kernels are.
+  // Lists mostly repeat one number, like strides and kernels.
   return Array.from({ length: draw.below(most + 1) }, () => (draw.chance(0.7) ? one : anInt(draw)));
 }
 
@@ -46,7 +46,7 @@ const rawKinds: Readonly<Record<string, (draw: Draw) => Attribute>> = {
 
 const elementTypes: Readonly<Record<string, number>> = { float32: 1, int64: 7, int32: 6, bool: 9, uint8: 2 };
 
-/** Builds up a model whose operator reads what was added. */
+/** Builds a model whose operator reads the inputs that were added. */
 class Builder {
   readonly nodes: Node[] = [];
   readonly initializers: MessageInitShape<typeof TensorProtoSchema>[] = [];
@@ -70,7 +70,7 @@ class Builder {
     return name;
   }
 
-  /** An input of some sort that has the dtype. */
+  /** An input of some kind with the given dtype. */
   input(dtypes: readonly string[], index: number): string {
     const dtype = dtypes.includes("float32") ? "float32" : (this.draw.maybe(dtypes) ?? "int64");
     const name = `in${index}`;
@@ -103,7 +103,7 @@ function inputsOf(builder: Builder, forms: readonly Input[], dtypesOf: (type: st
   return all.map((form, k) => (form.optional && draw.chance(0.5) ? "" : builder.input(dtypesOf(form.type), k)));
 }
 
-/** A model of one operator, and its name; undefined where ONNX does not define it. */
+/** A model of one operator, and its name; undefined if ONNX does not define it. */
 export function operatorModel(draw: Draw, operators: readonly string[]): { name: string; bytes: Uint8Array } {
   const op = draw.maybe(operators) ?? "Identity";
   const builder = new Builder(draw);

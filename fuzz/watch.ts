@@ -1,13 +1,13 @@
-/** Runs cases in a process of their own, and ends it where they take too long or too much memory. */
+/** Runs cases in a process of their own, and ends it if they take too much time or memory. */
 import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Answer, started } from "./worker.js";
 
 const limits = { milliseconds: 5000, bytes: 2 ** 30 } as const;
-/** How often time and memory are looked at, in milliseconds. */
+/** Milliseconds between two checks of time and memory. */
 const interval = 20;
-/** ONNX Runtime does not give back all memory of a session: a process of many cases is replaced. */
+/** ONNX Runtime does not return all memory of a session, so a process is replaced after this many cases. */
 const mostCases = 500;
 
 interface Limits {
@@ -24,7 +24,7 @@ export class Watched {
     private readonly most: Limits = limits,
   ) {}
 
-  /** The outcome of one case; what broke a limit is tried again, in a new process, before it is a finding. */
+  /** The outcome of one case. If a limit was exceeded, the case is tried again in a new process before it counts as a finding. */
   async run(index: number): Promise<Answer> {
     if (this.#count++ % mostCases === 0) this.close();
     const first = await this.#once(index);
@@ -39,7 +39,7 @@ export class Watched {
     this.#child = null;
   }
 
-  /** A text says which limit was broken, or how the process died. */
+  /** A returned text says which limit was exceeded, or how the process died. */
   async #once(index: number): Promise<Answer | string> {
     this.#child ??= start(this.seed);
     const answer = await watch(this.#child, index, this.most);
@@ -59,12 +59,12 @@ function start(seed: number): ChildProcess {
   });
 }
 
-/** A peak that was gone before it was looked at. */
+/** Detects a peak that was over before memory was checked. */
 function tooMuch({ peak, base }: Answer, { bytes }: Limits): string | undefined {
   return peak - base > bytes ? `takes ${Math.round((peak - base) / 2 ** 20)} MB` : undefined;
 }
 
-/** The memory of a process in bytes, where the system tells it in passing; else what `Answer` says must do. */
+/** The memory of a process in bytes, if the system reports it at little cost; otherwise the figures in `Answer` must do. */
 function memoryOf(pid: number | undefined): number {
   try {
     return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;

@@ -1,16 +1,16 @@
-/** Runs cases as it is told, in a process that may die of them. */
+/** Runs the cases that it is told to run, in a process that they may kill. */
 import { attempt, type Outcome } from "./attempt.js";
 import { Cases } from "./cases.js";
 
 export interface Answer {
   readonly what: string;
   readonly outcome: Outcome;
-  /** The most memory that the process had at any time, and what it had when the case began, in bytes. */
+  /** The highest memory use of the process so far, and its memory when the case began, in bytes. */
   readonly peak: number;
   readonly base: number;
 }
 
-/** The process is in use from here on: time counts. */
+/** The process is in use from here on, so time counts. */
 export const started = "started";
 
 const cases = new Cases(Number(process.argv[2]));

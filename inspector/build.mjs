@@ -1,5 +1,5 @@
-// Usage: build.mjs [--serve]. Makes the inspector in dist/inspector: a static folder that can be put on any server.
-// --serve shows it on the loopback afterwards.
+// Usage: build.mjs [--serve]. Builds the inspector in dist/inspector: a static folder that any server can serve.
+// With --serve it is then served on the loopback.
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, resolve } from "node:path";

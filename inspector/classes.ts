@@ -2,13 +2,13 @@
 import type { Model } from "../src/index.js";
 import type { Tensor } from "../src/tensor/tensor.js";
 
-/** How many classes the model tells apart: its first output is `[N, classes]`. Undefined where it is not. */
+/** The number of classes that the model distinguishes, if its first output is `[N, classes]`; otherwise undefined. */
 export function classesOf({ graph }: Model): number | undefined {
   const [, classes, ...others] = graph.outputs[0]?.value.shape ?? [];
   return others.length === 0 && typeof classes === "number" ? classes : undefined;
 }
 
-/** Of each row `[N, classes]` the place of its one 1, where all else is 0; null where a row is another. */
+/** For each row of `[N, classes]`, the position of its single 1, if all else is 0; null if a row is different. */
 export function oneHotClasses({ dims, data }: Tensor, classes: number | undefined): BigInt64Array | null {
   const [samples = 0, width = 0] = dims;
   if (dims.length !== 2 || width < 2 || width !== classes) return null;
@@ -22,7 +22,7 @@ export function oneHotClasses({ dims, data }: Tensor, classes: number | undefine
   return found;
 }
 
-/** The class of each sample, where the target says one. */
+/** The class of each sample, if the target gives one. */
 export function classesIn(target: Tensor | undefined, samples: number, classes: number | undefined): Int32Array | null {
   if (!target || target.dims[0] !== samples) return null;
   if (target.dtype === "int64" && target.data.length === samples) return Int32Array.from(target.data, Number);
@@ -30,17 +30,17 @@ export function classesIn(target: Tensor | undefined, samples: number, classes: 
   return found && Int32Array.from(found, Number);
 }
 
-/** Names by the numbers of their classes. */
+/** Names by class number. */
 export class ClassNames {
   constructor(readonly names: readonly string[] = []) {}
 
-  /** "7", or "7 (seven)" where it has a name. */
+  /** "7", or "7 (seven)" if it has a name. */
   of(label: number | undefined): string {
     const name = label === undefined ? undefined : this.names[label];
     return name === undefined || name === String(label) ? `${label}` : `${name} (${label})`;
   }
 
-  /** How names and numbers go together, for a note; empty where there are no names. */
+  /** Says in a note how names and numbers correspond; empty if there are no names. */
   toString(): string {
     return this.names.map((name, label) => `${label} ${name}`).join(", ");
   }

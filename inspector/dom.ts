@@ -1,11 +1,11 @@
-/** Elements of the page. */
+/** Creates elements of the page. */
 export function element<E extends HTMLElement>(id: string, type: new () => E): E {
   const found = document.getElementById(id);
   if (found instanceof type) return found;
   throw new Error(`The page has no ${type.name} "${id}".`);
 }
 
-/** A table with a header; the first column names the rows. Where there is little room each row is a list (style.css). */
+/** A table with a header; the first column names the rows. On a narrow page each row is shown as a list (style.css). */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): HTMLTableElement {
   const made = document.createElement("table");
   const isText = headings.map((_, k) => rows.some((row) => /[^\d.,%e+\-\s]/.test(row[k] ?? "")));
@@ -28,7 +28,7 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
       aligned(cell, k);
     }
   }
-  // What is laid out as a list stays a table for those who listen to it.
+  // A table that is shown as a list stays a table for screen readers.
   made.setAttribute("role", "table");
   for (const each of made.querySelectorAll("thead, tbody")) each.setAttribute("role", "rowgroup");
   for (const each of made.querySelectorAll("tr")) each.setAttribute("role", "row");
@@ -37,7 +37,7 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
   return made;
 }
 
-/** A select with a label, of `[value, text]`. */
+/** A select element with a label; options are `[value, text]`. */
 export function choice(
   label: string,
   name: string,
@@ -61,7 +61,7 @@ export function download(name: string, content: BlobPart, type: string): void {
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
-/** Four digits, also where the last ones are 0, so that numbers beneath each other can be compared. */
+/** Four digits, even if the last ones are 0, so that numbers in a column can be compared. */
 export function number(value: number): string {
   if (value === 0 || !Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
@@ -69,5 +69,5 @@ export function number(value: number): string {
   return size < 1e4 ? value.toPrecision(4) : value.toFixed(0);
 }
 
-/** A number of things. */
+/** A number with its noun. */
 export const count = (value: number): string => value.toLocaleString("en-US");

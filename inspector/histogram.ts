@@ -1,4 +1,4 @@
-/** How many samples have gradients of which norm: bars over a logarithmic scale. */
+/** A histogram of the samples' gradient norms, over a logarithmic scale. */
 import { BarChart } from "echarts/charts";
 import { AriaComponent, GridComponent, TooltipComponent } from "echarts/components";
 import { init, use } from "echarts/core";
@@ -50,7 +50,7 @@ export function histogram(element: HTMLElement, values: Float32Array, what: stri
   });
 }
 
-/** `light-dark(#fff, #000)` as the page shows it. */
+/** `light-dark(#fff, #000)` as the page displays it. */
 function resolved(value: string): string {
   const [, light, dark] = /light-dark\(([^,]+),\s*([^)]+)\)/.exec(value) ?? [];
   const isDark = matchMedia("(prefers-color-scheme: dark)").matches;

@@ -1,4 +1,4 @@
-/** Which tensor of the data is which input of the model, and how its elements are brought into the input's form. */
+/** Decides which tensor of the data belongs to which input of the model, and converts its elements to the input's form. */
 import { type Dim, isBatch } from "../src/graph/dim.js";
 import type { Model } from "../src/graph/model.js";
 import { type DType, sizeOf, type Tensor } from "../src/tensor/tensor.js";
@@ -13,7 +13,7 @@ export interface Choices {
 
 const targetNames = ["target", "targets", "labels", "label", "y", "class"];
 
-/** What the names and shapes suggest. */
+/** The assignment that names and shapes suggest. */
 export function suggested(model: Model, tensors: ReadonlyMap<string, Tensor>): Choices {
   const names = [...tensors.keys()];
   const named = (wanted: string) => names.find((name) => name.toLowerCase() === wanted);
@@ -44,12 +44,12 @@ function fits(tensor: Tensor | undefined, shape: readonly Dim[]): boolean {
   return samples > 0 && sizeOf(tensor.dims) === samples * elementsPerSample(shape);
 }
 
-/** Elements of one sample of an input; NaN where its shape does not say. */
+/** The number of elements of one sample of an input; NaN if its shape does not say. */
 function elementsPerSample(shape: readonly Dim[]): number {
   return shape.reduce<number>((product, dim) => product * (isBatch(dim) ? dim.perSample : dim), 1);
 }
 
-/** In the dtype and shape of the input; elements per sample must be as many. Pixels 0..255 become 0..1. */
+/** Converts to the input's dtype and shape; the number of elements per sample must match. Pixels 0..255 become 0..1. */
 export function asInput(tensor: Tensor, dtype: DType, shape: readonly Dim[], sampleAxis: number | null): Tensor {
   const typed = cast(tensor, dtype);
   if (sampleAxis !== 0 || !fits(tensor, shape)) return typed;
@@ -71,20 +71,20 @@ export function asInput(tensor: Tensor, dtype: DType, shape: readonly Dim[], sam
 
 const ofClasses = new Set(["cross_entropy", "nll"]);
 
-/** Class labels may be stored in any type of integers, or as one-hot rows where the loss is one of classes. */
+/** Class labels may be stored in any integer type, or as one-hot rows if the loss is one over classes. */
 export function asTarget(tensor: Tensor, loss: string, model: Model): Tensor {
   if (!ofClasses.has(loss)) return { ...tensor, dtype: "float32", data: Float32Array.from(numbersIn(tensor)) };
   const classes = oneHotClasses(tensor, classesOf(model));
   if (classes) return { dtype: "int64", dims: [classes.length], data: classes };
   const numbers = numbersIn(tensor);
-  // What is no class is said in the words of pergrad.
+  // If it is not a class, pergrad's own message says so.
   if (!numbers.every(Number.isInteger)) return tensor;
   return { dtype: "int64", dims: flat(tensor.dims), data: BigInt64Array.from(numbers, BigInt) };
 }
 
 const numbersIn = ({ data }: Tensor): number[] => Array.from(data, Number);
 
-/** `[N, 1]` is `[N]`. */
+/** Treats `[N, 1]` as `[N]`. */
 const flat = (dims: readonly number[]) => (dims.length === 2 && dims[1] === 1 ? dims.slice(0, 1) : dims);
 
 function cast({ dtype, dims, data }: Tensor, wanted: DType): Tensor {

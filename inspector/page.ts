@@ -1,4 +1,4 @@
-/** The inspector: files in, what each sample does to the model out. Nothing leaves the page. */
+/** The inspector: it takes files and shows what each sample does to the model. Nothing leaves the page. */
 import { showShape } from "../src/graph/dim.js";
 import { loadModel, type Model, nn, perSample, type Workers, want, workers } from "../src/index.js";
 import { type LossName, namedLosses } from "../src/nn/as-loss.js";
@@ -38,7 +38,7 @@ class Bench {
   #names = new ClassNames();
   #pending: Dropped[] = [];
   #running: AbortController | undefined;
-  /** Begun before it is needed; each study has one of its own, with which all of its memory ends. */
+  /** Started before it is needed; each study has a worker of its own, and all of its memory is freed with the worker. */
   #worker = started();
 
   async take(given: readonly File[]): Promise<void> {
@@ -60,7 +60,7 @@ class Bench {
     }
   }
 
-  /** A model with its data has nothing to do with what was dropped before. */
+  /** If a model and its data are dropped together, they replace everything that was dropped before. */
   #forget(): void {
     this.#pending = [];
     this.#tensors = new Map();
@@ -117,7 +117,7 @@ class Bench {
       ),
       submit,
     );
-    // The usual choice needs no further word.
+    // The usual choice needs no explanation.
     if (Object.keys(inputs).length === model.graph.inputs.length) void this.measure();
   }
 
@@ -185,11 +185,11 @@ class Bench {
   }
 }
 
-/** Where no worker can be started, what is to run in one falls back on the page. */
+/** If no worker can be started, the page itself does the work. */
 function started(): Workers | true {
   try {
     const worker = workers();
-    // What goes wrong here goes wrong again where it is told.
+    // An error here occurs again later, where it is reported.
     warmed(worker).catch(() => undefined);
     return worker;
   } catch {
@@ -197,7 +197,7 @@ function started(): Workers | true {
   }
 }
 
-/** A first program, of one weight, has the worker load the runtime before files are dropped. */
+/** Compiles a first program with one weight, so that the worker loads the runtime before files are dropped. */
 async function warmed(worker: Workers): Promise<void> {
   const model = nn.model(nn.linear(1, 1), { seed: 1 });
   const program = await perSample(model, { loss: "mse", want: { norms: want.norms() }, workers: worker });
@@ -206,13 +206,13 @@ async function warmed(worker: Workers): Promise<void> {
 
 const hasData = ({ tensors, images }: Dropped) => tensors.size > 0 || images.length > 0;
 
-/** The length of what all tensors hold along axis 0. */
+/** The common length of all tensors along axis 0. */
 function samplesIn(tensors: ReadonlyMap<string, Tensor>): number | undefined {
   const [first] = tensors.values();
   return first?.dims[0];
 }
 
-/** Channels, height and width of the model's first input that holds images. */
+/** Channels, height and width of the model's first image input. */
 function imageForm({ graph }: Model): [number, number, number] {
   for (const { shape } of graph.inputs) {
     const [, channels, height, width] = shape;

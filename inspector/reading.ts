@@ -1,4 +1,4 @@
-/** What dropped files hold. */
+/** Reads dropped files. */
 import type { FileContent } from "../src/index.js";
 import { decodeNpy } from "../src/io/npy.js";
 import { decodeNpz } from "../src/io/npz.js";
@@ -8,11 +8,11 @@ import { tableOf } from "./tables.js";
 
 export interface Dropped {
   readonly model?: File;
-  /** By name: weights that a model may store outside its own file. */
+  /** By name: files with weights that a model may store outside its own file. */
   readonly others: Readonly<Record<string, FileContent>>;
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly images: readonly File[];
-  /** What is shown of each sample. */
+  /** What is shown for each sample. */
   readonly rows?: readonly string[];
   /** Whether these are texts. */
   readonly isText: boolean;
@@ -22,7 +22,7 @@ export interface Dropped {
 
 const isImage = (name: string) => /\.(png|jpe?g|webp|bmp|gif)$/i.test(name);
 
-/** Names of files that hold names of classes, one in a line. */
+/** Names of files that hold class names, one per line. */
 const classFile = /^(class|classes|class_names|labels|label_names|names)\.txt$/;
 
 /** Throws PergradError, or an Error with a sentence for the page. */
@@ -50,7 +50,7 @@ export async function readDropped(files: readonly File[]): Promise<Dropped> {
       for (const [key, each] of found ?? []) tensors.set(key, each);
     }
   }
-  // What a file of tensors holds is what a model takes; a table beside it is there to be read.
+  // A file of tensors holds the model's inputs; a table beside it is only displayed.
   const all = new Map([...ofTables, ...tensors]);
   const more = { ...(model ? { model } : {}), ...(rows ? { rows } : {}), ...(classes ? { classes } : {}) };
   return { others, tensors: all, images, isText, ...more };
@@ -62,7 +62,7 @@ function linesOf(text: string): string[] {
   return lines.at(-1) === "" ? lines.slice(0, -1) : lines;
 }
 
-/** Undefined where the file's name is that of no format of data. */
+/** Undefined if the file's name is not that of any data format. */
 async function tensorsIn(file: File): Promise<ReadonlyMap<string, Tensor> | undefined> {
   const extension = /\.(safetensors|npz|npy)$/i.exec(file.name)?.[1]?.toLowerCase();
   if (extension === undefined) return undefined;
@@ -77,8 +77,8 @@ async function tensorsIn(file: File): Promise<ReadonlyMap<string, Tensor> | unde
 }
 
 /**
- * Images as `[N, channels, height, width]` from 0 to 1, scaled to that size; their classes are the digits that their
- * names begin with.
+ * Images as `[N, channels, height, width]` with values from 0 to 1, scaled to that size; the class of an image is the
+ * number at the start of its name.
  */
 export async function imagesAs(
   files: readonly File[],

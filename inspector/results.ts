@@ -1,4 +1,4 @@
-/** Shows what was measured. */
+/** Shows the measurements. */
 
 import type { Model } from "../src/index.js";
 import { csvOf } from "../src/io/table.js";
@@ -11,12 +11,12 @@ import { histogram } from "./histogram.js";
 import { paint, pictureOf, textOf } from "./sample.js";
 import { type Ended, type Feeds, type Study, taught } from "./study.js";
 
-/** What is measured. */
+/** The model and data that are measured. */
 export interface Subject {
   readonly model: Model;
   readonly feeds: Feeds;
   readonly loss: LossName;
-  /** What is shown of each sample. */
+  /** What is shown for each sample. */
   readonly rows: readonly string[] | undefined;
   /** Whether these are texts. */
   readonly isText: boolean;
@@ -27,10 +27,10 @@ interface Shown extends Subject {
   readonly study: Study;
 }
 
-/** Cards at first, and how many more each time. */
+/** The number of cards at first, and how many are added each time. */
 const few = 24;
 
-/** Milliseconds between two looks at samples that are still being measured. */
+/** Milliseconds between two updates while samples are still being measured. */
 const pause = 500;
 
 export class Results {
@@ -40,12 +40,12 @@ export class Results {
   readonly #class = element("class", HTMLSelectElement);
   readonly #attribution = element("attribution", HTMLElement);
   #shown: Shown | undefined;
-  /** The program, once all is measured. */
+  /** The program, present once everything has been measured. */
   #program: Ended | undefined;
   #cards = few;
   #drawn = Number.NEGATIVE_INFINITY;
 
-  /** @param report says what is going on, or what went wrong */
+  /** @param report receives messages on what is going on, or what went wrong */
   constructor(private readonly report: { status(text: string): void; problem(error: unknown): void }) {
     for (const select of [this.#by, this.#order, this.#class]) select.addEventListener("change", () => this.#list(few));
     element("more", HTMLButtonElement).addEventListener("click", () => this.#more());
@@ -63,7 +63,7 @@ export class Results {
     this.#drawn = Number.NEGATIVE_INFINITY;
   }
 
-  /** Samples as they come; drawn now and then. */
+  /** Samples as they arrive; drawn at intervals. */
   part(subject: Subject, study: Study): void {
     const first = this.#shown === undefined;
     this.#shown = { ...subject, study };
@@ -72,7 +72,7 @@ export class Results {
     if (first) this.#begin();
     this.#summary();
     this.#chart();
-    // Whoever is about to press a card's button keeps it.
+    // Keeps a card whose button a user is about to press.
     if (!element("cards", HTMLOListElement).contains(document.activeElement)) this.#list(this.#cards);
   }
 
@@ -91,7 +91,7 @@ export class Results {
     this.#cards = few;
   }
 
-  /** All that needs all samples. */
+  /** Everything that needs all samples. */
   finish(subject: Subject, study: Study, program: Ended): void {
     if (!this.#shown || this.#section.hidden) {
       this.#shown = { ...subject, study };
@@ -144,7 +144,7 @@ export class Results {
     return study.byParameter.get(by.slice("of ".length)) ?? study.norms;
   }
 
-  /** @param count how many cards are shown, if there are as many */
+  /** @param count the number of cards that are shown, if there are that many */
   #list(count: number): void {
     if (!this.#shown) return;
     const { study } = this.#shown;
@@ -152,7 +152,7 @@ export class Results {
     const chosen = this.#class.value;
     const sign = Number(this.#order.value);
     const samples = [...values.keys()].filter((n) => chosen === "" || study.classes?.[n] === Number(chosen));
-    // What is not finite comes first: it is what somebody looks for.
+    // Values that are not finite come first, because users look for them.
     const rank = (n: number) => (Number.isFinite(values[n]) ? sign * (values[n] ?? 0) : Number.NEGATIVE_INFINITY);
     samples.sort((a, b) => rank(a) - rank(b));
     this.#cards = count;
@@ -162,7 +162,7 @@ export class Results {
     element("more", HTMLButtonElement).hidden = samples.length <= count;
   }
 
-  /** The focus goes on to the first card that is new. */
+  /** Moves the focus to the first new card. */
   #more(): void {
     const before = this.#cards;
     this.#list(before + few);
@@ -224,7 +224,7 @@ export class Results {
     }
   }
 
-  /** A program whose weights are too large for one file is none that can be offered. */
+  /** A program whose weights are too large for one file is not offered for download. */
   #save(): void {
     if (!this.#program) return;
     try {
@@ -251,7 +251,7 @@ export class Results {
 
 const mean = (values: ArrayLike<number>) => Array.from(values).reduce((sum, each) => sum + each, 0) / values.length;
 
-/** Parts of a line, none of which is broken. */
+/** Parts of a line, within which the line is not broken. */
 function whole(parts: readonly string[]): HTMLElement[] {
   return parts
     .filter((part) => part !== "")
@@ -269,7 +269,7 @@ function noteOf(text: string): HTMLElement {
   return made;
 }
 
-/** What was chosen for each parameter; of the questions those that are asked. */
+/** The choices for each parameter; of the questions, only those that were asked. */
 function planTable(rows: readonly ExplainedParameter[]): HTMLElement {
   const asked = questionNames.filter((name) => rows.some((row) => row[name] !== null));
   const cells = rows.map((row) => [

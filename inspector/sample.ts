@@ -1,4 +1,4 @@
-/** One sample, to be looked at: a picture, a row of a table, or numbers. */
+/** Displays one sample: as a picture, a row of a table, or numbers. */
 import type { Model, Tensor } from "../src/index.js";
 import { floatsIn } from "../src/tensor/tensor.js";
 import type { Feeds } from "./study.js";
@@ -18,7 +18,7 @@ const inputIn = (model: Model, feeds: Feeds): Tensor | undefined =>
     .flatMap(({ name }) => feeds[name] ?? [])
     .at(0);
 
-/** Null where the first input holds no images: `[N, 1 or 3, H, W]`, `[N, H, W]`, or `[N, pixels of a square]`. */
+/** Null if the first input holds no images: `[N, 1 or 3, H, W]`, `[N, H, W]`, or `[N, pixels of a square]`. */
 export function pictureOf(model: Model, feeds: Feeds, sample: number): Picture | null {
   const input = inputIn(model, feeds);
   if (input?.dtype !== "float32") return null;
@@ -35,7 +35,7 @@ function formOf([, ...dims]: readonly number[], size: number): Omit<Picture, "va
   return { channels, height, width };
 }
 
-/** From black, its smallest number, to white, its largest. */
+/** Black for the smallest number, white for the largest. */
 export function paint(canvas: HTMLCanvasElement, { width, height, channels, values }: Picture): void {
   const context = canvas.getContext("2d");
   if (!context) return;
@@ -57,7 +57,7 @@ export function paint(canvas: HTMLCanvasElement, { width, height, channels, valu
   context.putImageData(pixels, 0, 0);
 }
 
-/** The row of its table, else the first numbers of its first input. */
+/** The row of its table, or else the first numbers of its first input. */
 export function textOf(model: Model, feeds: Feeds, rows: readonly string[] | undefined, sample: number): string {
   const row = rows?.[sample];
   if (row !== undefined) return row;

@@ -1,4 +1,4 @@
-/** What is measured of each sample. */
+/** The measurements for each sample. */
 import { attribution, type Model, type Program, perSample, type Tensor, type Workers, want } from "../src/index.js";
 import type { LossName } from "../src/nn/as-loss.js";
 import { pickSamples } from "../src/tensor/take-samples.js";
@@ -6,35 +6,35 @@ import { classesIn, classesOf } from "./classes.js";
 
 export type Feeds = Readonly<Record<string, Tensor>>;
 
-/** What is known of the first `samples` samples: all arrays hold as many. */
+/** What is known about the first `samples` samples: all arrays have this length. */
 export interface Study {
   readonly samples: number;
-  /** All that are to be measured. */
+  /** The number of samples that are to be measured. */
   readonly total: number;
   readonly norms: Float32Array;
   readonly losses: Float32Array;
   readonly byParameter: ReadonlyMap<string, Float32Array>;
-  /** The class with the largest output, where the model's first output is `[N, classes]`. */
+  /** The class with the largest output, if the model's first output is `[N, classes]`. */
   readonly predicted: Int32Array | null;
-  /** Of the target, where it holds one class for each sample. */
+  /** The class in the target, if that holds one class for each sample. */
   readonly classes: Int32Array | null;
   readonly milliseconds: number;
 }
 
 const wants = { norms: want.norms(), losses: want.losses(), outputs: want.outputs() };
 
-/** A program whose worker has ended: it still tells how it computes, and what its file is. */
+/** A program whose worker has ended: it can still explain itself and return its file. */
 export type Ended = Pick<Program<typeof wants>, "explain" | "encode">;
 
 export interface Told {
   readonly signal: AbortSignal;
-  /** Is called with what is known so far, first of few samples. */
+  /** Called with the results so far, at first for few samples. */
   readonly onPart: (study: Study) => void;
-  /** Where it is compiled and measured; `true`: in a worker of the program's own. */
+  /** Where the program is compiled and run; `true`: in the program's own worker. */
   readonly worker: Workers | true;
 }
 
-/** Samples at a time: the first are there soon. */
+/** Samples at a time: few, so that the first results appear soon. */
 const chunkSize = 64;
 
 /** The loss of every sample and the norms of its gradient, compiled and measured in a worker of the page. */
@@ -59,7 +59,7 @@ export async function study(
 
 type Measured = Awaited<ReturnType<Program<typeof wants>["run"]>>;
 
-/** What has been measured so far. */
+/** The measurements so far. */
 class Measuring {
   readonly #total: number;
   readonly #norms: Float32Array;
@@ -118,7 +118,7 @@ export function samplesOf({ sampleAxes }: Model, feeds: Feeds): number {
   return (name !== undefined && feeds[name]?.dims[axis ?? 0]) || 0;
 }
 
-/** Of each row, the place of its largest number. */
+/** For each row, the position of its largest number. */
 function largestOf({ dims: [rows = 0, width = 0], data }: Tensor): number[] {
   return Array.from({ length: rows }, (_, n) => {
     let best = 0;
@@ -127,7 +127,7 @@ function largestOf({ dims: [rows = 0, width = 0], data }: Tensor): number[] {
   });
 }
 
-/** For each sample, how much a step along its gradient lowers the loss of one of them. */
+/** For each sample, how much a step along its gradient lowers the loss of one chosen sample. */
 export async function taught(model: Model, feeds: Feeds, loss: LossName, query: number): Promise<Float64Array> {
   const one = Object.entries(feeds).map(([name, each]) => {
     const axis = name === "target" ? 0 : (model.sampleAxes[name] ?? null);

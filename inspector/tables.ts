@@ -1,23 +1,23 @@
-/** Tables of comma-separated values: numbers for the model, texts to be read. */
+/** Tables of comma-separated values: numbers for the model, texts for display. */
 import { parse } from "csv-parse/browser/esm/sync";
 import type { Tensor } from "../src/tensor/tensor.js";
 
 export interface Table {
   /** `x`, `[N, columns of numbers]`, and `target`, `[N]`. */
   readonly tensors: ReadonlyMap<string, Tensor>;
-  /** Of each row, what is shown of it: its texts; where it has none, its numbers by their columns. */
+  /** For each row, what is displayed: its texts; if it has none, its numbers by column. */
   readonly rows: readonly string[];
   /** Whether these are texts. */
   readonly isText: boolean;
-  /** Of a target that is a text: its values in alphabetical order, numbered from 0. */
+  /** If the target is a text: its values in alphabetical order, numbered from 0. */
   readonly classes: readonly string[];
 }
 
 const targetNames = /^(target|targets|label|labels|class|y)$/i;
 
 /**
- * A column that is named like a target, else the last one, is it. Columns of numbers are the model's; others are texts.
- * Throws an Error with a sentence for the page.
+ * The target is the column named like a target, or else the last one. Columns of numbers are for the model; the others
+ * are texts. Throws an Error with a sentence for the page.
  */
 export function tableOf(text: string, name: string): Table {
   const records: string[][] = parse(text, { bom: true, trim: true, skip_empty_lines: true, relax_column_count: true });
@@ -67,7 +67,7 @@ class Column {
     return this.cells.every(isNumber);
   }
 
-  /** Most cells are numbers: the others are mistakes, or missing. */
+  /** Whether most cells are numbers: the others are then mistakes or missing. */
   get isNearlyNumeric(): boolean {
     return this.cells.filter(isNumber).length > this.cells.length / 2;
   }

@@ -1,7 +1,7 @@
 /**
- * Scores by the measured damping beside those by fixed ones, on a yardstick that `npm run yardstick` made, into
- * docs/attribution.md: `npm run docs:dampings -- NAME FOLDER`. Scores by fixed dampings that docs/attribution-dampings.json has
- * are not computed again.
+ * Compares scores with the measured damping and with fixed dampings, on a yardstick made by `npm run yardstick`, and
+ * writes the table in docs/attribution.md: `npm run docs:dampings -- NAME FOLDER`. Scores with fixed dampings that
+ * docs/attribution-dampings.json already has are not computed again.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ interface Row {
   readonly method: string;
   readonly measured: number;
   readonly damping: number;
-  /** By each of the fixed dampings, as a text. */
+  /** By fixed damping, as a text. */
   readonly fixed: Readonly<Record<string, number>>;
 }
 

@@ -1,8 +1,8 @@
 /**
- * The linear datamodeling score of each method on a yardstick, into docs/attribution.md: `npm run docs:lds -- FOLDER [NAME ...]`.
+ * Writes the linear datamodeling score of each method on a yardstick to docs/attribution.md: `npm run docs:lds -- FOLDER [NAME ...]`.
  * FOLDER holds model.onnx, data.safetensors (x, target, x_test, target_test), truth.safetensors (masks, losses), models/*
  * and, for tracIn, checkpoints/* with their learning rates in meta.json ("checkpoints").
- * With names only these rows are measured anew; the others stay as docs/attribution-lds.json has them.
+ * If names are given, only these rows are measured again; the others stay as docs/attribution-lds.json has them.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -24,10 +24,10 @@ const { gradCos, gradDot, influence, loGra, relatIF, tracIn, trak } = attributio
 
 const [folder = "", ...names] = process.argv.slice(2);
 
-/** By their files' names, in the order of the training. */
+/** Sorted by file name, which is the order of the training. */
 const learningRates = checkpointRates();
 
-/** Each with how many models. */
+/** Each method with its number of models. */
 const methods: Readonly<Record<string, readonly [method: attribution.Method, ...models: number[]]>> = {
   gradDot: [gradDot(), 1],
   gradCos: [gradCos(), 1],
@@ -58,7 +58,7 @@ function checkpointRates(): readonly (readonly [name: string, rate: number])[] {
   return Object.entries(meta.checkpoints ?? {}).sort(([a], [b]) => Number(a) - Number(b));
 }
 
-/** The files of weights that a row is computed from. */
+/** The files with the weights from which a row is computed. */
 function filesOf(name: string): string[] {
   if (name === overCheckpoints)
     return learningRates.map(([epoch]) => join(folder, "checkpoints", `${epoch}.safetensors`));

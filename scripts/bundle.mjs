@@ -1,7 +1,7 @@
 // Packs pergrad for Node into dist/node, for browsers into dist/browser, for their GPUs into dist/webgpu, and for
-// WebAssembly in Node into dist/wasm: from the sources, with every file that has a counterpart for that place (`x.browser.ts` beside `x.ts`) taken in its stead.
-// In Node a file costs about a millisecond to import, and there are hundreds: packed, `import "pergrad"` takes a quarter
-// of the time. The runtime stays outside everywhere.
+// WebAssembly in Node into dist/wasm. If a source file has a counterpart for the target (`x.browser.ts` beside `x.ts`), the
+// counterpart replaces it. In Node, importing a file costs about a millisecond, and there are hundreds: packed, `import
+// "pergrad"` takes a quarter of the time. The runtime is never packed.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,7 +11,7 @@ import { build } from "esbuild";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const source = join(root, "src");
 
-/** @param places the best first */
+/** @param places the preferred one first */
 export function counterparts(places) {
   return {
     name: "counterparts",
@@ -25,7 +25,7 @@ export function counterparts(places) {
   };
 }
 
-/** What stdlib brings for engines older than all that pergrad runs on: arrays of numbers, properties, byte order. */
+/** stdlib's parts for engines older than those that pergrad runs on: arrays of numbers, properties, byte order. */
 const present = new Map([
   ...["Float64", "Uint32", "Uint16", "Uint8"].map((name) => [
     `@stdlib/array-${name.toLowerCase()}`,
@@ -46,7 +46,7 @@ export const withoutOldEngines = {
   },
 };
 
-/** What nearly every page uses: one module, `pergrad.js`. */
+/** The modules that nearly every page uses: they become one module, `pergrad.js`. */
 const core = [
   "errors",
   "graph/with-parameters",
@@ -64,12 +64,12 @@ const core = [
   "trace/model",
   "wants/want",
 ];
-/** What `pergrad` exports as one object: each is a module of its own, which a page that does not use it does without. */
+/** Objects that `pergrad` exports: each is a module of its own, which is not loaded by a page that does not use it. */
 const objects = { attribution: "attribution/index", nn: "nn/index", privacy: "privacy/index" };
-/** Functions that are modules of their own, for what they bring along. */
+/** Functions that are modules of their own, because of the code that they load. */
 const alone = { einsum: "trace/einsum" };
 
-/** What `pergrad` exports, by the module that it comes from: `core`, one of `alone`, or `others`, which pages may do without. */
+/** The exports of `pergrad`, by the module that holds them: `core`, one of `alone`, or `others`, which many pages do not load. */
 const exported = [
   ...readFileSync(join(source, "index.ts"), "utf8").matchAll(/^export \{([^}]*)\} from "\.\/(.+)\.js";$/gm),
 ].map(([statement, names, path]) => ({
@@ -80,8 +80,8 @@ const exported = [
 const modules = ["core", ...Object.keys(alone), "others"];
 
 /**
- * What a page loads when it is needed, by the names that these parts get: `work` with the first model that is read or
- * compiled, and what most models and wants do without. In Node each of their modules is loaded by itself.
+ * The code that a page loads when it is needed, by the names of these parts: `work` is loaded with the first model that is
+ * read or compiled; the other parts are not needed by most models and wants. In Node each module is loaded separately.
  */
 const later = {
   work: ["onnx/read/model-of", "program/program", "target/default"],
@@ -114,7 +114,7 @@ const later = {
   wants: ["wants/later"],
 };
 
-/** The parts that a page imports, and those that it loads later; each is what its modules export, put together. */
+/** The parts that a page imports, and those that it loads later; each consists of the exports of its modules. */
 const parts = Object.fromEntries([
   ...modules.map((name) => [name, exported.flatMap(({ module, statement }) => (module === name ? [statement] : []))]),
   ...[...Object.entries(objects).map(([name, path]) => [name, [path]]), ...Object.entries(later)].map(
@@ -126,13 +126,13 @@ const laterPartOf = new Map(
   Object.entries(later).flatMap(([part, paths]) => paths.map((path) => [join(source, path), part])),
 );
 
-/** What is shared by all parts, from a part's view. */
+/** The parts whose code all parts share, as imported by one part. */
 const sharedBy = (part) => (part === "core" ? [] : ["core", "work"].filter((shared) => shared !== part));
 
 /**
- * Every part has imports of `core` and `work`, which it does not use: so all that these two hold is shared by all parts, and stays
- * together. Without them esbuild cuts what several parts share into a piece for each set of parts that do, and a page
- * loads dozens.
+ * Every part imports `core` and `work` without using them. All code in these two is then shared by all parts and stays
+ * together. Otherwise esbuild would cut the code that several parts share into one piece for each set of parts that share
+ * it, and a page would load dozens.
  */
 const inParts = {
   name: "in parts",
@@ -147,7 +147,7 @@ const inParts = {
   },
 };
 
-/** What Node loads later a page loads with the part in which it is, or at once: a page that uses none of it does without in any case. */
+/** In a page, modules that Node loads later are loaded with their part, or at once: a page without that part never loads them. */
 const laterInParts = {
   name: "later in parts",
   setup({ onLoad }) {
@@ -166,8 +166,8 @@ const laterInParts = {
 };
 
 /**
- * What pages import. It holds nothing itself: of a module that does, esbuild puts all that the module passes on into what
- * a page loads at once, used or not.
+ * The module that pages import. It defines nothing itself: if a module does, esbuild puts everything that the module
+ * re-exports into the code that a page loads at once, used or not.
  */
 const entry = [
   ...modules.map((path) => {
@@ -192,7 +192,7 @@ const common = {
   metafile: true,
 };
 
-/** Throws where a module that browsers load needs Node. */
+/** Throws if a module that browsers load needs Node. */
 export async function checkForBrowsers() {
   await build({
     ...common,
@@ -207,16 +207,16 @@ export async function checkForBrowsers() {
 }
 
 const thread = join(source, "target", "onnxruntime", "worker-thread.ts");
-/** What a Web Worker runs: all that compiles, in one file, as Vite has it for workers. */
+/** The code of a Web Worker: everything that compiles, in one file, because Vite packs workers that way. */
 const webThread = join(source, "program", "worker-thread.browser.ts");
 
-/** What Node finds itself: the runtimes, and what only the command line uses. */
+/** Packages that Node finds itself: the runtimes, and those that only the command line uses. */
 const outside = [
   "onnxruntime-node",
   "onnxruntime-web",
   "commander",
   "cli-progress",
-  // Readers of tables and pictures, which users install where they need them.
+  // Readers of tables and pictures, which users install if they need them.
   "apache-arrow",
   "csv-parse",
   "hyparquet",
@@ -225,7 +225,7 @@ const outside = [
   "sharp",
 ];
 
-/** @param folder is made where it is missing: the `dist` that is being built */
+/** @param folder is created if it is missing: the `dist` that is being built */
 export async function bundle(folder) {
   const browser = (places, out) =>
     build({
@@ -262,7 +262,7 @@ export async function bundle(folder) {
       outdir: join(folder, out),
       plugins: [counterparts(places)],
     });
-  // The scripts of reports and of a training's page, with ECharts in them: what a page needs stands in the page.
+  // The scripts of reports and of a training's page, including ECharts: a page contains all that it needs.
   const page = build({
     bundle: true,
     format: "iife",

@@ -1,7 +1,7 @@
 /**
- * `npm run calibrate`: measures what ONNX Runtime's kernels take on one thread of this machine, and writes
- * src/ops/prices.ts. Each figure is the least of many runs in processor time, so that other work on the
- * machine hardly matters; what the planner needs is their ratios.
+ * `npm run calibrate`: measures the time of ONNX Runtime's kernels on one thread of this machine, and writes
+ * src/ops/prices.ts. Each figure is the minimum CPU time of many runs, so other work on the machine hardly matters; the
+ * planner needs only their ratios.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -27,7 +27,7 @@ function given(dims: readonly number[], dtype: "float32" | "int64" | "bool" = "f
   return [value, { dtype, dims, data } as Tensor];
 }
 
-/** Nanoseconds of processor time. Of the result only a corner is handed over: that copies nothing to speak of. */
+/** Nanoseconds of CPU time. Only a corner of the result is returned, so copying costs almost nothing. */
 async function time(inputs: readonly [Value, Tensor][], make: (...values: Value[]) => Value): Promise<number> {
   const result = make(...inputs.map(([value]) => value));
   const corner = result.shape.reduce<Value>((value, _, axis) => build.slice(value, axis, 0, 1), result);
@@ -46,14 +46,14 @@ async function time(inputs: readonly [Value, Tensor][], make: (...values: Value[
   return least;
 }
 
-/** The two unknowns of a * x + b * y = c and d * x + e * y = f. */
+/** Solves a * x + b * y = c and d * x + e * y = f for x and y. */
 function solve([a, b, c]: readonly number[], [d, e, f]: readonly number[]): [number, number] {
   const [p, q, r, s, t, u] = [a, b, c, d, e, f].map(Number) as [number, number, number, number, number, number];
   const determinant = p * t - q * s;
   return [(r * t - q * u) / determinant, (p * u - r * s) / determinant];
 }
 
-/** Floats: more than the processor keeps close by, as the tensors of a batch are. */
+/** Number of floats: more than the processor's caches hold, as in the tensors of a batch. */
 const size = 2 ** 20;
 
 async function measure(): Promise<Record<string, number>> {
@@ -121,7 +121,7 @@ async function measure(): Promise<Record<string, number>> {
   };
 }
 
-/** The file's text with the numbers replaced: its comments stay as they are. */
+/** The file's text with the numbers replaced; its comments stay. */
 function rewritten(text: string, figures: Readonly<Record<string, number>>): string {
   return Object.entries(figures).reduce((result, [name, figure]) => {
     const line = new RegExp(`^( {2}${name}: )[\\d.]+(,)$`, "m");

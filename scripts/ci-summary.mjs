@@ -24,7 +24,7 @@ function counts() {
 const lines = logs.flatMap((log) => readFileSync(log, "utf8").split("\n"));
 const elsewhere = (outcome) => lines.filter((line) => line.startsWith(`${outcome}: `)).length;
 const { passed, failed, skipped } = counts();
-// The runner may fail with no failed test (an unhandled rejection, a crash, a failed set-up); no test run is a failure too.
+// The runner may fail without a failed test (an unhandled rejection, a crash, a failed set-up); no test run is a failure too.
 const runner = failed === 0 && (Number(exitCode) !== 0 || passed === 0) ? 1 : 0;
 const allFailed = failed + runner + Number(checks) + elsewhere("failed");
 console.log(`${passed + elsewhere("passed")} passed, ${allFailed} failed, ${skipped + elsewhere("skipped")} skipped`);

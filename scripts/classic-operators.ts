@@ -1,4 +1,4 @@
-/** What is said of the domain ai.onnx.ml in docs/ops.md; test/onnx/classic.test.ts holds it to ONNX Runtime. */
+/** What docs/ops.md says about the domain ai.onnx.ml; test/onnx/classic.test.ts compares it with ONNX Runtime. */
 import { mlOperators } from "../src/onnx/read/special-operators.js";
 
 const lines: readonly string[] = [

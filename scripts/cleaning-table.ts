@@ -1,6 +1,6 @@
 /**
- * How well each score finds labels that were changed, into docs/cleaning.md: `npm run docs:cleaning [-- NAME ...]`, NAME being
- * digits, mails or flowers. Rows of others stay as docs/cleaning-table.json has them.
+ * Measures how well each score finds changed labels, for docs/cleaning.md: `npm run docs:cleaning [-- NAME ...]`, where NAME is
+ * digits, mails or flowers. Rows of other data stay as docs/cleaning-table.json has them.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ import { type Optimizer, permutation, pick } from "../src/train/index.js";
 import { putBetween } from "./marked.js";
 import { areaUnderCurve, averagePrecision } from "./ranking.js";
 
-/** Part of the labels that are changed. */
+/** The share of the labels that are changed. */
 const changed = 0.1;
 
 interface Study {
@@ -56,7 +56,7 @@ async function digits(source: Random, seed: number): Promise<Study> {
   };
 }
 
-/** Mails are read once for all draws: that takes as long as a training on some of them. */
+/** Mails are read once for all draws, because that takes as long as a training on some of them. */
 function mails(): MakeStudy {
   let read: ReturnType<typeof loadMails> | undefined;
   return async (_, seed) => {
@@ -80,7 +80,7 @@ function mailStudy({ train, vocabulary }: ReturnType<typeof corpusOf>, seed: num
   };
 }
 
-/** Fisher's irises: 150 flowers of three kinds, four lengths each, brought to mean 0 and deviation 1. */
+/** Fisher's irises: 150 flowers of three kinds, with four lengths each, normalised to mean 0 and deviation 1. */
 async function flowers(_: Random, seed: number): Promise<Study> {
   const [rows, kinds] = [getNumbers(), getClasses()];
   const names = [...new Set(kinds)];
@@ -106,14 +106,14 @@ async function flowers(_: Random, seed: number): Promise<Study> {
   };
 }
 
-/** Each with the number of draws and trainings whose mean is taken. */
+/** Each with the number of draws and trainings over which the mean is taken. */
 const studies: Readonly<Record<string, { readonly make: MakeStudy; readonly draws: number; readonly what: string }>> = {
   digits: { make: digits, draws: 3, what: "2,000 handwritten digits, perceptron of three layers, 5 epochs" },
   mails: { make: mails(), draws: 3, what: "2,000 e-mails, spam or not, transformer, 3 epochs" },
   flowers: { make: flowers, draws: 10, what: "150 irises, perceptron of two layers, 20 epochs" },
 };
 
-/** Scores as findIssues gives them: higher where a label looks more wrong. */
+/** Scores as findIssues returns them: higher if a label looks more wrong. */
 const scores: Readonly<Record<string, (issues: Issues) => ArrayLike<number> | undefined>> = {
   "label score": ({ scores: { label } }) => label,
   "loss, last epoch": ({ measures: { loss } }) => loss,
@@ -153,7 +153,7 @@ async function measured({ make, draws }: (typeof studies)[string]): Promise<Foun
   return Object.fromEntries(sums);
 }
 
-/** The model after the last epoch, and after each as checkpoints. */
+/** The model after the last epoch, and the models after each epoch as checkpoints. */
 async function trained(
   { model, optimizer, batchSize, epochs }: Study,
   data: { readonly x: Data; readonly target: readonly number[] },

@@ -1,5 +1,5 @@
 /**
- * The opset that brought each operator of ONNX's default domain: the smallest since_version of its schemas
+ * The opset that introduced each operator of ONNX's default domain: the smallest since_version of its schemas
  * (`onnx.defs.get_all_schemas_with_history()` of the Python package onnx 1.23.2).
  */
 const brought: Readonly<Record<number, string>> = {

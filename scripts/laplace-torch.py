@@ -66,7 +66,7 @@ def predicted(model, likelihood, structure, x, y, queries):
         **noise,
     )
     posterior.fit(DataLoader(TensorDataset(x, y), batch_size=len(x)))
-    # The variances of all structures: those of a call are only the diagonal's where probabilities are asked for.
+    # The variances for all structures: if probabilities are requested, a call returns only the diagonal.
     _, variance = posterior._glm_predictive_distribution(queries)
     found = {
         "covariance": numbers(variance.detach()),
@@ -84,7 +84,7 @@ def main():
     torch.set_default_dtype(torch.float64)
     written = {}
     for name, (make, shape, likelihood, outputs) in CASES.items():
-        # Numbers that float32 holds too.
+        # Numbers that float32 can represent too.
         model = make().float().double()
         x, queries = (torch.randn(n, *shape).float().double() for n in (9, 4))
         y = (

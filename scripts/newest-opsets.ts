@@ -1,5 +1,5 @@
 /**
- * What opsets 27 and 28 brought and changed, for docs/ops.md: from the schemas of the Python package onnx 1.23.2
+ * What opsets 27 and 28 added and changed, for docs/ops.md: from the schemas of the Python package onnx 1.23.2
  * (`onnx.defs.get_schema`), and compared with its reference evaluator in test/onnx/opset-cases.
  */
 export const newestOpsets: readonly string[] = [

@@ -1,5 +1,5 @@
 // Usage: nodes.mjs [VERSION | bun | deno ...]. Runs scripts/nodes-smoke.mjs on the versions of Node that pergrad supports (the
-// oldest, and the newest of each line that is maintained), on Bun and on Deno, each from npm, in a temporary folder.
+// oldest one, and the newest of each maintained line), on Bun and on Deno, each from npm, in a temporary folder.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ const windows = platform === "win32";
 const bunVersion = "1.4.5";
 const denoVersion = "2.9.6";
 
-/** The package of a runtime for this machine, its program in there, and the arguments that run a script. */
+/** The package of a runtime for this machine, its executable in that package, and the arguments that run a script. */
 function runtimeOf(name) {
   if (name === "bun") {
     const own = `@oven/bun-${windows ? "windows" : platform}-${arch === "arm64" ? "aarch64" : arch}`;
@@ -37,7 +37,7 @@ function run(command, args, options) {
   return status === 0;
 }
 
-/** What a worker thread fails by as it ends may leave the exit code alone, but not stderr. */
+/** An error in a worker thread as it ends may not change the exit code, but it appears on stderr. */
 function runsQuietly(command, args, cwd) {
   const stdio = ["ignore", "inherit", "pipe"];
   const { status, stderr, error } = spawnSync(command, args, { cwd, stdio, encoding: "utf8", timeout: 300_000 });

@@ -1,4 +1,4 @@
-/** Writes docs/ops.md from the op registry and the tests: `npm run docs`. A test holds the page to them. */
+/** Writes docs/ops.md from the op registry and the tests: `npm run docs`. A test compares the page with them. */
 import { writeFileSync } from "node:fs";
 import { sequenceOperators } from "../src/onnx/read/special-operators.js";
 import { newestOpset, oldestOpset, upgradedBelow } from "../src/onnx/read/upgrade.js";
@@ -9,7 +9,7 @@ import { firstOpsets } from "./first-opsets.js";
 import { newestOpsets } from "./newest-opsets.js";
 import { testsByOperator } from "./ops-tests.js";
 
-/** Folders of src/ops and what their files define. */
+/** Folders of src/ops, and what their files define. */
 const folders: Readonly<Record<string, Readonly<Record<string, readonly OpDefinition[]>>>> = {
   rules: families,
   microsoft: microsoftFamilies,
@@ -21,7 +21,7 @@ const defined = Object.entries(folders).flatMap(([folder, files]) =>
   ),
 );
 
-/** How an op's gradient comes about. */
+/** How an op's gradient is obtained. */
 function derivative(definition: OpDefinition): string {
   if (definition.decompose) return "through its decomposition";
   if (definition.body) return "through its body (`src/ops/rules/scan-reverse.ts`)";
@@ -29,7 +29,7 @@ function derivative(definition: OpDefinition): string {
   return definition.differentiate ? "yes" : "not yet";
 }
 
-/** The opsets whose form of the op is read, and below which of them it had another one. */
+/** The opsets whose form of the op is read, and the opsets below which it had another form. */
 function opsets({ op, domain = "" }: OpDefinition): string {
   if (domain !== "") return `${domain} 1`;
   const first = firstOpsets.get(op);
@@ -40,7 +40,7 @@ function opsets({ op, domain = "" }: OpDefinition): string {
   return below.length === 0 ? range : `${range}, upgraded below ${below.join(", ")}`;
 }
 
-/** Operators that are gone once a file is read. */
+/** Operators that do not exist any more once a file has been read. */
 const dissolved = ["Constant", "If", "Loop", "Scatter", "Upsample", ...sequenceOperators];
 
 function notRead(): string[] {
@@ -48,7 +48,7 @@ function notRead(): string[] {
   return [...firstOpsets.keys()].filter((op) => !known.has(op) && !dissolved.includes(op)).sort();
 }
 
-/** The page. Throws where an op is in no test. */
+/** The page. Throws if an op is in no test. */
 export function opsTable(tests: ReadonlyMap<string, readonly string[]> = testsByOperator()): string {
   const untested: string[] = [];
   const rows = defined.map(({ definition, source }) => {

@@ -1,4 +1,4 @@
-/** Which test files try which operator: as the tests themselves are named. */
+/** Which test files try which operator, found by the names of the tests. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,16 +9,16 @@ interface Listed {
   readonly file: string;
 }
 
-/** Where operators are tested one by one, as files hold them, and drawn together. */
+/** The tests of single operators, of operators in files, and of operators in random graphs. */
 const places = ["test/ops", "test/onnx", "test/program/random-graphs.test.ts"];
 
-/** All tests of these files, without running them. Works in the project's folder. */
+/** All tests of these files, without running them. Must run in the project's folder. */
 function listed(): Listed[] {
   const folder = mkdtempSync(join(tmpdir(), "pergrad-tests-"));
   try {
     const file = join(folder, "tests.json");
     const vitest = join("node_modules", "vitest", "vitest.mjs");
-    // Of a test that asks, vitest must not think it runs within itself.
+    // Called from a test, vitest must not notice that it runs inside itself.
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("VITEST")));
     const done = spawnSync(process.execPath, [vitest, "list", ...places, `--json=${file}`], { encoding: "utf8", env });
     if (done.status !== 0) throw new Error(`vitest cannot list the tests: ${done.stdout}${done.stderr}`);

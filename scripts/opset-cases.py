@@ -23,7 +23,7 @@ def ints(*values, dtype=np.int64):
 
 
 def case(name, opset, op, inputs, attributes=None, constant=(), outputs=1, samples_at=0):
-    """`inputs` are arrays or None; those whose places are in `constant` are stored in the file."""
+    """`inputs` are arrays or None; those at the places in `constant` are stored in the file."""
     names = [f"x{k}" if value is not None else "" for k, value in enumerate(inputs)]
     results = [f"y{k}" for k in range(outputs)]
     node = helper.make_node(op, names, results, name="node", **(attributes or {}))
@@ -120,7 +120,7 @@ case("reduce_log_sum", 28, "ReduceLogSum", [np.abs(floats(3, 4, 2)) + 0.1, ints(
 case("reverse_sequence", 28, "ReverseSequence", [floats(3, 4, 2), ints(1, 4, 2)], {"batch_axis": 0, "time_axis": 1})
 case("cast", 28, "Cast", [floats(3, 4) * 5], {"to": onnx.TensorProto.INT32})
 
-# Forms that ONNX Runtime has no kernel for.
+# Forms for which ONNX Runtime has no kernel.
 
 case("grid_sample_line", 22, "GridSample", [floats(2, 3, 5), floats(2, 4, 1)], {"mode": "cubic", "padding_mode": "reflection"})
 case("grid_sample_cube", 22, "GridSample", [floats(2, 1, 2, 3, 2), floats(2, 1, 2, 2, 3)], {"mode": "cubic"})

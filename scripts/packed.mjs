@@ -1,5 +1,5 @@
-// Usage: packed.mjs [PROJECT ...]. Installs the package as users would get it, packed, into a new project of each kind and
-// runs three lines there. Needs the npm registry; some projects are large (Next.js: 400 MB).
+// Usage: packed.mjs [PROJECT ...]. Installs the packed package, as users would, into a new project of each kind and runs
+// three lines there. Needs the npm registry; some projects are large (Next.js: 400 MB).
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
@@ -21,7 +21,7 @@ function run([command, ...args], cwd) {
   return done.stdout;
 }
 
-/** The model that every project loads, and the norms that it must print. */
+/** The model that every project loads, and the norms that the project must print. */
 async function reference(folder) {
   const model = nn.model(nn.sequential(nn.linear(3, 4), nn.tanh(), nn.linear(4, 2)), { seed: 1 });
   await saveModel(model, join(folder, "model.onnx"));
@@ -40,7 +40,7 @@ async function freePort() {
   return port;
 }
 
-/** What a project's server answers, once it does. */
+/** The answer of a project's server, once it answers. */
 async function answerOf({ command, path }, cwd) {
   const port = await freePort();
   const [program, ...args] = command;
@@ -71,7 +71,7 @@ const types = {
   ".wasm": "application/wasm",
 };
 
-/** What a page's `norms` gives, as text; the page and the model beside it are served on the loopback. */
+/** The `norms` of a page, as text; the page and the model beside it are served on the loopback. */
 async function toldByPage(folder, cwd) {
   const server = createHttpServer(({ url }, response) => {
     const { pathname } = new URL(url, "http://localhost");

@@ -1,11 +1,11 @@
-// Sets up the benchmark's peers in a folder outside the package, as far as they can be had: `npm run peers`.
-// Plain JavaScript without dependencies; bench/peers/installed.ts finds what it has put there.
+// Installs the benchmark's peers in a folder outside the package, as far as they are available: `npm run peers`.
+// Plain JavaScript without dependencies; bench/peers/installed.ts finds what it has installed.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
-/** With versions under which the benchmark's scripts were written. Those of PyTorch for Linux bring CUDA's libraries: 6 GB. */
+/** The versions for which the benchmark's scripts were written. PyTorch for Linux includes CUDA's libraries: 6 GB. */
 const python = [
   { name: "PyTorch", packages: ["torch==2.15.0"] },
   { name: "Opacus", packages: ["opacus==1.6.0"] },
@@ -46,7 +46,7 @@ function options() {
   }
 }
 
-/** Whether it worked; what went wrong is shown in one line. */
+/** Whether it worked; if not, one line says what went wrong. */
 function run(what, command, args, cwd) {
   process.stdout.write(`${what} ... `);
   const done = spawnSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "ignore", "pipe"] });

@@ -1,6 +1,6 @@
-/** How well scores find samples that are known to be wrong. */
+/** Measures how well scores find samples that are known to be wrong. */
 
-/** The area under the ROC curve: the probability that a wrong sample's score is higher than a right one's. */
+/** The area under the ROC curve: the probability that a wrong sample has a higher score than a right one. */
 export function areaUnderCurve(scores: ArrayLike<number>, wrong: ReadonlySet<number>): number {
   const ranked = Array.from(scores, (score, n) => ({ score, n })).sort((a, b) => a.score - b.score);
   let [sum, at] = [0, 0];
@@ -14,7 +14,7 @@ export function areaUnderCurve(scores: ArrayLike<number>, wrong: ReadonlySet<num
   return (sum - (wrong.size * (wrong.size + 1)) / 2) / (wrong.size * (ranked.length - wrong.size));
 }
 
-/** The mean over the wrong samples of the precision down to each of them. */
+/** The mean, over the wrong samples, of the precision down to each of them. */
 export function averagePrecision(scores: ArrayLike<number>, wrong: ReadonlySet<number>): number {
   const ranked = Array.from(scores, (score, n) => ({ score, n })).sort((a, b) => b.score - a.score);
   let [hits, sum] = [0, 0];

@@ -7,14 +7,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-// Before it, sessions do not tell the names of their inputs as they do since.
+// Sessions of older versions do not give the names of their inputs in the same form.
 const oldest = "1.22.0";
 
 function run(command, args, options) {
   return spawnSync(command, args, { stdio: "inherit", shell: process.platform === "win32", ...options }).status === 0;
 }
 
-/** The tests pass on this version. */
+/** Whether the tests pass on this version. */
 function passes(version, tests) {
   const folder = mkdtempSync(join(tmpdir(), "pergrad-runtime-"));
   try {

@@ -1,5 +1,5 @@
 /**
- * What 100 million samples and a model of 7 billion parameters take, by arithmetic from measured rates and a simulation of a
+ * Estimates what 100 million samples and a model of 7 billion parameters take, from measured rates and a simulation of a
  * job on workers that die: the tables of docs/scale.md. `npm run docs:scale` writes them.
  */
 import { readFileSync, writeFileSync } from "node:fs";
@@ -11,24 +11,24 @@ import { between } from "./marked.js";
 /** A job: row groups that workers compute one after another. */
 export interface SimulatedJob {
   readonly parts: number;
-  /** Of a worker, for a part, in the mean. */
+  /** Mean seconds of a worker for a part. */
   readonly secondsPerPart: number;
-  /** Standard deviation of the time of a part, over its mean: shards differ, and so do machines. */
+  /** Standard deviation of the time of a part, relative to its mean: shards differ, and so do machines. */
   readonly spread: number;
   readonly workers: number;
-  /** Hours between two deaths of one worker, in the mean; infinite: none dies. */
+  /** Mean hours between two deaths of one worker; infinite if none dies. */
   readonly hoursBetweenDeaths: number;
-  /** Seconds until another worker is in a dead one's place and has loaded the program. */
+  /** Seconds until another worker has replaced a dead one and has loaded the program. */
   readonly restart: number;
 }
 
 export interface Simulated {
   readonly hours: number;
-  /** Deaths of workers. */
+  /** The number of workers' deaths. */
   readonly deaths: number;
-  /** Work that was begun and lost, over the work that was needed. */
+  /** Work that was started and lost, relative to the work that was needed. */
   readonly lost: number;
-  /** Share of the workers' time in which they waited for the last ones. */
+  /** The share of the workers' time in which they waited for the last workers. */
   readonly idle: number;
 }
 
@@ -72,7 +72,7 @@ function earliest(free: Float64Array): number {
 const samples = 1e8;
 const samplesPerPart = 50_000;
 
-/** Models of the benchmark, with the bytes of a sample. */
+/** Models of the benchmark, with the number of bytes per sample. */
 const models = [
   { id: "mlp", what: "MLP 784-256-10", bytes: 784 },
   { id: "cifar-cnn", what: "CIFAR CNN 32-64-64-128", bytes: 3072 },
@@ -87,7 +87,7 @@ interface Workload {
   readonly timings: readonly { readonly name: string; readonly median: number }[];
 }
 
-/** Samples per second of one core, from the benchmark on two: each half as fast as both. */
+/** Samples per second on one core, assumed to be half of the benchmark's rate on two. */
 function rateOf(workloads: readonly Workload[], id: string): number {
   const own = workloads.find((each) => each.id === id);
   const norms = own?.timings.find(({ name }) => name === "norms");
@@ -167,7 +167,7 @@ function deathsTable(rate: number): string {
   );
 }
 
-/** GPT-2 XL: 2 texts of 64 tokens took 20 s on two cores, all of its products counted. */
+/** GPT-2 XL: 2 texts of 64 tokens took 20 s on two cores, with all of its products counted. */
 const measuredFlops = (6 * 1.56e9 * 128) / 20;
 
 function sevenTable(): string {
@@ -186,7 +186,7 @@ function sevenTable(): string {
   return table(headings, rows);
 }
 
-/** Puts the tables between their marks. Throws where the page has none. */
+/** Writes the tables between their marks. Throws if the page has no such marks. */
 export function written(page: string): string {
   return [...tables()].reduce((text, [name, own]) => between(text, name, own, "docs/scale.md"), page);
 }

@@ -1,6 +1,6 @@
-// Prints the size of the bundle for browsers, zipped, without the runtime: of what a bundler makes of a page that reads a
-// model and asks for norms (what it imports, which is there before it can call anything, and that with what it has loaded
-// when the norms of an MLP are there), and of all, in one file.
+// Prints the size of the bundle for browsers, zipped, without the runtime. It prints what a bundler makes of a page that
+// reads a model and asks for norms (the code that it imports, which must load before the page can call anything, and this
+// together with the code loaded by the time it has the norms of an MLP), and the size of everything, in one file.
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -27,7 +27,7 @@ async function packed(lines, splitting) {
   return { outputs: metafile.outputs, sizeOf: (name) => size.get(resolve(name)) };
 }
 
-/** The bytes of these files and of all that they import, zipped, each by itself. */
+/** The bytes of these files and of all that they import, each zipped separately. */
 function loaded({ outputs, sizeOf }, names) {
   const found = new Set();
   const load = (name) => {

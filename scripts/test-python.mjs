@@ -1,6 +1,6 @@
-// Checks and tests the worker in Python, in a virtual environment of its own with pinned packages. Each test is a line that
-// begins with "passed: ", "failed: " or "skipped: ", which .ci/run counts. Where there is no Python, or its packages cannot be
-// had, all of it is skipped, with the reason. PERGRAD_PYTHON names a Python that has the packages already.
+// Checks and tests the worker in Python, in a virtual environment of its own with pinned packages. Each test prints a line
+// that begins with "passed: ", "failed: " or "skipped: ", which .ci/run counts. If there is no Python, or its packages are not
+// available, everything is skipped, with the reason. PERGRAD_PYTHON names a Python that has the packages already.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -19,7 +19,7 @@ function output(command, args) {
   return { ok: status === 0, text: `${stdout ?? ""}${stderr ?? ""}${error?.message ?? ""}`.trim() };
 }
 
-/** The Python of an environment that has what requirements.txt lists. */
+/** The Python of an environment that has the packages of requirements.txt. */
 function python() {
   const given = process.env.PERGRAD_PYTHON;
   if (given) return given;
@@ -60,7 +60,7 @@ function check(name, command, args) {
 
 const outcomes = { PASSED: "passed", FAILED: "failed", ERROR: "failed", SKIPPED: "skipped" };
 
-/** Runs the tests; gives whether all passed. */
+/** Runs the tests; returns whether all passed. */
 async function test(command) {
   const child = spawn(command, ["-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider"], {
     cwd: folder,
@@ -81,7 +81,7 @@ async function test(command) {
   });
   const code = await new Promise((resolve) => child.once("close", resolve));
   if (rest !== "") line(rest);
-  // What could not be collected is no test that failed.
+  // A file that could not be collected is not a failed test.
   if (code !== 0 && (code !== 1 || reported === 0)) console.log("failed: python, the tests could not be run");
   return code === 0;
 }

@@ -1,7 +1,8 @@
 /**
- * Makes a yardstick for attribution: `npm run yardstick -- NAME FOLDER`, NAME being mails or pictures. A network is trained on
- * random halves of its data, each from several first weights; FOLDER then holds model.onnx, data.safetensors, truth.safetensors
- * and models/*, as `npm run docs:lds -- FOLDER` takes them. Models that are there already are not trained again.
+ * Makes a yardstick for attribution: `npm run yardstick -- NAME FOLDER`, where NAME is mails or pictures. Trains a network on
+ * random halves of its data, several times on each half from different initial weights. FOLDER then holds model.onnx,
+ * data.safetensors, truth.safetensors and models/*, as `npm run docs:lds -- FOLDER` expects them. Models that exist already
+ * are not trained again.
  */
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -30,7 +31,7 @@ import { type Parameters, permutation, pick } from "../src/train/index.js";
 interface Study {
   readonly x: Tensor;
   readonly target: Tensor;
-  /** Of the samples that are trained on, which come first; the others are queries. */
+  /** The number of training samples, which come first; the others are queries. */
   readonly samples: number;
   model(seed: number): Model;
   readonly learningRate: number;
@@ -40,7 +41,7 @@ interface Study {
 
 const queries = 100;
 const subsets = 100;
-/** Trainings on each subset, and on all samples, from other first weights. */
+/** Trainings on each subset, and on all samples, from different initial weights. */
 const trainings = { each: 3, all: 5 } as const;
 
 /** 600 mails, spam or not: the mean of the embeddings of their first 60 words, normalised, and two linear layers. */
@@ -104,7 +105,7 @@ async function pictures(): Promise<Study> {
 
 const studies: Readonly<Record<string, () => Promise<Study>>> = { mails, pictures };
 
-/** Trains on these samples again and again with one program. */
+/** Trains on these samples again and again, with one program. */
 async function trainer(study: Study) {
   const { x, target, batchSize, epochs } = study;
   const loss = "cross_entropy";

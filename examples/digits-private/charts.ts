@@ -14,7 +14,7 @@ export interface Plot {
   readonly format?: "percent" | "plain";
   readonly lines: readonly Line[];
   readonly legend: readonly (readonly [name: string, colour: Colour])[];
-  /** Of the vertical axis. */
+  /** The range of the vertical axis. */
   readonly from?: number;
   readonly to?: number;
   readonly wide?: boolean;

@@ -1,4 +1,4 @@
-/** Apache ECharts drawn to SVG without a browser, in the colours of the page's own variables. */
+/** Draws Apache ECharts to SVG without a browser, in the colours of the page's own variables. */
 import { LineChart } from "echarts/charts";
 import { GridComponent } from "echarts/components";
 import { type EChartsCoreOption, init, use } from "echarts/core";
@@ -6,14 +6,14 @@ import { SVGRenderer } from "echarts/renderers";
 
 use([LineChart, GridComponent, SVGRenderer]);
 
-/** ECharts wants colours; each of these stands for a variable of the page, so that a chart follows light and dark. */
+/** ECharts needs colours; each of these stands for a variable of the page, so that charts follow light and dark mode. */
 export const paint = { text: "#000001", muted: "#000002", line: "#000003", main: "#000004", alert: "#000005" } as const;
 
-/** Of a chart as wide as the page, in pixels. */
+/** The size of a chart as wide as the page, in pixels. */
 export const width = 960;
 export const font = { color: paint.text, fontFamily: "system-ui, sans-serif", fontSize: 13 };
 
-/** Drawn once, to be read on paper too: nothing moves and nothing reacts to the mouse. */
+/** Drawn once, and readable on paper too: nothing moves or reacts to the mouse. */
 export function draw(
   option: EChartsCoreOption,
   size: { readonly width: number; readonly height: number },
@@ -24,7 +24,7 @@ export function draw(
     chart.setOption({ animation: false, textStyle: font, ...option });
     return themed(chart.renderToSVGString(), label);
   } finally {
-    // Without this the process would never end.
+    // Otherwise the process would never end.
     chart.dispose();
   }
 }
@@ -60,7 +60,7 @@ export function axis({ name, horizontal, gap, grid = true }: AxisStyle) {
 
 export type Colour = (typeof paint)[keyof typeof paint];
 
-/** The legend is text of the page: without a browser, ECharts can only guess how wide its own would be. */
+/** The legend is text of the page: without a browser, ECharts can only guess the width of its own. */
 export function withLegend(chart: string, entries: readonly (readonly [name: string, colour: Colour])[]): string {
   const items = entries.map(([name, colour]) => `<li><i style="background:${variable(colour)}"></i>${name}</li>`);
   return `<div><ul class="legend">${items.join("")}</ul>${chart}</div>`;

@@ -107,7 +107,7 @@ function summary(results: Results): string {
 }
 
 async function main({ seeds, out }: Options): Promise<void> {
-  // Before the work, so that a place that cannot be written to is not found out after it.
+  // Created before the work, so that a path that cannot be written is not found out after it.
   await mkdir(dirname(out), { recursive: true }).catch((error: unknown) => {
     throw unwritable(out, error);
   });

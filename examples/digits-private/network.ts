@@ -1,4 +1,4 @@
-/** The network of the other digits example with tanh, which private training prefers to relu (Papernot et al. 2021). */
+/** The network of the other digits example, with tanh, which suits private training better than relu (Papernot et al. 2021). */
 import { type Model, nn } from "../../src/index.js";
 
 export function network(seed: number): Model {

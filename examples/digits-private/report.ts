@@ -1,14 +1,14 @@
-/** The report: one HTML page that needs nothing else. */
+/** The report: one HTML page that needs no other file. */
 
 import { type Line, lineChart } from "./charts.js";
 import { type Colour, paint } from "./drawing.js";
 import { style } from "./style.js";
 
-/** What is measured now and then while a network learns. */
+/** What is measured at intervals while a network learns. */
 export interface Point {
   /** How often each digit was used so far, on average. */
   readonly epoch: number;
-  /** Of the test digits. */
+  /** Accuracy on the test digits. */
   readonly accuracy: number;
 }
 
@@ -21,11 +21,11 @@ export interface Course {
 export interface PrivateCourse extends Course {
   /** After each step. */
   readonly epsilon: readonly number[];
-  /** Share of the batch's digits whose gradient was clipped, by step. */
+  /** The share of the batch's digits whose gradient was clipped, by step. */
   readonly clipped: readonly number[];
 }
 
-/** The same digits and first weights, trained both ways. */
+/** Trainings of both kinds, on the same digits and from the same initial weights. */
 export interface Pair {
   readonly seed: number;
   readonly plain: Course;
@@ -47,7 +47,7 @@ export interface Results {
   readonly settings: Settings;
 }
 
-/** Never rounded down. */
+/** Rounds up, never down. */
 export const shownEpsilon = (epsilon: number) => (Math.ceil(epsilon * 100) / 100).toFixed(2);
 const whole = (value: number) => value.toLocaleString("en-US");
 const share = (part: number) => `${(100 * part).toFixed(1)} %`;

@@ -1,4 +1,4 @@
-/** The same network trained with and without privacy, and what it makes of digits that it has not seen. */
+/** Trains the same network with and without privacy, and measures it on digits that it has not seen. */
 import {
   adam,
   losses,
@@ -18,12 +18,12 @@ import { outputOf, predictions } from "../digits/training.js";
 import { network } from "./network.js";
 import type { Pair, Point, PrivateCourse, Settings } from "./report.js";
 
-/** How the plain network learns: to about the best that it can do. */
+/** The settings of the plain training, which come close to the best that the network can do. */
 const plainly = { epochs: 8, batchSize: 64, learningRate: 3e-3 } as const;
-/** At the first step of private training; it falls to 0. In units of the clipping norm, see `learn`. */
+/** The learning rate at the first step of private training; it falls to 0. In units of the clipping norm, see `learn`. */
 const privateRate = 1;
 const momentum = 0.9;
-/** How often accuracy is looked at. */
+/** How often accuracy is measured. */
 const looks = 12;
 
 export interface Events {
@@ -34,7 +34,7 @@ export interface Events {
 
 type Evaluate = (parameters: Parameters) => Promise<number>;
 
-/** The share of digits read right. */
+/** The share of digits that are classified correctly. */
 async function evaluator(model: Model, digits: Digits): Promise<Evaluate> {
   const program = await perSample(model, { loss: losses.crossEntropy(), want: { outputs: want.outputs() } });
   return async (parameters) => {
@@ -54,7 +54,7 @@ interface Steps<R> {
   state(): TrainerState<unknown>;
 }
 
-/** Takes the steps and looks at the accuracy now and then, and at the end. */
+/** Takes the steps, and measures the accuracy at intervals and at the end. */
 async function follow<R>(
   trainer: Steps<R>,
   steps: number,
@@ -100,7 +100,7 @@ async function learnPrivately(
   events: Events,
 ): Promise<PrivateCourse> {
   const start = performance.now();
-  // Gradients have at most the clipping norm, so that its choice is not to change how far a step goes.
+  // Gradients are at most as long as the clipping norm; dividing by it keeps the step length independent of its choice.
   const learningRate = schedules.cosine({ from: privateRate / maxNorm, steps });
   const trainer = await PrivateTrainer.create(model, digits.train, {
     loss: losses.crossEntropy(),
@@ -123,7 +123,7 @@ async function learnPrivately(
   return { points, epsilon, clipped, seconds: (performance.now() - start) / 1000 };
 }
 
-/** Both trainings from the same first weights. The seed is of the weights and of the plain batches; the noise is secret. */
+/** Both trainings, from the same initial weights. The seed sets these and the plain batches; the noise is secret. */
 export async function study(digits: Split, seed: number, settings: Settings, events: Events = {}): Promise<Pair> {
   const model = network(seed);
   const evaluate = await evaluator(model, digits.test);

@@ -24,7 +24,7 @@ export function countOf(digits: Digits): number {
   return digits.target.data.length;
 }
 
-/** The pixels of all digits with one label, one after another. The file's own API draws at random, so it is not used. */
+/** The pixels of all digits with one label, one after another. The package's own API draws at random, so it is not used. */
 async function readLabel(folder: string, label: number): Promise<Float32Array> {
   const { data } = JSON.parse(await readFile(join(folder, `${label}.json`), "utf8")) as { data: number[] };
   if (data.length === 0 || data.length % (side * side) !== 0) {
@@ -65,7 +65,7 @@ export function apportion(counts: readonly number[], total: number): number[] {
   return shares;
 }
 
-/** Indices of `testCount` samples and of all others, every label in proportion, each in random order. */
+/** Indices of `testCount` samples and of all others, with all labels in proportion, each in random order. */
 export function stratify(labels: readonly number[], testCount: number, source: Random) {
   if (!(testCount >= 0 && testCount <= labels.length))
     throw new RangeError(`cannot take ${testCount} of ${labels.length}`);
@@ -94,7 +94,7 @@ function shuffled(indices: readonly number[], source: Random): number[] {
   return [...permutation(indices.length, source)].map((k) => indices[k] as number);
 }
 
-/** Every label in the same proportion in both parts. */
+/** Splits so that both parts have every label in the same proportion. */
 export function split(digits: Digits, testCount: number, seed: number): Split {
   const { train, test } = stratify([...digits.target.data].map(Number), testCount, random(seed));
   const part = (indices: number[]): Digits => ({ x: pick(digits.x, indices), target: pick(digits.target, indices) });

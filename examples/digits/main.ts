@@ -16,7 +16,7 @@ import { type Timings, timeBatch } from "./timing.js";
 import { type Trained, train } from "./training.js";
 
 const wantedAccuracy = 0.96;
-/** Of the norms program from the naive loop, relative to the largest norm. */
+/** The allowed difference of the norms program from the naive loop, relative to the largest norm. */
 const allowedDifference = 1e-4;
 const testCount = 2000;
 const timedCount = 256;
@@ -93,7 +93,7 @@ function summary(accuracy: number, { times, samples }: Timings): string {
   ].join("\n");
 }
 
-/** Before the work, so that a path that cannot be written is not found out after it. Makes the last folder, not its parents. */
+/** Called before the work, so that a path that cannot be written is not found out after it. Creates the last folder, not its parents. */
 async function prepareFolder(path: string): Promise<void> {
   const folder = dirname(path);
   try {
@@ -104,7 +104,7 @@ async function prepareFolder(path: string): Promise<void> {
   }
 }
 
-/** From the current folder if it lies in there. */
+/** The path relative to the current folder, if it lies inside that. */
 function shownPath(path: string): string {
   const short = relative(process.cwd(), path);
   return short.startsWith("..") ? path : short;

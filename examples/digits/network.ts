@@ -17,7 +17,7 @@ export function network(seed: number): Model {
   return nn.model(module, { input: { x: ["N", 1, 28, 28] }, seed });
 }
 
-/** The layers that have parameters, by the number that their names start with. */
+/** The layers that have parameters, by the number at the start of the parameters' names. */
 export const layerNames: Readonly<Record<string, string>> = {
   0: "convolution 1",
   3: "convolution 2",

@@ -1,11 +1,11 @@
-/** What `npm start` can be told. */
+/** The options of `npm start`. */
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 const usage = "Usage: npm start -- [--epochs N] [--seed N] [--out PATH]";
 
-/** What is at fault lies outside the program: one sentence is enough, no trace. */
+/** The fault lies outside the program: one sentence is enough, without a stack trace. */
 export class Failure extends Error {
   constructor(
     message: string,

@@ -3,7 +3,7 @@ import { Presets, SingleBar } from "cli-progress";
 
 export interface Stage {
   advance(by?: number): void;
-  /** Ends the stage with a line that says what came of it. */
+  /** Ends the stage with a line that states its result. */
   done(result: string): void;
 }
 

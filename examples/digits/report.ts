@@ -1,12 +1,12 @@
-/** What the page says beyond a report of any model and data: what the digits show, what it cost, how the network learned. */
+/** What this page adds to a report of any model and data: what the digits show, what it cost, how the network learned. */
 import type { ReportChart, ReportContent, ReportSection } from "../../src/report/types.js";
 import type { Timings } from "./timing.js";
 import type { Epoch } from "./training.js";
 
 export interface Results {
-  /** Of the training digits. */
+  /** For the training digits. */
   readonly content: ReportContent;
-  /** That computing it took. */
+  /** The time that computing it took. */
   readonly seconds: number;
   readonly testCount: number;
   readonly epochs: readonly Epoch[];
@@ -14,14 +14,14 @@ export interface Results {
   readonly seed: number;
 }
 
-/** Digits that are counted among those which push hardest. */
+/** The number of digits that count as those which push hardest. */
 const hardest = 40;
 
 const whole = (value: number) => value.toLocaleString("en-US");
 const percent = (part: number, digits = 1) => `${(100 * part).toFixed(digits)} %`;
 const paragraph = (text: string) => `<p>${text}</p>`;
 
-/** The content's own numbers under a name, one for each digit. */
+/** The content's own numbers, under a name, one for each digit. */
 function columnOf({ columns }: Pick<ReportContent, "columns">, key: string): readonly number[] {
   return Array.from(columns.find((column) => column.key === key)?.values ?? []);
 }
@@ -74,13 +74,13 @@ function findings({ content }: Results): ReportSection {
   return { title: "What was found", first: true, html: texts.map(paragraph).join("") };
 }
 
-/** The value below which this part of the values lies; NaN of none. */
+/** The value below which this share of the values lies; NaN if there are none. */
 function quantile(values: readonly number[], part: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
 }
 
-/** By how much norms differ among digits of nearly the same loss: the ratio of the 95th to the 5th percentile, typically. */
+/** How much norms differ among digits of nearly the same loss: the typical ratio of the 95th to the 5th percentile. */
 export function spreadAtLoss(norms: readonly number[], losses: readonly number[]): number {
   const bins = new Map<number, number[]>();
   losses.forEach((loss, n) => {

@@ -1,4 +1,4 @@
-/** What per-sample results cost: four ways over the same batch, in turn, on ONNX Runtime. */
+/** The cost of per-sample results: four ways over the same batch, taking turns, on ONNX Runtime. */
 import { interleave, timed } from "../../bench/measure.js";
 import { losses, type Model, perSample, type Want, want } from "../../src/index.js";
 import { miniBatches, type Parameters } from "../../src/train/index.js";
@@ -7,7 +7,7 @@ import { countOf, type Digits } from "./data.js";
 export interface Time {
   readonly name: string;
   readonly milliseconds: number;
-  /** Times the plain mean gradient's time. */
+  /** The time as a multiple of the plain mean gradient's time. */
   readonly ratio: number;
 }
 
@@ -40,7 +40,7 @@ export function relativeDifference(wanted: ArrayLike<number>, found: ArrayLike<n
 }
 
 /**
- * @param onProgress is told how much of the time has passed, 0 to 1
+ * @param onProgress is called with the share of the time that has passed, 0 to 1
  */
 export async function timeBatch(
   model: Model,

@@ -8,11 +8,11 @@ export interface TrainingOptions {
   readonly epochs: number;
   readonly seed: number;
   readonly batch?: number;
-  /** At the first step; it falls evenly to 0 at the last. */
+  /** The learning rate at the first step; it falls linearly to 0 at the last. */
   readonly learningRate?: number;
 }
 
-/** Means over an epoch; those of the training set are taken while the parameters still move. */
+/** Means over an epoch; those of the training set are taken while the parameters still change. */
 export interface Epoch {
   readonly trainLoss: number;
   readonly trainAccuracy: number;
@@ -25,7 +25,7 @@ export interface Trained {
   readonly epochs: readonly Epoch[];
 }
 
-/** What happens along the way, for a progress display. */
+/** Events during the training, for a progress display. */
 export interface TrainingEvents {
   readonly epochStarts?: (epoch: number, steps: number) => void;
   readonly step?: () => void;

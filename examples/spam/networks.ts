@@ -7,7 +7,7 @@ export interface NetworkOptions {
   /** Words in the vocabulary. */
   readonly words: number;
   readonly seed: number;
-  /** In training; 0 for use. The parameters have the same names either way. */
+  /** Dropout during training; 0 for use. The parameters have the same names either way. */
   readonly dropout: number;
 }
 
@@ -18,7 +18,7 @@ export interface Network {
   make(options: NetworkOptions): Model;
 }
 
-/** The mean over the words that are there: [N, T, C] to [N, C]. */
+/** The mean over the words that are present: [N, T, C] to [N, C]. */
 function meanWhere(mask: Traced, x: Traced): Traced {
   const there = mask.cast(x.dtype);
   return x
@@ -27,7 +27,7 @@ function meanWhere(mask: Traced, x: Traced): Traced {
     .div(there.sum(1, { keepDims: true }).maximum(1));
 }
 
-/** What all networks share: words in, padding masked, dropout. */
+/** The parts that all networks share: words in, padding masked, dropout. */
 function network(body: nn.Module, options: NetworkOptions): Model {
   return nn.model(body, { input: { x: { shape: ["N", length], dtype: "int64" } }, seed: options.seed });
 }
@@ -64,7 +64,7 @@ const transformer: Network = {
   },
 };
 
-/** The same, but it answers with a word: "<ham>" or "<spam>", by the table that it reads words from. */
+/** The same, but its answer is a word, "<ham>" or "<spam>", by the table from which it reads words. */
 const tiedTransformer: Network = {
   name: "transformer, tied",
   epochs: 4,
@@ -83,7 +83,7 @@ const tiedTransformer: Network = {
   },
 };
 
-/** An LSTM reads the words one after the other, as many as there are; the mean of its states, and a linear layer. */
+/** An LSTM that reads the words of a mail in order, the mean of its states, and a linear layer. */
 const lstm: Network = {
   name: "LSTM",
   epochs: 4,
@@ -102,5 +102,5 @@ const lstm: Network = {
   },
 };
 
-/** To add one: make it here. */
+/** To add a network, create it here. */
 export const networks: readonly Network[] = [lstm, transformer, tiedTransformer];

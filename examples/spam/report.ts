@@ -1,4 +1,4 @@
-/** What `npm run spam` prints, and what its pages say of each mail. */
+/** The output of `npm run spam`, and what its pages say about each mail. */
 import type { ReportContent } from "../../src/report/types.js";
 import type { Part } from "./data.js";
 import type { Mail } from "./mails.js";
@@ -10,7 +10,7 @@ export interface Study {
   readonly predictions: readonly number[];
 }
 
-/** What a page holds of some of its mails, from one to before another. */
+/** The part of a page's content that belongs to a range of its mails (the end is excluded). */
 export function studyOf({ columns, predictions = [] }: ReportContent, from = 0, to?: number): Study {
   const column = (key: string) => Array.from(columns.find((each) => each.key === key)?.values.slice(from, to) ?? []);
   return { norms: column("norm"), losses: column("loss"), predictions: [...predictions].slice(from, to) };
@@ -33,9 +33,9 @@ export function shownMails(mails: readonly Mail[], part: string): { ids: string[
 /** Shares of the mails, from 0 to 1. */
 export interface Scores {
   readonly accuracy: number;
-  /** Ham taken for spam, of all ham. */
+  /** Ham that was taken for spam, as a share of all ham. */
   readonly falseAlarms: number;
-  /** Spam taken for ham, of all spam. */
+  /** Spam that was taken for ham, as a share of all spam. */
   readonly missed: number;
 }
 

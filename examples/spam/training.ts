@@ -1,4 +1,4 @@
-/** Training by clipped per-sample gradients, and each mail's own gradient norm. */
+/** Training with clipped per-sample gradients, and each mail's own gradient norm. */
 import { losses, type Model, perSample, type Tensor, want, withParameters } from "../../src/index.js";
 import { reportContent } from "../../src/report/report.js";
 import type { ReportContent, ReportOptions } from "../../src/report/types.js";
@@ -11,16 +11,16 @@ export interface TrainingOptions {
   readonly seed: number;
   readonly batch?: number;
   readonly dropout?: number;
-  /** A mail whose gradient is longer counts as if it were of this length: no mail decides alone. */
+  /** A longer gradient counts as if it had this length, so that no mail decides alone. */
   readonly maxNorm?: number;
-  /** Of all parameters' steps; the network's own unless given. */
+  /** The step size for all parameters; by default the network's own. */
   readonly epochs?: number;
 }
 
 export interface Trained {
   readonly model: Model;
   readonly parameters: Parameters;
-  /** Mean over the last epoch, while the parameters still moved. */
+  /** The mean over the last epoch, while the parameters still changed. */
   readonly trainLoss: number;
 }
 
@@ -78,7 +78,7 @@ function scaled(of: Parameters, factor: number): Parameters {
   return Object.fromEntries(entries);
 }
 
-/** The norm of each mail's gradient, its loss, and what the network takes it for. */
+/** The norm of each mail's gradient, its loss, and the network's prediction. */
 export function study(
   { model, parameters }: Trained,
   data: Batch,

@@ -1,4 +1,4 @@
-"""Which bytes a part's results are of, so that results of other data under the same name are not taken for its own."""
+"""Identifies the bytes behind a part's results, so that results of other data under the same name are not reused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from .errors import PergradError, reading
 
 CONTENT = ("file", "columns", "content")
-"""What a part's file says of its data."""
+"""What a part's file says about its data."""
 
 PIECE = 2**20
 """Bytes that are read at a time."""
@@ -30,10 +30,10 @@ def state_of(path: str) -> list[Any]:
 
 
 def content_of(path: str, row_group: int, columns: Sequence[str], state: Sequence[Any]) -> dict[str, Any]:
-    """What a part's file says of the data that it is of. `state`: that of the data's file before it was read.
+    """What a part's file says about its source data. `state`: the state of the data's file before it was read.
 
-    The digest is of what the file holds of these columns, as it is stored, with their types and scales, and of the names
-    of all columns: a column that is new may be one that is read.
+    The digest covers what the file holds of these columns, as it is stored, with their types and scales, and the names
+    of all columns, because a new column may be one that is read.
 
     Raises PergradError FILE_UNREADABLE, also if the file is no longer the one that was read.
     """
@@ -47,13 +47,13 @@ def content_of(path: str, row_group: int, columns: Sequence[str], state: Sequenc
 
 
 def is_of(said: Mapping[str, Any], path: str, row_group: int, written: str) -> bool:
-    """Whether the results in the file `written`, which says this of itself, are of what the row group holds now.
+    """Whether the results in the file `written`, which says this about itself, belong to what the row group holds now.
 
-    The data is read again only where its file has changed since, or is another one. Raises PergradError FILE_UNREADABLE.
+    The data is read again only if its file has changed since, or is another one. Raises PergradError FILE_UNREADABLE.
     """
     with reading(path, row_group):
         state = state_of(path)
-        # Where times are of whole seconds, a change may not show in those of the data.
+        # If times are in whole seconds, a change may not show in the data's time.
         if said.get("file") == state and max(state[2:]) < os.stat(written).st_mtime_ns:
             return True
         return bool(said.get("content") == _digest_once(tuple(state), row_group, tuple(said.get("columns", []))))
@@ -61,7 +61,7 @@ def is_of(said: Mapping[str, Any], path: str, row_group: int, written: str) -> b
 
 @cache
 def _digest_once(state: tuple[Any, ...], row_group: int, columns: tuple[str, ...]) -> str:
-    """Reads the data once in a process, as long as its file stays the same: a run looks several times for what is there."""
+    """Reads the data once per process while its file stays the same: a run looks for existing results several times."""
     return _digest(state[0], row_group, columns)
 
 
@@ -83,7 +83,7 @@ def _digest(path: str, row_group: int, columns: Sequence[str]) -> str:
 
 
 def scaling_of(file: pq.ParquetFile) -> dict[str, bytes]:
-    """The key-value metadata of a Parquet file, among which are the scales of bytes."""
+    """The key-value metadata of a Parquet file, which include the scales of bytes."""
     every = {**(file.schema_arrow.metadata or {}), **(file.metadata.metadata or {})}
     return {key.decode(errors="replace"): value for key, value in every.items()}
 

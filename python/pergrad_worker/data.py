@@ -107,7 +107,7 @@ def column(each: Input, values: Any, scaling: Mapping[str, bytes] | None = None)
 
 
 def id_column(path: str, names: Sequence[str], asked: str | None) -> str | None:
-    """The column of the samples' ids; None where rows are numbered. Raises PergradError MISSING_TENSOR."""
+    """The column of the samples' ids; None if rows are numbered. Raises PergradError MISSING_TENSOR."""
     if asked is None:
         return ID if ID in names else None
     if asked in names:
@@ -168,7 +168,7 @@ def _numbers(name: str, values: Any) -> Array:
 
 
 def _require_values(name: str, array: Any, rows: int) -> None:
-    """Raises PergradError INVALID_ARGUMENT where one is null. Each row has as many elements as the others."""
+    """Raises PergradError INVALID_ARGUMENT if one is null. Each row has as many elements as the others."""
     if not array.null_count:
         return
     at = int(np.flatnonzero(np.asarray(array.is_null()))[0]) // (len(array) // rows)

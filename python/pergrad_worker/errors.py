@@ -39,7 +39,7 @@ def first_few(numbers: Sequence[int]) -> str:
 
 @contextmanager
 def reading(path: str, row_group: int) -> Iterator[None]:
-    """Raises PergradError FILE_UNREADABLE where libraries cannot read a row group."""
+    """Raises PergradError FILE_UNREADABLE if libraries cannot read a row group."""
     try:
         yield
     except PergradError:

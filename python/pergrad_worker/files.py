@@ -49,7 +49,7 @@ def written(path: str) -> Iterator[str]:
     except PergradError:
         raise
     except Exception as error:
-        # Libraries tell of a full disk by errors of their own.
+        # Libraries report a full disk with errors of their own.
         if not isinstance(error, OSError) and not _is_full(error):
             raise
         raise _unwritable(path, error) from error
@@ -59,7 +59,7 @@ def written(path: str) -> Iterator[str]:
 
 
 def remove_unfinished(folder: str) -> None:
-    """Removes what workers of this job left that were killed as they wrote, and what others abandoned.
+    """Removes files that this job's workers left when they were killed, and files that other jobs abandoned.
 
     Another call may write into the same folder at the same time.
     """
@@ -74,13 +74,13 @@ def remove_unfinished(folder: str) -> None:
 
 
 def reopen(folder: str) -> None:
-    """Takes back that a folder is done, as parts of it are missing."""
+    """Removes the mark that a folder is done, because parts of it are missing."""
     with suppress(FileNotFoundError, NotADirectoryError):
         os.unlink(os.path.join(folder, DONE))
 
 
 def make_folder(path: str) -> None:
-    """Makes a folder, and those that it is in, where they are not there. Raises PergradError FILE_UNWRITABLE."""
+    """Creates a folder, and its parent folders, if they are missing. Raises PergradError FILE_UNWRITABLE."""
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:

@@ -62,7 +62,7 @@ def _computed(task: Task, left: Sequence[Part], workers: int) -> Iterator[int]:
             try:
                 done.append(compute(part))
             except BaseException:
-                # After a part that is at fault no other is begun.
+                # After a faulty part, no further part is started.
                 failed.set()
                 raise
         return done

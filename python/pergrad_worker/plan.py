@@ -171,7 +171,7 @@ def _sums_of(said: dict[str, Any], path: str) -> bool:
 
 
 def _require_no_others(parts: Sequence[Part], out_dir: str) -> None:
-    """Raises PergradError INVALID_ARGUMENT where the folder has parts that come after the last."""
+    """Raises PergradError INVALID_ARGUMENT if the folder has parts that come after the last."""
     names = os.listdir(out_dir) if os.path.isdir(out_dir) else []
     known = {os.path.basename(part_file(out_dir, part.index)) for part in parts}
     other = next(

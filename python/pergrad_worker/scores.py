@@ -143,7 +143,7 @@ class ScoresTask:
 
 
 def _content_in(table: pa.Table) -> dict[str, Any]:
-    """What a part says of the data that it is of."""
+    """What a part says about its source data."""
     said = json.loads((table.schema.metadata or {})[KEY.encode()])
     return {key: said[key] for key in CONTENT}
 

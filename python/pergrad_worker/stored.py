@@ -1,6 +1,6 @@
-"""Whether what a file says of its program is what pergrad writes there: its fields and their types.
+"""Checks that what a file says about its program has the form that pergrad writes: its fields and their types.
 
-As src/program/stored-checks.ts, with its sentences, and what this worker reads beyond what Node does.
+Does the same as src/program/stored-checks.ts, with its messages, and checks fields that only this worker reads.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from .dtypes import NUMPY
 Is = Callable[[Any], bool]
 
 ABSENT = object()
-"""In place of a field that is not there."""
+"""Stands for a missing field."""
 
 
 def fault_of(form: Any) -> str | None:
-    """What is wrong with a form, as the end of a sentence; None where nothing is."""
+    """What is wrong with a form, as the end of a sentence; None if nothing is."""
     if not isinstance(form, dict):
         return "it is no record"
     for name, (accepts, what) in FIELDS.items():
@@ -74,7 +74,7 @@ def _record_of(accepts: Is) -> Is:
 
 
 def _with(**fields: Is) -> Is:
-    """A record with these fields, and perhaps others."""
+    """A record with these fields, and possibly others."""
     return lambda value: (
         isinstance(value, dict) and all(accepts(value.get(name, ABSENT)) for name, accepts in fields.items())
     )
@@ -111,7 +111,7 @@ RESULT = _with(**TYPE, want=_or(_is_text, None), path=_list_of(_is_text), parame
 
 
 def _of_samples(shape: list[Any], axis: int) -> int | None:
-    """How many elements an axis has of each sample; None where it is another axis, or none."""
+    """How many elements an axis has for each sample; None if it is another axis, or there is none."""
     dim = shape[axis] if axis < len(shape) else None
     if not isinstance(dim, str):
         return None
@@ -165,7 +165,7 @@ FIELDS: Mapping[str, tuple[Is, str]] = {
 
 
 def _fault_of_names(form: Mapping[str, Any]) -> str | None:
-    """Results and wants that others name must be there, and no name may stand for two."""
+    """Results and wants to which others refer must exist, and no name may stand for two."""
     results = {each["name"]: each for each in form["results"]}
     named = [each["joining"]["sum"] for each in form["results"] if each["joining"]["kind"] == "deviations"]
     named += [form["watch"]["name"]] if form["watch"] is not None else []

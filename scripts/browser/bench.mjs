@@ -1,7 +1,7 @@
-// Usage: bench.mjs [--samples N] [--limit SECONDS] [--peers-folder FOLDER] [WORKLOAD ...]. Per-sample norms of the benchmark's workloads
-// (default: mlp, lstm) in Chromium's WebAssembly, in turns, on one thread each, beside Node's own runtime, and beside
-// jax-js and TensorFlow.js in the same Chromium if `npm run peers` has put them there: medians of rounds, and of ratios of the
-// processor's time, which other work on the machine hardly changes.
+// Usage: bench.mjs [--samples N] [--limit SECONDS] [--peers-folder FOLDER] [WORKLOAD ...]. Times per-sample norms of the
+// benchmark's workloads (default: mlp, lstm) in Chromium's WebAssembly, taking turns, on one thread each, beside Node's own
+// runtime and, if `npm run peers` has installed them, beside jax-js and TensorFlow.js in the same Chromium. Prints medians
+// of rounds, and of ratios of CPU time, which other work on the machine hardly changes.
 import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -18,17 +18,17 @@ import { counterparts } from "../bundle.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const ort = join(here, "../../node_modules/onnxruntime-web/dist");
-/** Fewer where a run takes more than 2 s. */
+/** Fewer if a run takes more than 2 s. */
 const rounds = { usual: 9, slow: 3 };
 const inNode = "pergrad in Node";
-/** Milliseconds that a contestant computes for, about, in a round: Chromium tells its processes' time in steps of 10 ms. */
+/** About how many milliseconds a contestant computes in a round: Chromium reports its processes' time in steps of 10 ms. */
 const atLeast = 400;
-/** Seconds for the first norms of a contestant, unless `--limit` says another number: who needs more takes no part. */
+/** Seconds for a contestant's first norms, unless `--limit` gives another number: one that needs more is left out. */
 const usualLimit = 120;
-/** Of norms, relative; who differs by more takes no part. */
+/** The relative difference of norms; a contestant that differs by more is left out. */
 const allowed = 1e-4;
 
-/** Loads the contestants of a module, and has a way of one run several times. */
+/** Loads the contestants of a module, and runs one of their ways several times. */
 const page = `
 const ways = {};
 globalThis.prepare = async (module, id, classes) => {
@@ -46,7 +46,7 @@ globalThis.isReady = true;
 
 const modules = (folder) => join(resolve(folder), "node", "node_modules");
 
-/** The peers that are there: jax-js and TensorFlow.js, each if its package is. */
+/** The installed peers: jax-js and TensorFlow.js, each if its package is there. */
 function peersIn(folder) {
   const signs = { "jax-js": "@jax-js/jax", tfjs: "@tensorflow/tfjs-backend-wasm" };
   return Object.keys(signs).filter((name) => existsSync(join(modules(folder), signs[name])));
@@ -79,7 +79,7 @@ const difference = (found, expected) =>
     ? Math.max(...Array.from(expected, (norm, n) => Math.abs(found[n] / norm - 1)))
     : Number.NaN;
 
-/** The files of a workload that the page fetches: the model, its data, and what a peer is given. */
+/** The files of a workload that the page fetches: the model, its data, and the inputs of the peers. */
 async function writeFiles(folder, { id, model, data }) {
   const [input] = model.graph.inputs;
   const feeds = { [input.name]: data.x, target: data.target };
@@ -93,7 +93,7 @@ async function writeFiles(folder, { id, model, data }) {
   return feeds;
 }
 
-/** What a run takes of several, in milliseconds: of the processor's time, and of the clock's. */
+/** The time of one run, averaged over several, in milliseconds: CPU time, and time by the clock. */
 async function tookOf(runs, run, processorTime) {
   const [used, began] = [await processorTime(), performance.now()];
   await run(runs);
@@ -101,7 +101,7 @@ async function tookOf(runs, run, processorTime) {
   return { cpu: ((await processorTime()) - used) / runs, wall: wall / runs };
 }
 
-/** Of the page's process, all threads, in milliseconds. */
+/** CPU time of the page's process, all threads, in milliseconds. */
 async function processorTimeOf(browser) {
   const session = await browser.newBrowserCDPSession();
   return async () => {
@@ -115,7 +115,7 @@ const ownProcessorTime = () => {
   return (user + system) / 1000;
 };
 
-/** Throws where it takes longer. */
+/** Throws if it takes longer. */
 async function within(seconds, promise) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -128,11 +128,11 @@ async function within(seconds, promise) {
   }
 }
 
-/** The ways of the pages whose norms are ours, each with what says how long a run takes of several. */
+/** The pages' ways whose norms equal ours, each with a function that measures the time of a run over several runs. */
 async function waysOf({ open, peers, limit, processorTime }, { id }, classes, expected) {
   const ways = new Map();
   for (const module of ["pergrad", ...peers]) {
-    // A page of its own, which is closed where it does not come to an end.
+    // A page of its own, which is closed if it does not finish.
     const tab = await open();
     const repeat = (name) => (runs) => tab.evaluate((given) => globalThis.repeat(...given), [name, runs]);
     try {
@@ -148,14 +148,14 @@ async function waysOf({ open, peers, limit, processorTime }, { id }, classes, ex
     } catch (error) {
       if (module === "pergrad") throw error;
       console.log(`  ${module} takes no further part: ${error.message.split("\n")[0]}`);
-      // Not waited for: what computes does not listen.
+      // Not awaited, because a page that computes does not respond.
       tab.close().catch(() => undefined);
     }
   }
   return ways;
 }
 
-/** How many runs take about as long as a contestant computes for, and the processor's milliseconds of one. */
+/** How many runs take about as long as a contestant should compute, and the CPU milliseconds of one run. */
 async function countOf(measure) {
   let runs = 1;
   let { cpu } = await measure(runs);
@@ -166,7 +166,7 @@ async function countOf(measure) {
   return { cpu, runs: Math.ceil(atLeast / cpu) };
 }
 
-/** By name, what a run takes in each round; all in turns. */
+/** By name, the time of a run in each round; all contestants take turns. */
 async function timed(ways) {
   const counts = new Map();
   for (const [name, measure] of ways) counts.set(name, await countOf(measure));

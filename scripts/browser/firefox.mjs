@@ -1,17 +1,17 @@
-// Firefox, driven by WebDriver BiDi over its own socket: playwright-core speaks BiDi too, but begins each page with a
+// Firefox, driven by WebDriver BiDi over its own socket: playwright-core speaks BiDi too, but starts each page with a
 // command that Firefox ESR 153 does not know (emulation.setMediaFeaturesOverride).
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** What Firefox sends back for plain JSON that a page gives as text. */
+/** Firefox's message for plain JSON that a page returns as text. */
 function answerOf({ type, result, exceptionDetails }) {
   if (type === "exception") throw new Error(exceptionDetails.text);
   return result.value;
 }
 
-/** A Firefox without a window, and without a profile of the user's. */
+/** A Firefox without a window and without the user's profile. */
 export class Firefox {
   #process;
   #profile;
@@ -57,7 +57,7 @@ export class Firefox {
     this.#context = contexts[0].context;
   }
 
-  /** The address that Firefox says it listens at. */
+  /** The address at which Firefox says that it listens. */
   #listening() {
     return new Promise((resolve, reject) => {
       let said = "";
@@ -97,7 +97,7 @@ export class Firefox {
     });
   }
 
-  /** @param listener is called with what is wrong in the page */
+  /** @param listener is called with the errors of the page */
   onError(listener) {
     this.#listeners.push((method, { type, level, text }) => {
       if (method === "log.entryAdded" && type === "javascript" && level === "error") listener(text);
@@ -108,7 +108,7 @@ export class Firefox {
     await this.#ask("browsingContext.navigate", { context: this.#context, url, wait: "complete" });
   }
 
-  /** What an expression, or the promise that it is, comes to: as JSON has it. */
+  /** The value of an expression, or of the promise that it returns, in the form that JSON gives it. */
   async evaluate(expression) {
     const target = { context: this.#context };
     const text = `Promise.resolve(${expression}).then((value) => JSON.stringify(value ?? null))`;
@@ -125,7 +125,7 @@ export class Firefox {
     }
   }
 
-  /** Chooses files, by their paths, in the element that a selector finds. */
+  /** Selects files, by their paths, in the element that a selector finds. */
   async setFiles(selector, files) {
     const target = { context: this.#context };
     const expression = `document.querySelector(${JSON.stringify(selector)})`;

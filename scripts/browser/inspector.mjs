@@ -1,4 +1,4 @@
-// Usage: inspector.mjs [FOLDER]. Drops the digits CNN and 2,000 digits on the inspector in Chromium, and compares what it
+// Usage: inspector.mjs [FOLDER]. Drops the digits CNN and 2,000 digits on the inspector in Chromium, and compares its
 // exports with Node's numbers. Screenshots (wide, 360 px, dark) go to FOLDER.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,7 +20,7 @@ function require(condition, what) {
   if (!condition) throw new Error(what);
 }
 
-/** Writes the digits CNN and 2,000 digits; gives them, and what Node finds. */
+/** Writes the digits CNN and 2,000 digits; returns them with Node's results. */
 export async function digitsIn(folder) {
   const digits = await loadDigits();
   const chosen = Array.from({ length: count }, (_, n) => n * 5);
@@ -34,7 +34,7 @@ export async function digitsIn(folder) {
   return { model, data, norms: results.norms.total.data, losses: results.losses.data };
 }
 
-/** @returns what the page offered, as text */
+/** @returns the page's download, as text */
 async function downloaded(page, button) {
   const [offered] = await Promise.all([page.waitForEvent("download"), page.click(button)]);
   return readFileSync(await offered.path());
@@ -44,7 +44,7 @@ function worst(found, expected) {
   return found.reduce((most, each, n) => Math.max(most, Math.abs(each - expected[n]) / Math.abs(expected[n])), 0);
 }
 
-/** What is there when the first samples are shown, how long that took, and all of it. */
+/** The page's content when the first samples appear, how long that took, and its content at the end. */
 async function measured(page, folder, names) {
   const began = Date.now();
   await page.setInputFiles(
@@ -69,10 +69,10 @@ async function accessible(page) {
   require(found.length === 0, found.join("; "));
 }
 
-/** Smooth data of a small model, as a table: its last column is the target. */
+/** Smooth data of a small model, as a table: the last column is the target. */
 const csv = `a,b,label\n${Array.from({ length: 40 }, (_, n) => `${Math.sin(n)},${Math.cos(2 * n)},${n % 2}`).join("\n")}\n`;
 
-/** @param tell is called with each test's name, and its problem if it has one */
+/** @param tell is called with each test's name, and with its problem if it has one */
 export async function testInspector(browser, tell, screenshots) {
   const folder = mkdtempSync(join(tmpdir(), "pergrad-inspector-"));
   const server = await serve(await buildInspector(join(folder, "page")), 0);
@@ -96,7 +96,7 @@ export async function testInspector(browser, tell, screenshots) {
     const shoot = async (name) =>
       screenshots && page.screenshot({ path: join(screenshots, `${name}.png`), fullPage: true });
     await page.goto(address);
-    // Whoever drops files takes longer than this.
+    // A user who drops files takes longer than this.
     await page.waitForLoadState("networkidle");
     await shoot("empty");
     await attempt("2,000 digits are measured with Node's numbers", async () => {
@@ -110,7 +110,7 @@ export async function testInspector(browser, tell, screenshots) {
       const column = (k) => lines.map((line) => Number(line[k]));
       require(lines.length === count, `${lines.length} rows`);
       require(worst(column(3), digits.losses) < 1e-5, `losses differ by ${worst(column(3), digits.losses)}`);
-      // At a tie of a ReLU or a maximum the two runtimes may take different sides.
+      // At a tie of a ReLU or a maximum, the two runtimes may choose different sides.
       const errors = column(4).map((each, n) => Math.abs(each - digits.norms[n]) / digits.norms[n]);
       const far = errors.filter((each) => each > 1e-5).length;
       require(far <= count / 200 && Math.max(...errors) < 1e-2, `${far} norms differ, by up to ${Math.max(...errors)}`);

@@ -1,5 +1,5 @@
-// What must hold in a browser: numbers, half precision, streams, workers, training, private training, blobs. Packed by
-// esbuild as a page of a user's would be, and run by test.mjs, which asks for `results`.
+// What must hold in a browser: numbers, half precision, streams, workers, training, private training, blobs. esbuild packs
+// this file like a user's page; test.mjs runs it and asks for `results`.
 import {
   check,
   loadModel,
@@ -99,7 +99,7 @@ async function inWorkers() {
   return Array.from(norms.total.data);
 }
 
-/** Programs that a worker compiles are those that the page compiles, whatever is wanted. */
+/** Programs that a worker compiles equal those that the page compiles, for all wants. */
 async function compiledInWorkers() {
   const model = nn.model(nn.sequential(nn.linear(3, 4), nn.tanh(), nn.linear(4, 2)), { seed: 1 });
   const vectors = Object.fromEntries(
@@ -204,7 +204,7 @@ const deep = () => {
   return nn.model(nn.sequential(...blocks, nn.linear(16, 4)), { seed: 1, input: { x: ["N", 8, 16] } });
 };
 
-/** How long it took, and the longest time in which the page did nothing else, both in milliseconds. */
+/** How long it took, and the longest time for which the page was blocked, both in milliseconds. */
 async function watched(action) {
   let [last, longest] = [performance.now(), 0];
   const began = last;
@@ -221,7 +221,7 @@ async function watched(action) {
   return { result, took, longest };
 }
 
-/** While a worker compiles a large model the page answers; and it answers less while it compiles itself. */
+/** While a worker compiles a large model, the page responds; it responds less while it compiles the model itself. */
 async function pageStaysFree() {
   const model = deep();
   const options = { loss, want: { norms: want.norms(), sum: want.clippedSum({ maxNorm: 1 }) } };
@@ -252,7 +252,7 @@ async function abortedCompiles() {
     require(code === "Error: enough", `it threw ${code}`);
     require(performance.now() - began < (3 * whole) / 4, `it took ${performance.now() - began} ms, of ${whole} ms`);
   }
-  // Of a thread that holds another program the compile is left, and the program stays.
+  // If the thread holds another program, the compile is abandoned and the program stays.
   const held = await perSample(network(), { loss, want: wants, workers: pool });
   const late = new AbortController();
   const began = performance.now();
@@ -261,7 +261,7 @@ async function abortedCompiles() {
   require(code === "Error: enough" && performance.now() - began < (3 * whole) / 4, `beside another program: ${code}`);
   require((await held.run(data())).norms.total.data.every((norm) => norm > 0), "the other program is gone");
   await held.release();
-  // The pool goes on.
+  // The pool still works.
   const again = await perSample(network(), { loss, want: wants, workers: pool });
   require((await again.run(data())).norms.total.data.every((norm) => norm > 0), "the pool is of no use any more");
   await pool.release();
@@ -269,7 +269,7 @@ async function abortedCompiles() {
 
 const stages = ["traced", "objective", "gradient", "planned", "optimised", "lowered", "scheduled", "loaded"];
 
-/** A compile tells of its stages, in the page and in workers; in the page, a signal ends it between two of them. */
+/** A compile reports its stages, in the page and in workers; in the page, a signal ends it between two stages. */
 async function toldStages() {
   const model = network();
   const pool = workers();
@@ -286,7 +286,7 @@ async function toldStages() {
   const told = [];
   const onCompile = ({ stage }) => {
     told.push(stage);
-    // A task of its own, as a click is.
+    // A task of its own, like a click.
     if (stage === "gradient") setTimeout(() => controller.abort(new Error("enough")));
   };
   const code = await codeOf(() => perSample(model, { loss, want: wants, signal: controller.signal, onCompile }));
@@ -294,7 +294,7 @@ async function toldStages() {
   require(!told.includes("scheduled"), `it came to ${told}`);
 }
 
-/** A model that a worker reads is the model that the page reads; a signal ends that too. */
+/** A model that a worker reads equals the model that the page reads; a signal ends the reading too. */
 async function readInWorkers(id) {
   const address = `/${id}/model.onnx`;
   const bytes = new Uint8Array(await (await fetch(address)).arrayBuffer());
@@ -326,7 +326,7 @@ async function readInWorkers(id) {
   await pool.release();
 }
 
-/** Where no worker can be started the page does the work, and says so. */
+/** If no worker can be started, the page does the work, with a warning. */
 async function withoutWorkers() {
   const { Worker } = globalThis;
   const { warn } = console;
@@ -346,7 +346,7 @@ async function withoutWorkers() {
   }
 }
 
-/** The tensors of a safetensors file: eight bytes that say how long the header is, the header, the data. */
+/** The tensors of a safetensors file, which holds the length of the header in eight bytes, the header, and the data. */
 async function tensorsAt(address) {
   const bytes = await (await fetch(address)).arrayBuffer();
   const start = 8 + Number(new DataView(bytes).getBigUint64(0, true));
@@ -370,7 +370,7 @@ async function tensorsAt(address) {
 
 const floats = (shape, own) => tensor("float32", shape, new Float32Array(own));
 
-/** How much the results of a model that is served differ from those that are served, at most, of the largest number. */
+/** The largest difference between the results of a served model and the served results, relative to the largest number. */
 async function ofModel({ id, maxNorm }) {
   const answer = await fetch(`/${id}/model.onnx`);
   const model = await loadModel(id.length % 2 === 0 ? answer : await answer.blob());
@@ -389,7 +389,7 @@ async function ofModel({ id, maxNorm }) {
   return { worst: Math.max(...errors.map((each) => (Number.isNaN(each) ? 1 : each))), compared: errors.length };
 }
 
-/** The largest difference over the largest number. */
+/** The largest difference, relative to the largest number. */
 function difference(found, expected) {
   let [largest, most] = [1e-30, 0];
   for (let k = 0; k < expected.length; k++) {

@@ -1,6 +1,6 @@
-// Usage: node --experimental-websocket test-firefox.mjs EXECUTABLE TASK. What test.mjs tries in Chromium, in Firefox: TASK
-// is JSON, the address of its server, the folder that it serves, the workloads and where the inspector is. It has a process of its own: Node 20
-// has WebSocket behind this flag only. Prints a line for each test, as test.mjs does.
+// Usage: node --experimental-websocket test-firefox.mjs EXECUTABLE TASK. Tries in Firefox what test.mjs tries in Chromium.
+// TASK is JSON: the address of the server, the folder that it serves, the workloads and the inspector's place. It runs in a
+// process of its own, because Node 20 has WebSocket only behind this flag. Prints a line for each test, as test.mjs does.
 import { join } from "node:path";
 import { Firefox } from "./firefox.mjs";
 

@@ -1,5 +1,5 @@
-// Usage: test.mjs. Runs pergrad in Debian's Chromium (CHROMIUM names another): what page.mjs tries, the example of
-// docs/browser.md, and the benchmark's workloads against Node's numbers. No request may leave the page's own server.
+// Usage: test.mjs. Tests pergrad in Debian's Chromium (CHROMIUM names another): page.mjs, the example of docs/browser.md,
+// and the benchmark's workloads against Node's numbers. No request may go to another server than the page's own.
 
 import { spawn } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -23,11 +23,11 @@ import { testWebgpu } from "./webgpu.mjs";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const samples = 2;
 const maxNorm = 0.5;
-/** What a page that reads a model and asks for its norms may load, zipped, without the runtime, by workload. */
+/** Limits for what a page that reads a model and asks for its norms loads, zipped, without the runtime, by workload. */
 const mostKilobytes = { mlp: 150, "mnist-cnn": 168 };
 const wants = { norms: want.norms(), gradients: want.gradients(), sum: want.clippedSum({ maxNorm }) };
 
-/** What each workload gives in Node; its model and data are put where the page finds them. */
+/** Node's results for each workload; its model and data are written where the page finds them. */
 async function workloadsIn(folder) {
   const found = [];
   for (const spec of workloads) {
@@ -49,10 +49,10 @@ async function workloadsIn(folder) {
 }
 
 /**
- * Samples whose gradients rounding does not decide, the first few. Where the input of a ReLU or a maximum is within
- * rounding of a tie, runtimes that add in another order may take the other side, and gradients then differ by 1e-4 to
- * 1e-1 of the largest. Such a sample shows itself in Node: noise of 1e-6 moves its gradients as far, those of others
- * by 2e-6.
+ * The first few samples whose gradients do not depend on rounding. If the input of a ReLU or a maximum is within rounding
+ * of a tie, runtimes that add in another order may choose the other side, and gradients then differ by 1e-4 to 1e-1 of
+ * the largest. Such samples can be found in Node: noise of 1e-6 moves their gradients by that much, and those of other
+ * samples by 2e-6.
  */
 async function steadySamples(program, drawn, name) {
   const { dims, dtype, data } = drawn[name];
@@ -83,13 +83,13 @@ function tensorsIn({ norms, gradients, sum }) {
   return Object.fromEntries(all.filter(([, each]) => each?.data));
 }
 
-/** The largest difference over the largest number. */
+/** The largest difference, relative to the largest number. */
 function difference(found, expected) {
   const largest = expected.reduce((most, y) => Math.max(most, Math.abs(y)), 1e-30);
   return expected.reduce((most, y, k) => Math.max(most, Math.abs(y - (found[k] ?? Number.NaN)) / largest), 0);
 }
 
-/** Bytes of pergrad's scripts, zipped, that a page loads from now on. */
+/** Counts the bytes of pergrad's scripts, zipped, that a page loads from now on. */
 function counted(page, folder) {
   const scripts = new Set();
   page.on("request", (request) => {
@@ -100,7 +100,7 @@ function counted(page, folder) {
     [...scripts].reduce((sum, name) => sum + gzipSync(readFileSync(join(folder, name)), { level: 9 }).length, 0);
 }
 
-/** A page that does nothing but this. */
+/** A page that does only this. */
 const pageOfNorms = `
 import { loadModel, losses, perSample, tensor, want } from "pergrad";
 globalThis.normsOf = async (id, dims) => {
@@ -116,7 +116,7 @@ globalThis.normsOf = async (id, dims) => {
   return Array.from(norms.total.data);
 };`;
 
-/** What is wrong with what a fresh page loads to compute the norms of a workload's model. */
+/** The problems of what a fresh page loads to compute the norms of a workload's model. */
 async function loadedForNorms(browser, address, folder, id, dims) {
   const page = await browser.newPage();
   try {
@@ -147,7 +147,7 @@ async function serve(folder) {
   return server;
 }
 
-/** The page of docs/browser.md, as it stands there. */
+/** The page of docs/browser.md, exactly as it is there. */
 function exampleIn(folder) {
   const text = readFileSync(join(root, "docs", "browser.md"), "utf8");
   const [, html, js] = [.../```html\n(.*?)```.*?```js\n(.*?)```/s.exec(text)];
@@ -169,7 +169,7 @@ async function pack(folder) {
       setup({ onResolve, onLoad }) {
         onResolve({ filter: /^own$/ }, () => ({ path: name, namespace: "own" }));
         onLoad({ filter: /.*/, namespace: "own" }, () => ({ contents: code, resolveDir: root }));
-        // A module of its own, whose size is the runtime's.
+        // The runtime's module is separate, and its size does not count.
         onResolve({ filter: /^onnxruntime-web\/wasm$/ }, () => ({ path: "./runtime.js", external: true }));
       },
     };
@@ -222,7 +222,7 @@ async function runExample(page, address, folder) {
 
 const firefox = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
 
-/** The same in Firefox, in a process of its own that speaks to it. */
+/** The same in Firefox, in a process of its own that controls it. */
 async function inFirefox(task) {
   const page = await serveInspector(await buildInspector(join(task.folder, "inspector")), 0);
   try {

@@ -1,19 +1,19 @@
-// What must hold on a GPU: numbers, several programs at once, where nodes are put, refusals. Packed by esbuild as a page of
-// a user's would be, and run by webgpu.mjs. The models and data are made by `models` and `dataOf` in Node too.
+// What must hold on a GPU: numbers, several programs at once, the placement of nodes, refusals. esbuild packs this file
+// like a user's page; webgpu.mjs runs it. `models` and `dataOf` make the same models and data in Node.
 import { env, InferenceSession } from "onnxruntime-web/webgpu";
 import * as pergrad from "pergrad/webgpu";
 import { dataOf, models, wantsOf } from "./webgpu-models.mjs";
 
 const { losses, perSample, want } = pergrad;
 
-/** All that the runtime says of where it puts nodes. */
+/** Everything that the runtime logs about the placement of nodes. */
 const lines = [];
 for (const name of ["log", "info", "warn", "error", "debug"]) console[name] = (...said) => lines.push(said.join(" "));
 env.logLevel = "verbose";
 const { create } = InferenceSession;
 InferenceSession.create = (model, options) => create.call(InferenceSession, model, { ...options, logSeverityLevel: 0 });
 
-/** The operators that the runtime put on the CPU, of all sessions that were made since `lines` was emptied. */
+/** The operators that the runtime put on the CPU, in all sessions that were created since `lines` was emptied. */
 function onCpu() {
   let [provider, found] = ["", []];
   for (const line of lines) {
@@ -47,13 +47,13 @@ async function ofModel(id) {
   return { results, notes, cpu: onCpu(), placed };
 }
 
-/** Programs that are made, run and released while others are. */
+/** Programs that are created, run and released while others are, too. */
 async function together(ids) {
   const results = await Promise.all(ids.map(ofModel));
   return results.map((each) => each.results);
 }
 
-/** Compiled and run in a worker of the program's own, in two, and in a pool that holds another program too. */
+/** Compiled and run in the program's own worker, in two workers, and in a pool that holds another program too. */
 async function inWorkers(id) {
   const model = models(pergrad)[id];
   const options = { loss: losses.crossEntropy(), want: wantsOf(pergrad) };

@@ -1,5 +1,5 @@
-// Usage: webgpu.mjs. Runs `pergrad/webgpu` in Chromium on SwiftShader, a GPU that is computed by the CPU, against Node's
-// numbers, and holds what `explain` says is left to the CPU to where the runtime puts the nodes.
+// Usage: webgpu.mjs. Compares `pergrad/webgpu` in Chromium on SwiftShader, a GPU that the CPU emulates, with Node's numbers,
+// and compares what `explain` says is left to the CPU with the runtime's placement of nodes.
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -42,7 +42,7 @@ async function inNode(id) {
   };
 }
 
-/** The largest difference over the largest number, of all results. */
+/** The largest difference over all results, relative to the largest number. */
 function difference(found, expected) {
   const names = Object.keys(expected);
   if (Object.keys(found).join() !== names.join()) return Number.POSITIVE_INFINITY;
@@ -58,7 +58,7 @@ function require(condition, what) {
   if (!condition) throw new Error(what);
 }
 
-/** @param tell is called with each test's name, and its problem if it has one */
+/** @param tell is called with each test's name, and with its problem if it has one */
 export async function testWebgpu(tell) {
   const folder = mkdtempSync(join(tmpdir(), "pergrad-webgpu-"));
   await pageIn(folder);

@@ -1,4 +1,4 @@
-// Projects of the kinds in which pergrad is used: what each installs, its files, and how it prints the norms of six samples.
+// The kinds of projects in which pergrad is used: what each installs, its files, and how it prints the norms of six samples.
 
 const body = (dataModel = '"model.onnx"') => `
   const x = Float32Array.from({ length: 6 * 3 }, (_, k) => Math.sin(1 + k));
@@ -28,7 +28,7 @@ export async function GET() {
 }
 `;
 
-/** The same in a browser: what the page computes itself, and what a Web Worker compiles and runs. */
+/** The same in a browser: computed by the page itself, and compiled and run by a Web Worker. */
 const page = {
   "package.json": '{ "type": "module" }',
   "index.html": '<!doctype html><script type="module" src="./main.js"></script>',

@@ -1,7 +1,7 @@
 """A plain loop over the parts of a job, without Ray: loop.py FOLDER.
 
-Reads lines "K/M" from the standard input, computes the Kth part of every M, and answers with a line of JSON: seconds, by the
-clock and of the processor.
+Reads lines "K/M" from the standard input, computes part K of every M, and answers with a line of JSON: seconds by the clock,
+and seconds of CPU time.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 // Usage: million.mjs [--samples N] [--folder F]. N synthetic samples (a million, 4 GB of disk) are projected to 512 numbers each
-// by a Ray node of two CPUs, twice: undisturbed, and with a worker killed twice. Both must be the same, bit for bit.
+// by a Ray node of two CPUs, twice: undisturbed, and with a worker killed twice. Both results must be equal, bit for bit.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -29,7 +29,7 @@ for start in range(0, samples, 10 * rows):
     pq.write_table(pa.table(columns), f"{folder}/shard-{start:09d}.parquet", row_group_size=rows)
 `;
 
-/** Prints the samples whose ids are there, in all parts: each of 0 to samples - 1 must be, once. */
+/** Prints how many ids all parts hold, how many differ, the least and the greatest: each of 0 to samples - 1 must be there once. */
 const counter = `
 import sys, glob, numpy as np, pyarrow.parquet as pq
 ids = np.concatenate([pq.read_table(path, columns=["id"])["id"].to_numpy() for path in sorted(glob.glob(sys.argv[1] + "/part-*.parquet"))])

@@ -23,7 +23,7 @@ async function freePorts(count) {
   return ports;
 }
 
-/** By node:http: the agent takes Node's fetch for a browser, and refuses it. */
+/** Uses node:http, because the agent mistakes Node's fetch for a browser and refuses it. */
 function answersWith200(url, headers) {
   return new Promise((resolve) => {
     const asked = get(url, { headers, agent: false, timeout: 5000 }, (response) => {
@@ -46,7 +46,7 @@ export class RayNode {
     this.token = token;
   }
 
-  /** What the environment of this node's processes holds. */
+  /** The mark in the environment of this node's processes. */
   get mark() {
     return this.#mark;
   }
@@ -98,7 +98,7 @@ export class RayNode {
     throw new Error(`Ray did not come up: ${printed.trim().split("\n").slice(-5).join("; ")}`);
   }
 
-  /** This node's processes, with their titles. One that sets its title may overwrite its mark: it goes by its parent. */
+  /** This node's processes, with their titles. A process that sets its title may overwrite its mark, so its parent decides. */
   processes() {
     const all = new Map(
       readdirSync("/proc")
@@ -110,7 +110,7 @@ export class RayNode {
             const parent = Number(/^PPid:\s*(\d+)/m.exec(of("status"))?.[1]);
             return [[Number(pid), { marked, parent, title: of("cmdline").replaceAll("\0", " ").trim() }]];
           } catch {
-            return []; // it has ended, or is somebody else's
+            return []; // it has ended, or belongs to another user
           }
         }),
     );

@@ -1,7 +1,7 @@
 """Ways to compute all parts of a job, one at a time as asked: throughput.py FOLDER ADDRESS MARK.
 
-FOLDER is a job's. Reads words from the standard input, a way to compute each, and answers with a line of JSON: seconds, by the
-clock and of processors. MARK is what the environment of the Ray node's processes holds.
+FOLDER is a job's. Reads words from the standard input, each naming a way to compute, and answers with a line of JSON: seconds
+by the clock, and seconds of CPU time. MARK is what the environment of the Ray node's processes holds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def on_ray(cpus: int) -> None:
 
 
 def warm(way: str) -> None:
-    """A job's workers start once, and Ray ends those that have been idle: their start is no part of a rate."""
+    """A job's workers start once, and Ray ends workers that have been idle, so their start does not count in a rate."""
     for _ in range(20 if way.startswith("ray") else 0):
         compute_here = [where.options(num_cpus=2 if way == "ray, one worker" else 1).remote() for _ in range(2)]
         if len(set(ray.get(compute_here))) == (1 if way == "ray, one worker" else 2):
@@ -43,7 +43,7 @@ def warm(way: str) -> None:
 
 @ray.remote
 def where() -> int:
-    """Has the program loaded, and says in which process."""
+    """Makes the process load the program, and returns which process it is."""
     from pergrad_ray import own_task
 
     own_task().missing(own_task().plan())
@@ -59,7 +59,7 @@ def worker(workers: int) -> None:
 
 
 WAYS = {
-    # A node of two CPUs runs one task at a time that takes both.
+    # A node of two CPUs runs one task at a time if the task takes both.
     "ray, one worker": lambda: on_ray(2),
     "ray, two workers": lambda: on_ray(1),
     "--workers 1": lambda: worker(1),
@@ -71,7 +71,7 @@ seen: dict[str, int] = {}
 
 
 def of_workers() -> float:
-    """Seconds of processors that the Ray node's workers have taken, those that have ended too."""
+    """Seconds of CPU time of the Ray node's workers, including those that have ended."""
     for each in Path("/proc").glob("[0-9]*"):
         try:
             if b"ray::" in (each / "cmdline").read_bytes() and MARK.encode() in (each / "environ").read_bytes():

@@ -34,7 +34,7 @@ export interface RepresenterValues {
   readonly alpha: Table;
   /** x_n . x_m, `[M, N]`, where x are the layer's inputs without the bias. */
   readonly products: Table;
-  /** Labels of the queries, -1 where they have none. */
+  /** Labels of the queries; -1 for those without one. */
   readonly labels: Int32Array;
 }
 
@@ -84,7 +84,7 @@ export function representerPoints(options: RepresenterOptions): Method {
   };
 }
 
-/** alpha[n, label]; 0 where there is no label. */
+/** alpha[n, label]; 0 if there is no label. */
 function owed(alpha: Table, n: number, label = -1): number {
   return label < 0 ? 0 : alpha.at(n, label);
 }

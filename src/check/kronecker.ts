@@ -137,7 +137,7 @@ export class PlainFactors {
     );
   }
 
-  /** A parameter by itself: its gradients as a matrix, with its first axis as rows, or with a single row. */
+  /** A parameter on its own: its gradients as a matrix, with its first axis as rows, or with a single row. */
   #alone({ coefficients, derivatives }: SampleTargets, name: string, least = 0) {
     const value = present(this.#parameters.get(name));
     const sizes = value.shape.map(factorOf).filter((size) => size !== 1);

@@ -17,7 +17,7 @@ import { lossOf } from "./loss.js";
 import type { Progress } from "./progress.js";
 import { modelKnowing, mostShared, type Task, type TaskOptions, withLoss } from "./task.js";
 
-/** A task, and its data file, of which the first sample has been checked. */
+/** A task and its data file; the first sample of the file has been checked. */
 export interface FileTask extends Task {
   readonly dataFile: string;
   readonly samples: number;

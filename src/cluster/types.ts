@@ -33,7 +33,7 @@ export interface JobOptions {
   readonly out: string;
   /** Samples that a worker computes at a time. Default: as the program's memory estimate allows, at most 256. */
   readonly microbatchSize?: number;
-  /** The column of the samples' ids, numbers or texts. Default: "id" where there is one, else rows are numbered. */
+  /** The column of the samples' ids, numbers or texts. Default: "id" if there is one; otherwise rows are numbered. */
   readonly ids?: string;
   /**
    * How far the runtime optimises programs on the nodes: "extended" computes what Node computes; "all" is faster for

@@ -1,4 +1,4 @@
-/** A model with its loss, of which second derivatives are taken. */
+/** A model with its loss, for taking second derivatives. */
 import type { SampleAxes } from "../analysis/sample-axes.js";
 import type { Value } from "../graph/value.js";
 import type { BuildStrategy } from "../ops/build-strategy.js";

@@ -122,8 +122,8 @@ function productOf(own: Factored, other: Factored, dependent: ReadonlySet<Value>
 }
 
 /**
- * The squares of gradients of which one factor is the same for all directions. For each sample, that factor is multiplied once
- * with the other factor's columns of all directions, or of some at a time.
+ * The squares of gradients that have one factor in common for all directions. For each sample, that factor is multiplied
+ * once by the other factor's columns, those of all directions or of some at a time.
  */
 function squaresOf(own: Outer, each: Value, same: Value, made: OfSamples): Product {
   const axis = own.blocked ? 2 : 1;

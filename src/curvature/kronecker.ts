@@ -85,7 +85,7 @@ export function kroneckerSides(
 ): Sides[] {
   const paired = new PairedBlocks(of, kind);
   const sums = paired.sums((pair) => cotangentMoments(pair, approximation, sizes));
-  // phi is the sum of a sample's terms, of which its loss is the mean.
+  // phi is the sum of a sample's terms; the sample's loss is the mean of these terms.
   const terms = kind === "empirical" ? of.terms : 1;
   return paired.pairs.map(({ block }, k) =>
     sidesOf(block, nth(sums, k).map(perSample), terms, { approximation, sizes }),

@@ -117,7 +117,7 @@ function blockOf(name: string, gradient: Factored, dependent: ReadonlySet<Value>
   return layerOf(name, gradient, dependent) ?? wholeOf(name, gradient);
 }
 
-/** A parameter by itself: a matrix of its first axis and the others, or a vector if one of these is 1. */
+/** A parameter on its own: a matrix of its first axis and the others, or a vector if one of these is 1. */
 function wholeOf(name: string, gradient: Factored): Whole | Single {
   const sizes = bindShape(gradient.shape, 0);
   const size = sizeOf(sizes);

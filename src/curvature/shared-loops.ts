@@ -33,7 +33,7 @@ function isShared({ axes }: Differentiable, node: Node): boolean {
   return node.outputs.every((output) => axes.along(output) === null);
 }
 
-/** Whether a node has a body, or decomposes into nodes one of which has. */
+/** Whether a node has a body, or decomposes into nodes that include one with a body. */
 function isLoop(node: Node): boolean {
   const definition = definitionOf(node);
   if (definition?.body) return true;

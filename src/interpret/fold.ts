@@ -23,7 +23,7 @@ export function foldNode(node: Node): Value[] | null {
   const feeds = new Map<Value, Array64>();
   for (const input of presentInputs(node)) feeds.set(input, fixedElements(input));
   const results = evaluateGraph(node.outputs, feeds, 0);
-  // An integer result that is not finite, such as the mean of no integers, is left to whoever asks for it.
+  // An integer result that is not finite, such as the mean of no integers, is left to the caller.
   const exact = results.every(
     ({ data }, k) => isFloat(node.outputs[k]?.dtype ?? "bool") || data.every(Number.isFinite),
   );

@@ -52,7 +52,7 @@ export class AtomicFile {
     });
   }
 
-  /** Reserves the size, so that a full disk is reported before the work and not at its end, where that can be known. */
+  /** Reserves the size, so that a full disk is reported before the work and not at its end, if the system can tell. */
   async resize(size: number): Promise<void> {
     await this.#orAbort(() => this.handle.truncate(size));
   }
@@ -103,7 +103,7 @@ export async function writeFileSafely(path: string, bytes: Uint8Array): Promise<
   await file.commit();
 }
 
-/** Makes a folder, and those around it, where it is missing. Throws FILE_UNWRITABLE. */
+/** Creates a folder, and its parent folders, if it is missing. Throws FILE_UNWRITABLE. */
 export async function makeFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true }).catch((error: unknown) => {
     throw unwritable(path, error);

@@ -119,13 +119,13 @@ function elementAxes({ rank }: Traced): number[] {
   return Array.from({ length: Math.max(rank - 1, 0) }, (_, axis) => axis + 1);
 }
 
-/** The mean over each sample's own elements; 0 where it has none. */
+/** The mean over each sample's own elements; 0 if it has none. */
 export function meanPerSample(elements: Traced): Traced {
   const empty = elements.value.shape.slice(1).includes(0);
   return empty ? elements.sum(elementAxes(elements)) : elements.mean(elementAxes(elements));
 }
 
-/** The mean over those elements where `counted` holds; 0 where there are none, and so is its gradient. */
+/** The mean over those elements where `counted` holds; if there are none, the mean and its gradient are 0. */
 export function meanWhere(counted: Traced, elements: Traced): Traced {
   const axes = elementAxes(elements);
   const kept = where(counted, elements, 0);

@@ -146,8 +146,9 @@ function softmaxSecond(options: CrossEntropyOptions): TimesVector {
 }
 
 /**
- * The second derivative is the square of R = sqrt(m) (diag(sqrt(p)) - p sqrt(p)'), and of R after any reflection. R sqrt(p) is 0:
- * the one that exchanges sqrt(p) with the last axis, but for a sign, makes the last column 0 (Householder 1958).
+ * The second derivative is the square of R = sqrt(m) (diag(sqrt(p)) - p sqrt(p)'), also after any reflection of R. As R
+ * sqrt(p) is 0, the reflection that exchanges sqrt(p) and the last axis, up to sign, makes the last column 0 (Householder
+ * 1958).
  */
 function softmaxRoot(options: CrossEntropyOptions): TimesVector {
   return (output, target, vector) => {

@@ -22,7 +22,7 @@ import {
   Tracing,
 } from "./module.js";
 
-/** The shape of an input, and its dtype where it is not float32. The axis of size "N" holds the samples. */
+/** The shape of an input, and its dtype if it is not float32. The axis of size "N" holds the samples. */
 export type InputSpec =
   | readonly DimSpec[]
   | {

@@ -85,7 +85,7 @@ export function sideInputsOf(parts: ModuleParts): Record<string, SideInput> {
   return found;
 }
 
-/** The property of a module that says what it takes beside x, where that is anything. */
+/** The property of a module that lists its inputs besides x, if it has any. */
 function taking(inputs: Readonly<Record<string, SideInput>>): Pick<Module, "inputs"> {
   return Object.keys(inputs).length > 0 ? { inputs } : {};
 }

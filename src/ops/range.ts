@@ -229,7 +229,7 @@ export const rootRange: RangeRule = (_node, [x]) => {
 /** Powers with this exponent or more may overflow for realistic data. */
 const steep = 4;
 
-/** x^y: for a constant y that is not steep, the range where it is finite; else anything. */
+/** x^y: for a constant y that is not steep, the range of its finite values; otherwise anything. */
 export function powers(x: Range, y: Range): Range {
   const constant = y.low === y.high && alwaysFinite(y);
   const whole = constant && Number.isInteger(y.low);

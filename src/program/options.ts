@@ -68,7 +68,7 @@ export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOption
   /** Run even if the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
   /**
-   * Ends the run and throws the signal's reason: at once where it runs in another thread (a worker, WebAssembly),
+   * Ends the run and throws the signal's reason: at once if it runs in another thread (a worker, WebAssembly),
    * otherwise between two microbatches. The runtime still finishes the microbatch that it has begun. Default: no signal.
    */
   readonly signal?: AbortSignal;

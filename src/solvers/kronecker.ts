@@ -119,7 +119,7 @@ export class KroneckerCurvature {
 
   /**
    * The sum over all eigenvalues of log(scale times the eigenvalue + damping): the logarithm of a determinant.
-   * Throws INVALID_ARGUMENT where there is no damping.
+   * Throws INVALID_ARGUMENT if there is no damping.
    */
   logDeterminant({ scale = 1, damping }: DampingOptions & { readonly scale?: number }): number {
     requireDamping("logDeterminant", damping);

@@ -1,6 +1,6 @@
 /**
- * Eigenvalues and eigenvectors of diag(d) + rho z z', of which a tridiagonal matrix is put together from its halves (Gu and
- * Eisenstat 1995, "A divide-and-conquer algorithm for the symmetric tridiagonal eigenproblem"; LAPACK's dlaed4).
+ * Eigenvalues and eigenvectors of diag(d) + rho z z', the form in which a tridiagonal matrix is assembled from its halves
+ * (Gu and Eisenstat 1995, "A divide-and-conquer algorithm for the symmetric tridiagonal eigenproblem"; LAPACK's dlaed4).
  */
 
 /** Steps for an eigenvalue: about six are usual, and halving an interval of numbers takes no more. */
@@ -38,7 +38,7 @@ function fitting(d: Float64Array, gaps: Float64Array, j: number): number {
   return Math.abs(product);
 }
 
-/** So small elements of a vector of norm 1 are 0: processors are slow with what comes of their products. */
+/** Elements of a vector of norm 1 below this are set to 0: processors are slow with the tiny numbers in their products. */
 const negligible = 1e-60;
 
 /** z_j over each gap, with norm 1, in its place. */

@@ -8,7 +8,7 @@ export interface Tridiagonal {
   readonly beside: Float64Array;
   /** `[size, size]`: row k holds v of the reflection k, of k elements. */
   readonly reflections: Float64Array;
-  /** Of each reflection; 0 where it leaves all as it is. */
+  /** For each reflection; 0 if it changes nothing. */
   readonly scales: Float64Array;
 }
 

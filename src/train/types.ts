@@ -190,7 +190,7 @@ export interface PrivateStepResult extends StepResult {
   readonly private: boolean;
   /** Epsilon so far, this step included, at the trainer's delta. Computed when read, in a few milliseconds. */
   readonly epsilon: number;
-  /** The number of samples whose gradients were clipped; with automatic clipping, of those longer than the norm. */
+  /** The number of samples whose gradients were clipped; with automatic clipping, of those with longer gradients than the norm. */
   readonly clipped: number;
   /** The number of samples whose gradients were not finite; they count as zero. */
   readonly dropped: number;

@@ -54,7 +54,7 @@ export interface ClippedSumOptions {
    * Accounts for rounding: whatever the data, no sample's part of the sum has a norm above `maxNorm` by more than 2^-15
    * of it. If a gradient may be a difference of much larger terms, these are added up for each sample before anything
    * else (which takes the memory of the materialised gradients), or the gradient is scaled by a bound on its norm.
-   * Default false: the formula as it stands.
+   * Default: false, which applies the formula without this.
    */
   readonly strict?: boolean;
   /** `run` accepts other norms: `program.run(data, { maxNorms: { <want>: ... } })`. Default false. */

@@ -1,4 +1,4 @@
-// What the contestants of a workload are given: the same weights and samples.
+// The inputs of a workload's contestants: all get the same weights and samples.
 import { decodeSafetensors } from "../../../src/io/safetensors.ts";
 
 export const bytesOf = async (name) => new Uint8Array(await (await fetch(name)).arrayBuffer());

@@ -1,5 +1,5 @@
-// Per-sample norms by jax-js on its WebAssembly backend: vmap(grad), and a loop of grad; both compiled by its jit. An array
-// is used up by each use of it, unless through `.ref`. It has no scan, so the LSTM's steps are unrolled.
+// Per-sample norms by jax-js on its WebAssembly backend: vmap(grad), and a loop of grad, both compiled by its jit. Each use
+// of an array consumes it, except through `.ref`. jax-js has no scan, so the LSTM's steps are unrolled.
 import * as jax from "@jax-js/jax";
 import { oneHot, tensorsOf } from "./data.mjs";
 
@@ -16,7 +16,7 @@ function perceptron(p, x) {
   return x;
 }
 
-/** x [1, T, I], words' vectors; gates in ONNX's order: input, output, forget, cell */
+/** x [1, T, I], the words' vectors; gates in ONNX's order: input, output, forget, cell */
 function lstm([weight, recurrent, bias, recurrentBias, head, headBias], x) {
   const [, positions, inputs] = x.shape;
   const width = recurrent.shape[1];
@@ -34,26 +34,26 @@ function lstm([weight, recurrent, bias, recurrentBias, head, headBias], x) {
   return linear(h, head, headBias);
 }
 
-/** Networks whose first parameter is the table of words [V, I], which x are the numbers of. */
+/** Networks whose first parameter is the table of words [V, I]; x holds the words' numbers. */
 const ofWords = { lstm };
 const networks = { mlp: perceptron };
 
-/** [N]: sums over all but the first axis, of all gradients. */
+/** [N]: sums over all axes except the first, over all gradients. */
 const squares = (gradients) =>
   gradients.map((g) => np.sum(np.square(np.reshape(g, [g.shape[0], -1])), 1)).reduce((a, b) => np.add(a, b));
 
 const lossOf = (network) => (own, one, y) =>
   np.sum(np.multiply(nn.logSoftmax(network(own, np.expandDims(one, 0))), y)).neg();
 
-/** Squares of samples' norms, from parameters, x and y, each with samples first. */
+/** Squares of the samples' norms, from parameters, x and y; samples are the first axis of each. */
 function ofNumbers(network) {
   const every = jax.vmap(jax.grad(lossOf(network)), [null, 0, 0]);
   return jax.jit((own, x, y) => squares(every(own, x, y)));
 }
 
 /**
- * The same for words. Its jit refuses the scatter that is the gradient of taking words, so that this part runs outside:
- * the gradients by the words' vectors inside, and from them those by the table of words.
+ * The same for words. Its jit refuses the scatter that is the gradient of a table lookup, so that part runs outside: the
+ * gradients with respect to the words' vectors are computed inside, and from them those with respect to the table.
  */
 function ofWordNumbers(network) {
   const every = jax.vmap(

@@ -1,4 +1,4 @@
-// pergrad in the page, as a bundle of a user's would have it.
+// pergrad in the page, bundled as a user would bundle it.
 import { loadModel, losses, perSample, want } from "../../../src/index.ts";
 import { decodeSafetensors } from "../../../src/io/safetensors.ts";
 import { bytesOf } from "./data.mjs";

@@ -1,4 +1,4 @@
-// Per-sample norms by TensorFlow.js on its WebAssembly backend. It has no vmap: a loop of grads, one sample at a time.
+// Per-sample norms by TensorFlow.js on its WebAssembly backend. It has no vmap, so this is a loop of grads over the samples.
 import * as tf from "@tensorflow/tfjs";
 import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
 import { oneHot, tensorsOf } from "./data.mjs";
@@ -14,13 +14,13 @@ function perceptron(p, x) {
   return x;
 }
 
-/** Rows of words [V, width]: the backend lacks the kernel of gather's own gradient, but has that of scatterND. */
+/** Rows of words [V, width]: the backend lacks the kernel for gather's own gradient, but has the one for scatterND. */
 const rowsOf = tf.customGrad((words, rows) => ({
   value: tf.gather(words, rows),
   gradFunc: (dy) => [tf.scatterND(tf.expandDims(rows, 1), dy, words.shape), tf.zerosLike(rows)],
 }));
 
-/** x [1, T], words' numbers; gates in ONNX's order: input, output, forget, cell */
+/** x [1, T], the words' numbers; gates in ONNX's order: input, output, forget, cell */
 function lstm([words, weight, recurrent, bias, recurrentBias, head, headBias], x) {
   const [positions, width] = [x.shape[1], recurrent.shape[1]];
   const projected = tf.add(linear(rowsOf(words, tf.reshape(x, [positions])), weight, bias), recurrentBias);

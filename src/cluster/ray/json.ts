@@ -1,4 +1,4 @@
-/** JSON from elsewhere, of which nothing is known. */
+/** JSON from elsewhere, about which nothing is known. */
 
 /** The fields of an object; undefined where the text is none. */
 export function fieldsIn(text: string): Readonly<Record<string, unknown>> | undefined {

@@ -49,7 +49,7 @@ export async function runJob(jobs: RayJobs, { job, files }: Job, options: JobOpt
   }
 }
 
-/** Waits until a job has ended. Throws CLUSTER_JOB where it failed, and the signal's reason. */
+/** Waits until a job has ended. Throws CLUSTER_JOB if it failed, and the signal's reason if the signal ended it. */
 async function follow(jobs: RayJobs, id: string, { signal, onProgress, out }: JobOptions): Promise<JobReport> {
   let before: ClusterProgress | undefined;
   for (let pause = firstPause; ; pause = Math.min(longestPause, pause * 1.3)) {

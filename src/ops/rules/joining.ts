@@ -155,7 +155,7 @@ const concat: OpDefinition = {
   },
 };
 
-/** The sizes of the parts: those stated, or num_outputs equal ones, of which the last may be smaller. */
+/** The sizes of the parts: those stated, or num_outputs equal ones; in the latter case the last may be smaller. */
 function partSizes(call: Call, size: Dim): readonly Dim[] {
   const stated = knownDims(call, 1);
   if (stated) {

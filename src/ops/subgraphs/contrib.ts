@@ -29,7 +29,7 @@ export function likeFirst(call: Call): ValueType {
   return { dtype, shape };
 }
 
-/** The type of the first input, to whose shape the inputs at `indices` (where there) must broadcast. */
+/** The type of the first input, to whose shape the inputs at `indices` (if present) must broadcast. */
 export function likeFirstWith(call: Call, ...indices: readonly number[]): ValueType {
   const type = likeFirst(call);
   for (const index of indices) {
@@ -44,7 +44,7 @@ export function likeFirstWith(call: Call, ...indices: readonly number[]): ValueT
   return type;
 }
 
-/** Checks that the inputs at `indices` (where there) hold one number per element of the first input's last axis. */
+/** Checks that the inputs at `indices` (if present) hold one number per element of the first input's last axis. */
 export function requireLastAxisVectors(call: Call, ...indices: readonly number[]): void {
   const { shape } = requireInput(call, 0);
   const last = shape.slice(-1);

@@ -96,7 +96,7 @@ export function mayBlockConvolutions(operators: ReadonlySet<string>): boolean {
   return !choosing.some((op) => operators.has(op));
 }
 
-/** What a session is told about its graph. */
+/** What a session must know about its graph. */
 export interface Contents {
   readonly operators: ReadonlySet<string>;
   readonly chains: ReadonlySet<string>;

@@ -73,7 +73,7 @@ function paddedPool(node: Node, axes: readonly Axis[], build: Build): Value[] | 
 }
 
 /**
- * Rounds up where there is one window more. Along the other axes nothing is left to round: padding is reduced, or
+ * Rounds up if there is one window more. Along the other axes nothing is left to round: padding is reduced, or
  * elements that no window reaches are cropped.
  */
 function croppedPool(node: Node, axes: readonly Axis[], build: Build): Value[] | null {

@@ -22,7 +22,7 @@ export interface Seldom {
   readonly workarounds: readonly Workaround[];
   /** See `infinite-pools.ts`. */
   readonly poolsOfInfinities: (outputs: readonly Value[], data?: RangeOptions, seen?: OnRewrite) => readonly Value[];
-  /** Names, in a log of rewrites, of those that look at more than a node. */
+  /** The names, in a log of rewrites, of the work-arounds that look at more than one node. */
   readonly names: readonly string[];
 }
 
