@@ -50,8 +50,8 @@ export interface InfluenceOptions extends CgOptions, LissaOptions, ArnoldiOption
   /**
    * The way of inverting. "exact": the whole matrix, of at most 4,096 parameters. "gram": exactly, through the samples'
    * inner products. "ekfac", "kfac": layer by layer, in the eigenvectors of two factors. "cg": conjugate gradients.
-   * "lissa": a Neumann series. "arnoldi": the largest eigenvalues only. "diagonal": the diagonal only. "dataInf": the
-   * mean of each sample's own inverse. Default "gram".
+   * "lissa": a Neumann series. "arnoldi": the eigenvalues largest in size only. "diagonal": the diagonal only.
+   * "dataInf": the mean of each sample's own inverse. Default "gram".
    */
   readonly inverse?: InverseName;
   /** The matrix, a mean over the training samples. Default: "fisher" for gram, dataInf and diagonal, else "ggn". */

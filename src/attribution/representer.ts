@@ -4,6 +4,8 @@
  */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
+import type { Value } from "../graph/value.js";
+import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import type { Loss } from "../nn/loss.js";
 import type { Dataset } from "../program/given-data.js";
 import type { Traced } from "../trace/index.js";
@@ -20,8 +22,8 @@ export interface RepresenterOptions {
   /** The factor of the penalty: the loss was the mean over samples plus l2 |W|^2. */
   readonly l2: number;
   /**
-   * The weight of the last linear layer. Default: the last parameter with two axes, one of which is that of the
-   * classes.
+   * The weight of the last linear layer. Default: of the parameters with two axes, one of which is that of the classes,
+   * the one that is used last.
    */
   readonly layer?: string;
 }
@@ -142,9 +144,14 @@ function classesOf({ objective: { loss, output } }: Checkpoint): number {
 }
 
 /** Throws INVALID_ARGUMENT. */
-function lastLayer({ objective }: Checkpoint, classes: number): string {
-  const found = [...objective.parameters].filter(([, { shape }]) => shape.length === 2 && shape.includes(classes));
-  const name = found.at(-1)?.[0];
+function lastLayer({ objective: { model, output, parameters } }: Checkpoint, classes: number): string {
+  const nodes = nodesBefore([output]);
+  const ofSamples = dependentsOf(model.graph.inputs, nodes);
+  /** How many values of samples depend on the weight: fewer than on a weight of an earlier layer. */
+  const behind = (weight: Value) => [...dependentsOf([weight], nodes)].filter((value) => ofSamples.has(value)).length;
+  const found = [...parameters].filter(([, { shape }]) => shape.length === 2 && shape.includes(classes));
+  const ordered = found.map(([name, weight]) => ({ name, values: behind(weight) })).sort((a, b) => b.values - a.values);
+  const name = ordered.at(-1)?.name;
   if (name !== undefined) return name;
   throw new PergradError(
     "INVALID_ARGUMENT",

@@ -38,8 +38,11 @@ export interface CurvatureOptions extends ObjectiveOptions, MemoryOptions {
 
 /** Options of `topEigenvalues`. */
 export interface EigenvalueOptions {
-  /** From which end: the largest first, or the smallest (most negative) first. Default "largest". */
-  readonly end?: "largest" | "smallest";
+  /**
+   * From which end: the largest first, the smallest (most negative) first, or from either, the largest in size first.
+   * Default "largest".
+   */
+  readonly end?: "largest" | "smallest" | "either";
   /** How far an eigenvalue may be off, relative to the largest in size. Default 1e-5. */
   readonly tolerance?: number;
   /** The most products. Default: 20 more than 8 times the number of eigenvalues, and at least 60. */
@@ -198,6 +201,7 @@ export class Curvature {
     const { end = "largest", tolerance = 1e-5, maxIterations = Math.max(60, 8 * count + 20), seed = 0 } = options;
     const outermost = (values: readonly number[]) => {
       const all = values.map((_, k) => (end === "largest" ? values.length - 1 - k : k));
+      if (end === "either") all.sort((a, b) => Math.abs(nth(values, b)) - Math.abs(nth(values, a)));
       return all.slice(0, count);
     };
     const within = ({ values, residuals }: { values: readonly number[]; residuals: readonly number[] }) => {

@@ -1,6 +1,6 @@
 /** Scores agree with plain PyTorch autograd on one sample at a time, in float64: to 1e-4, and where a matrix is inverted to 1e-3. */
 import { describe, expect, it } from "vitest";
-import { attribution, type Tensor } from "../../src/index.js";
+import { attribution, losses, nn, type Tensor } from "../../src/index.js";
 import { takeSamples } from "../../src/tensor/take-samples.js";
 import { caseNames, loadCase, turned } from "../curvature/load-case.js";
 import { expectNear } from "../curvature/support.js";
@@ -153,6 +153,16 @@ it("all eigenvalues together are the whole matrix", async () => {
   // With N < P the others are 0: what lies outside of the gradients' space has no part in a product of gradients.
   const method = attribution.influence({ inverse: "arnoldi", of: "fisher", rank: 10, damping });
   await agree(loaded, method, { scores: "influence/fisher" }, inverted);
+});
+
+it("the eigenvalues that arnoldi keeps are the largest in size", async () => {
+  // The loss is x w^2 / 2, so the Hessian has the means of x on its diagonal, and the gradient of a sample is x w = x.
+  const model = nn.trace({ x: ["N", 3] }, { w: nn.ones([3]) }, ({ x }, { w }) => x.mul(w.mul(w)).sum(1).mul(0.5));
+  const x: Tensor<"float32"> = { dtype: "float32", dims: [2, 3], data: Float32Array.of(-2, 0, 1, -4, 2, 3) };
+  const method = attribution.influence({ inverse: "arnoldi", of: "hessian", rank: 1, damping: 0.5 });
+  const { scores } = await attribution.scores(model, { x }, { x }, { loss: losses.output(), method });
+  const wanted = [-2, -4].flatMap((query) => [-2, -4].map((sample) => (query * sample) / (-3 + 0.5)));
+  expectNear(scores.data, wanted, 1e-5, "scores");
 });
 
 it("the diagonal is that of PyTorch", async () => {

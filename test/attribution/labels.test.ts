@@ -87,6 +87,18 @@ describe("representer points", () => {
     },
   );
 
+  it("are of the layer that is used last, wherever the file has its weight", async () => {
+    const parts = { head: nn.ones([3, 3]), body: nn.linear(3, 3, { bias: false }) };
+    const late = nn.trace({ x: ["N", 3] }, parts, ({ x: input }, { head, body }) => body(input).tanh().matmul(head));
+    const deep = withParameters(late, { head: { dtype: "float32", dims: [3, 3], data: weights } });
+    const data = { x, target: labels(0, 1, 2, 1) };
+    const of = async (layer?: string) => {
+      const method = attribution.representerPoints({ l2: 0.01, ...(layer ? { layer } : {}) });
+      return (await attribution.scores(deep, data, data, { loss: "cross_entropy", method })).scores.data;
+    };
+    expectNear(await of(), await of("head"), 1e-6, "scores");
+  });
+
   it("are refused of a weight that does more than make the logits", async () => {
     const tied = nn.trace({ x: ["N", 3] }, { head: nn.linear(3, 3) }, ({ x: input }, { head }) =>
       head(head(input).tanh()),

@@ -20,6 +20,9 @@ describe.each(["mlp_gelu", "cnn_small", "tied_language_model", "multilabel"])("%
     if (of === "hessian") {
       const bottom = await matrix.topEigenvalues(1, { end: "smallest" });
       expectNear(bottom.values, all.slice(0, 1), 2e-4, "smallest", all.at(-1));
+      const bySize = [...all].sort((a, b) => Math.abs(b) - Math.abs(a));
+      const either = await matrix.topEigenvalues(6, { end: "either" });
+      expectNear(either.values, bySize.slice(0, 6), 2e-4, "largest in size", all.at(-1));
     }
     const [first = {}] = top.vectors;
     const product = await matrix.times(first);

@@ -80,20 +80,21 @@ export async function lissaInverse(
 }
 
 export interface ArnoldiOptions {
-  /** The number of eigenvalues that are kept, the largest. Default 50. */
+  /** The number of eigenvalues that are kept, the largest in size. Default 50. */
   readonly rank?: number;
 }
 
 /**
- * The inverse within the space of the largest eigenvalues only (Schioppa et al. 2022, "Scaling up influence functions";
- * for a symmetric matrix, Arnoldi's method is Lanczos's): the sum over them of v v' / (eigenvalue + d).
+ * The inverse within the space of the eigenvalues that are largest in size (Schioppa et al. 2022, "Scaling up influence
+ * functions"; for a symmetric matrix, Arnoldi's method is Lanczos's): the sum over them of v v' / (eigenvalue + d).
  */
 export async function arnoldiInverse(
   curvature: Curvature,
   damping: number,
   { rank = 50 }: ArnoldiOptions = {},
 ): Promise<Apply> {
-  const { values, vectors } = await curvature.topEigenvalues(Math.min(rank, curvature.size), { tolerance: 1e-3 });
+  const count = Math.min(rank, curvature.size);
+  const { values, vectors } = await curvature.topEigenvalues(count, { end: "either", tolerance: 1e-3 });
   const pairs = vectors.map((vector, k) => ({ vector: curvature.joined(vector), value: (values[k] ?? 0) + damping }));
   return rowByRow(curvature.size, async (row) => {
     const found = new Float64Array(row.length);
