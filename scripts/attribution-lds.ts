@@ -34,7 +34,7 @@ const methods: Readonly<Record<string, readonly [method: attribution.Method, ...
   [overCheckpoints]: [tracIn({ learningRates: learningRates.map(([, rate]) => rate) }), learningRates.length],
   "influence, diagonal": [influence({ inverse: "diagonal" }), 1],
   "influence, dataInf": [influence({ inverse: "dataInf" }), 1],
-  "influence, lissa": [influence({ inverse: "lissa" }), 1],
+  "influence, lissa of 100 terms": [influence({ inverse: "lissa", terms: 100 }), 1],
   "influence, cg": [influence({ inverse: "cg" }), 1],
   "influence, arnoldi": [influence({ inverse: "arnoldi" }), 1],
   "influence, kfac": [influence({ inverse: "kfac" }), 1, many],
