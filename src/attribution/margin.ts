@@ -1,6 +1,6 @@
 /** The scalar that TRAK differentiates for a classifier. */
 import { PergradError } from "../errors.js";
-import { type Loss, meanPerSample, meanWhere, requireTarget } from "../nn/loss.js";
+import { countedLabels, type Loss, meanWhere, requireTarget } from "../nn/loss.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { constant, where } from "../trace/functions.js";
 
@@ -27,14 +27,13 @@ export function margin(loss: Loss): Loss {
     apply: (output, target) => {
       const own = requireTarget("margin", target).cast("int64");
       const { axis, classes, ignored } = labelsOf(output.value.shape, own.value.shape);
-      const counted = ignored === undefined ? undefined : own.notEqual(ignored);
-      // An ignored label may be no class at all: it must not reach the gather.
-      const place = (counted ? where(counted, own, 0) : own).unsqueeze(axis);
+      const { counted, safe } = countedLabels(own, ignored);
+      const place = safe.unsqueeze(axis);
       const others = where(constant(numbersAlong(axis, output.rank, classes)).equal(place), none, output);
       const most = others.max(axis, { keepDims: true });
       const sum = others.sub(most).exp().sum(axis).log().add(most.squeeze(axis));
       const odds = output.gatherElements(place, axis).squeeze(axis).sub(sum);
-      return counted ? meanWhere(counted, odds) : meanPerSample(odds);
+      return meanWhere(counted, odds);
     },
   };
 }

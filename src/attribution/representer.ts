@@ -3,9 +3,10 @@
  * contribution of each training sample to the logits of a last linear layer that was trained with an l2 penalty.
  */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import { lastLayer } from "../curvature/posterior.js";
 import { PergradError } from "../errors.js";
-import type { Value } from "../graph/value.js";
-import { dependentsOf, nodesBefore } from "../graph/walk.js";
+import type { Shape } from "../graph/dim.js";
+import { labelsThatCount } from "../nn/labels.js";
 import type { Loss } from "../nn/loss.js";
 import type { Dataset } from "../program/given-data.js";
 import type { Traced } from "../trace/index.js";
@@ -63,7 +64,7 @@ export function representerPoints(options: RepresenterOptions): Method {
       return { table: added(tables) };
     },
     explain: async (checkpoint) => {
-      const name = layer ?? lastLayer(checkpoint, classesOf(checkpoint));
+      const name = layer ?? lastWeight(checkpoint, classesOf(checkpoint));
       return checkpoint.parameters.map((own) => ({
         parameters: [own],
         ...(own === name
@@ -99,7 +100,7 @@ async function representerValues(
   { l2, layer }: RepresenterOptions,
 ): Promise<RepresenterValues> {
   const classes = classesOf(checkpoint);
-  const name = layer ?? lastLayer(checkpoint, classes);
+  const name = layer ?? lastWeight(checkpoint, classes);
   const inputs = await Inputs.of(checkpoint, name, classes);
   const [own, asked] = [await inputs.read(train), await inputs.read(queries)];
   const gradient = await gradients(checkpoint, train, classes);
@@ -119,13 +120,10 @@ async function labelsOf(checkpoint: Checkpoint, data: Dataset, classes: number):
   const { loss, output, expected } = checkpoint.objective;
   const target = expected.get("target")?.value;
   const ignored = target && loss.labels?.(output.shape, target.shape).ignored;
-  const found: number[] = [];
+  const found: (number | bigint)[] = [];
   for await (const { feeds } of checkpoint.blocks(data))
-    for (const each of feeds.target?.data ?? []) {
-      const label = Number(each);
-      found.push(label === ignored || !(label < classes) ? -1 : label);
-    }
-  return Int32Array.from(found);
+    for (const label of feeds.target?.data ?? []) found.push(label);
+  return labelsThatCount(found, { classes, ignored });
 }
 
 async function gradients(checkpoint: Checkpoint, data: Dataset, classes: number): Promise<Table> {
@@ -144,14 +142,9 @@ function classesOf({ objective: { loss, output } }: Checkpoint): number {
 }
 
 /** Throws INVALID_ARGUMENT. */
-function lastLayer({ objective: { model, output, parameters } }: Checkpoint, classes: number): string {
-  const nodes = nodesBefore([output]);
-  const ofSamples = dependentsOf(model.graph.inputs, nodes);
-  /** How many values of samples depend on the weight: fewer than on a weight of an earlier layer. */
-  const behind = (weight: Value) => [...dependentsOf([weight], nodes)].filter((value) => ofSamples.has(value)).length;
-  const found = [...parameters].filter(([, { shape }]) => shape.length === 2 && shape.includes(classes));
-  const ordered = found.map(([name, weight]) => ({ name, values: behind(weight) })).sort((a, b) => b.values - a.values);
-  const name = ordered.at(-1)?.name;
+function lastWeight({ objective }: Checkpoint, classes: number): string {
+  const fits = (shape: Shape = []) => shape.length === 2 && shape.includes(classes);
+  const name = lastLayer(objective).find((each) => fits(objective.parameters.get(each)?.shape));
   if (name !== undefined) return name;
   throw new PergradError(
     "INVALID_ARGUMENT",

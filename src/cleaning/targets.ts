@@ -1,6 +1,7 @@
 /** The targets of a data set: classes, numbers, or anything else. */
 import type { Objective } from "../compile/objective.js";
 import { isBatch } from "../graph/dim.js";
+import { labelsThatCount } from "../nn/labels.js";
 import { elementsIn, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
 
 /** Targets as numbers that can be predicted. */
@@ -44,9 +45,7 @@ export function targetsOf(objective: Objective, target: Tensor | undefined): Tar
   const classes = Number(objective.output.shape[1]);
   // Nothing is known about a label that the loss ignores.
   const ignored = objective.loss.labels?.(objective.output.shape, target.dims).ignored;
-  const counts = (label: number) => label >= 0 && label < classes && label !== ignored;
-  const labels = Int32Array.from(given, (label) => (counts(Number(label)) ? Number(label) : -1));
-  return { kind, classes, labels };
+  return { kind, classes, labels: labelsThatCount(given, { classes, ignored }) };
 }
 
 /** `[N, columns]`: classes as one column each. Numbers that are not finite become 0, so that they spoil no sum. */

@@ -3,7 +3,7 @@ import { PergradError } from "../errors.js";
 import { meant } from "../meant.js";
 import { entryOf } from "../present.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { Row } from "./rows.js";
+import { isList, type Row } from "./rows.js";
 
 /** Options of `packRows`. */
 export interface PackRowsOptions {
@@ -135,10 +135,6 @@ function add(list: number[], value: unknown, column: string, row: number): void 
 function shown(value: unknown): string {
   const text = JSON.stringify(value, (_, each) => (typeof each === "bigint" ? Number(each) : each)) ?? "nothing";
   return text.length > 100 ? `${text.slice(0, 100)}...` : text;
-}
-
-function isList(value: unknown): value is Iterable<unknown> {
-  return typeof value === "object" && value !== null && Symbol.iterator in value;
 }
 
 function numberOf(value: unknown): number | undefined {

@@ -67,10 +67,10 @@ async function* csv(path: string, delimiter: string): AsyncGenerator<Row> {
 
 /** The text of a file, piece by piece, without a byte order mark. Throws FILE_UNREADABLE where bytes are no text. */
 async function* textsOf(path: string): AsyncGenerator<string> {
-  const decoders: InstanceType<typeof TextDecoder>[] = [];
+  let decoder: InstanceType<typeof TextDecoder> | undefined;
   const decoded = (bytes?: Uint8Array) => {
     try {
-      return decoders[0]?.decode(bytes, { stream: bytes !== undefined }) ?? "";
+      return decoder?.decode(bytes, { stream: bytes !== undefined }) ?? "";
     } catch (error) {
       const problem = `"${path}" is not in UTF-8, which its texts would not survive; write it in UTF-8.`;
       throw new PergradError("FILE_UNREADABLE", problem, { cause: error });
@@ -78,7 +78,7 @@ async function* textsOf(path: string): AsyncGenerator<string> {
   };
   for await (const bytes of createReadStream(path)) {
     const encoding = bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : "utf-8";
-    if (decoders.length === 0) decoders.push(new TextDecoder(encoding, { fatal: true }));
+    decoder ??= new TextDecoder(encoding, { fatal: true });
     yield decoded(bytes);
   }
   yield decoded();
@@ -143,18 +143,16 @@ async function* parquet(path: string): AsyncGenerator<Row> {
 async function* arrow(path: string): AsyncGenerator<Row> {
   const { tableFromIPC, DataType } = await library("apache-arrow", "read Arrow", () => import("apache-arrow"));
   const bytes = await readFile(path);
-  const table = (() => {
-    try {
-      return tableFromIPC(bytes);
-    } catch (error) {
-      if (!(error instanceof Error && error.message.includes("codec not found"))) throw error;
-      const problem = `"${path}" is compressed, which apache-arrow does not read; write it uncompressed, as in to_feather(path, compression="uncompressed").`;
-      throw new PergradError("FILE_UNREADABLE", problem, { cause: error });
-    }
-  })();
-  const { fields } = table.schema;
-  for (const row of table)
-    yield row ? Object.fromEntries(fields.map(({ name, type }) => [name, plainOf(DataType, type, row[name])])) : {};
+  try {
+    const table = tableFromIPC(bytes);
+    const { fields } = table.schema;
+    for (const row of table)
+      yield row ? Object.fromEntries(fields.map(({ name, type }) => [name, plainOf(DataType, type, row[name])])) : {};
+  } catch (error) {
+    if (!(error instanceof Error && error.message.includes("codec not found"))) throw error;
+    const problem = `"${path}" is compressed, which apache-arrow does not read; write it uncompressed, as in to_feather(path, compression="uncompressed").`;
+    throw new PergradError("FILE_UNREADABLE", problem, { cause: error });
+  }
 }
 
 /** Decimals as numbers, days and times as dates, lists and records of them in the same way: Arrow holds bare integers. */
@@ -165,14 +163,15 @@ function plainOf(is: typeof DataType, type: DataType, value: unknown): unknown {
   if ((is.isDate(type) || is.isTimestamp(type)) && typeof value === "number") return new Date(value);
   if (is.isList(type) || is.isFixedSizeList(type)) {
     const [item] = type.children;
-    return isIterable(value) && item ? Array.from(value, (each) => plainOf(is, item.type, each)) : value;
+    return isList(value) && item ? Array.from(value, (each) => plainOf(is, item.type, each)) : value;
   }
   if (!is.isStruct(type) || typeof value !== "object") return value;
   const record = new Map(Object.entries(value));
   return Object.fromEntries(type.children.map(({ name, type: own }) => [name, plainOf(is, own, record.get(name))]));
 }
 
-function isIterable(value: unknown): value is Iterable<unknown> {
+/** Whether a value of a row holds several values. */
+export function isList(value: unknown): value is Iterable<unknown> {
   return typeof value === "object" && value !== null && Symbol.iterator in value;
 }
 

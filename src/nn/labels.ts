@@ -168,3 +168,12 @@ export function validateLabels(loss: string, target: Tensor, output: Shape, opti
     );
   });
 }
+
+/** Each label as a number; -1 for one that does not count: the ignored one, and what is no class. */
+export function labelsThatCount(
+  labels: ArrayLike<number | bigint>,
+  { classes, ignored }: { readonly classes: number; readonly ignored: number | undefined },
+): Int32Array {
+  const counts = (label: number) => label >= 0 && label < classes && label !== ignored;
+  return Int32Array.from(labels, (label) => (counts(Number(label)) ? Number(label) : -1));
+}

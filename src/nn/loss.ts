@@ -125,8 +125,27 @@ export function meanPerSample(elements: Traced): Traced {
   return empty ? elements.sum(elementAxes(elements)) : elements.mean(elementAxes(elements));
 }
 
-/** The mean over those elements where `counted` holds; if there are none, the mean and its gradient are 0. */
-export function meanWhere(counted: Traced, elements: Traced): Traced {
+/** Labels, and which of them count. */
+export interface CountedLabels {
+  /** Undefined if all count. */
+  readonly counted: Traced | undefined;
+  /** The labels, with 0 in place of those that do not count: an ignored label may be no class at all. */
+  readonly safe: Traced;
+}
+
+/** @param ignored the label that does not count; undefined if all do */
+export function countedLabels(labels: Traced, ignored: number | undefined): CountedLabels {
+  if (ignored === undefined) return { counted: undefined, safe: labels };
+  const counted = labels.notEqual(ignored);
+  return { counted, safe: where(counted, labels, 0) };
+}
+
+/**
+ * The mean over those elements where `counted` holds, or over all if it is undefined; if there are none, the mean and its
+ * gradient are 0.
+ */
+export function meanWhere(counted: Traced | undefined, elements: Traced): Traced {
+  if (!counted) return meanPerSample(elements);
   const axes = elementAxes(elements);
   const kept = where(counted, elements, 0);
   const number = counted.cast(elements.dtype).sum(axes).maximum(1);

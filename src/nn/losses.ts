@@ -15,6 +15,7 @@ import { Traced } from "../trace/traced.js";
 import { classAxisOf, labelsOf, labelType, notesOnClassAxis, validateLabels } from "./labels.js";
 import {
   besideOutput,
+  countedLabels,
   type GivenTarget,
   type Loss,
   type LossFunction,
@@ -72,11 +73,9 @@ function likelihood(
       const labels = requireTarget(name, target).cast("int64");
       const axis = classAxisOf(name, output.value.shape, classAxis, labels.value.shape);
       requireWeights(name, weights, output, axis);
-      const counted = ignoreIndex === undefined ? undefined : labels.notEqual(ignoreIndex);
-      // An ignored label may be no class at all: it must not reach the gather.
-      const safe = counted ? where(counted, labels, 0) : labels;
+      const { counted, safe } = countedLabels(labels, ignoreIndex);
       const elements = smoothed(logarithm(output, axis), safe, axis, weights, labelSmoothing);
-      return counted ? meanWhere(counted, elements) : meanPerSample(elements);
+      return meanWhere(counted, elements);
     },
   };
 }
@@ -180,8 +179,8 @@ function softmaxOf(
 ): SoftmaxOfLabels {
   const labels = requireTarget("cross_entropy", target).cast("int64");
   const axis = classAxisOf("cross_entropy", output.value.shape, classAxis, labels.value.shape);
-  const counted = ignoreIndex === undefined ? undefined : labels.notEqual(ignoreIndex);
-  const own = labelWeights(counted ? where(counted, labels, 0) : labels, weights, s);
+  const { counted, safe } = countedLabels(labels, ignoreIndex);
+  const own = labelWeights(safe, weights, s);
   const ones = labels.mul(0).add(1).cast(output.dtype);
   const weighted = own ? ones.mul(own.cast(output.dtype)) : ones;
   const elements = labels.rank === 1 ? undefined : labels.value.shape.slice(1).map((_, k) => k + 1);

@@ -8,7 +8,7 @@
 import { SampleAxes } from "../../../analysis/sample-axes.js";
 import { type Dim, factorOf, isBatch, type Shape, sameShape } from "../../../graph/dim.js";
 import type { SampleAxis } from "../../../graph/sample-axis.js";
-import { constantOf, dimsValue, type Node, nodeOf, type Value } from "../../../graph/value.js";
+import { constantOf, dimsValue, nodeOf, type Value } from "../../../graph/value.js";
 import { foldNode } from "../../../interpret/fold.js";
 import { intAttribute } from "../../../ops/checks.js";
 import { build, definitionOf, standardDefinition } from "../../../ops/registry.js";
@@ -16,7 +16,8 @@ import { numberedIndices, withNumbers } from "../adapt/numbered-constants.js";
 import { alongSamples } from "../adapt/subscripts.js";
 import type { FileNode } from "../file-node.js";
 import type { Rebatcher } from "../other-forms.js";
-import { hasEqualRows, Repeated } from "./repeated.js";
+import { oneRow } from "./one-row.js";
+import { Repeated } from "./repeated.js";
 
 export function rebatcher(
   size: number,
@@ -280,29 +281,4 @@ function repeatFolded(node: FileNode, { size, axes, repeated }: FileBatch, rank:
 function foldedOf(value: Value): Value {
   const node = nodeOf(value);
   return (node && foldNode(node)?.[0]) ?? value;
-}
-
-/** One of `size` equal slices along an axis; null if they cannot be shown to be equal. */
-function oneRow(value: Value, axis: number, size: number): Value | null {
-  if (value.shape[axis] !== size || size === 1) return value;
-  const node = nodeOf(value);
-  const source = node?.inputs[0];
-  const own = source && (source.shape[axis - value.shape.length + source.shape.length] ?? 1);
-  const repeats = node && definitionOf(node)?.repeats && own === 1;
-  if (node?.op === "ConstantOfShape" || repeats || hasEqualRows(value, axis)) return build.slice(value, axis, 0, 1);
-  return node ? rowThrough(node, value, axis, size) : null;
-}
-
-/** Row by row through an operator: the operator on one row of each of its inputs. */
-function rowThrough(node: Node, value: Value, axis: number, size: number): Value | null {
-  const rank = value.shape.length;
-  const product =
-    (node.op === "MatMul" || (node.op === "Gemm" && intAttribute(node, "transA", 0) === 0)) && axis === rank - 2;
-  if (node.domain !== "" || !(product || definitionOf(node)?.elementwise)) return null;
-  const rows = node.inputs.map((input, k) => {
-    const at = input ? axis - rank + input.shape.length : -1;
-    return !input || at < 0 || (product && k === 1) ? input : oneRow(input, at, size);
-  });
-  const complete = node.inputs.every((input, k) => input === null || rows[k] !== null);
-  return complete ? build.op(node.op, rows, node.attributes) : null;
 }

@@ -9,10 +9,10 @@ import { type Dim, factorOf, isBatch } from "../../../graph/dim.js";
 import type { SampleAxis } from "../../../graph/sample-axis.js";
 import { constantOf, type Node, nodeOf, type Value } from "../../../graph/value.js";
 import { isMissing } from "../../../missing.js";
-import { tensorAttribute } from "../../../ops/checks.js";
 import { build, definitionOf } from "../../../ops/registry.js";
 import { nth } from "../../../present.js";
 import type { FileNode } from "../file-node.js";
+import { repeatedRow } from "./one-row.js";
 
 /** Adapts a node that reads rebuilt values; the shapes are those of its outputs in the file's own batch. */
 type Adapt = (node: FileNode, shapes: readonly (readonly number[])[]) => FileNode;
@@ -49,25 +49,9 @@ export class Repeated {
 
   /** The source of the rows: a row that was repeated along the first axis of the batch's size, or equal rows. */
   #expanded(value: Value): Value | null {
-    const { shape } = value;
-    const axis = shape.indexOf(this.size);
-    if (axis < 0) return null;
-    const many = shape.with(axis, { perSample: 1 });
-    if (constantOf(value)) return hasEqualRows(value, axis) ? build.expand(build.slice(value, axis, 0, 1), many) : null;
-    const node = nodeOf(value);
-    if (node?.domain !== "") return null;
-    if (node.op === "ConstantOfShape") {
-      const element = tensorAttribute(node, "value")?.data[0] ?? 0;
-      return build.expand(build.filled(Number(element), [], value.dtype), many);
-    }
-    const [data, repeats] = node.inputs;
-    const from = data?.shape[axis - shape.length + data.shape.length] ?? 1;
-    if (!data || from !== 1) return null;
-    if (node.op === "Expand") return build.expand(data, many);
-    const known = node.op === "Tile" ? repeats?.known : undefined;
-    if (!known || known.some(isBatch)) return null;
-    const rest = known.with(axis, 1).map(factorOf);
-    return build.expand(build.op("Tile", [data, build.ints(rest)]), many);
+    const axis = value.shape.indexOf(this.size);
+    const row = axis < 0 ? null : repeatedRow(value, axis);
+    return row && build.expand(row, value.shape.with(axis, { perSample: 1 }));
   }
 
   /** Applies the node that made it to its rebuilt inputs. */
@@ -105,14 +89,4 @@ export class Repeated {
     const own = (dim: Dim) => (isBatch(dim) ? dim.perSample * this.size : dim);
     return made.shape.length === value.shape.length && made.shape.every((dim, axis) => own(dim) === value.shape[axis]);
   }
-}
-
-/** Whether all slices of a constant along an axis are the same, bit for bit. */
-export function hasEqualRows(value: Value, axis: number): boolean {
-  const constant = constantOf(value);
-  if (!constant) return false;
-  const data = Array.from<number | bigint>(constant.data);
-  const behind = value.shape.slice(axis + 1).reduce<number>((product, dim) => product * factorOf(dim), 1);
-  const rows = factorOf(value.shape[axis] ?? 1);
-  return data.every((element, k) => Object.is(element, data[k - (Math.floor(k / behind) % rows) * behind]));
 }
