@@ -3,9 +3,8 @@
  * contribution of each training sample to the logits of a last linear layer that was trained with an l2 penalty.
  */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
-import { lastLayer } from "../curvature/posterior.js";
+import { isMatrix, lastLayer } from "../curvature/posterior.js";
 import { PergradError } from "../errors.js";
-import type { Shape } from "../graph/dim.js";
 import { labelsThatCount } from "../nn/labels.js";
 import type { Loss } from "../nn/loss.js";
 import type { Dataset } from "../program/given-data.js";
@@ -143,8 +142,13 @@ function classesOf({ objective: { loss, output } }: Checkpoint): number {
 
 /** Throws INVALID_ARGUMENT. */
 function lastWeight({ objective }: Checkpoint, classes: number): string {
-  const fits = (shape: Shape = []) => shape.length === 2 && shape.includes(classes);
-  const name = lastLayer(objective).find((each) => fits(objective.parameters.get(each)?.shape));
+  const { parameters } = objective;
+  const found = lastLayer(objective).flatMap((name) => {
+    const shape = parameters.get(name)?.shape ?? [];
+    return shape.length === 2 && shape.includes(classes) ? [{ name, shape }] : [];
+  });
+  // A bias may be stored as a row; so is the weight of a layer of one input, if there is no other.
+  const name = (found.find(isMatrix) ?? found[0])?.name;
   if (name !== undefined) return name;
   throw new PergradError(
     "INVALID_ARGUMENT",

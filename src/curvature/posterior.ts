@@ -1,6 +1,6 @@
 /** A Gaussian distribution of the parameters: the covariance of outputs, and the precision as one dense matrix. */
 import { sampleCount } from "../gradients/factored.js";
-import { isBatch, multiply, N } from "../graph/dim.js";
+import { isBatch, multiply, N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { leavesOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import { elementFactor } from "../ops/build.js";
@@ -89,6 +89,7 @@ export function lastLayer({
   return [...parameters.keys()].filter((name) => found.has(name));
 }
 
-function isMatrix({ shape }: Value): boolean {
+/** Whether more than one axis has more than one element. */
+export function isMatrix({ shape }: { readonly shape: Shape }): boolean {
   return shape.filter((dim) => isBatch(dim) || dim > 1).length > 1;
 }

@@ -130,10 +130,12 @@ function layersOf(
 
 function factsOf(losses: Float32Array, norms: Float32Array, { labels, predictions }: Classes): [string, string][] {
   const mean = (values: Float32Array) => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
-  const right = labels?.filter((label, n) => label === predictions?.[n]).length;
+  // A label of -1 is one that the loss ignores.
+  const known = labels?.filter((label) => label >= 0).length;
+  const right = labels?.filter((label, n) => label >= 0 && label === predictions?.[n]).length;
   const facts: [string, string][] = [[losses.length.toLocaleString("en-US"), "samples"]];
-  if (labels && right !== undefined)
-    facts.push([`${((100 * right) / Math.max(1, labels.length)).toFixed(1)} %`, "predicted as labelled"]);
+  if (known !== undefined && right !== undefined)
+    facts.push([`${((100 * right) / Math.max(1, known)).toFixed(1)} %`, "predicted as labelled"]);
   facts.push([mean(losses).toPrecision(3), "mean loss"], [mean(norms).toPrecision(3), "mean gradient norm"]);
   return facts;
 }

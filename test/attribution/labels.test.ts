@@ -99,6 +99,17 @@ describe("representer points", () => {
     expectNear(await of(), await of("head"), 1e-6, "scores");
   });
 
+  it("are of the weight, not of a bias that is stored as a row", async () => {
+    const parts = { bias: nn.ones([1, 3]), head: nn.ones([3, 3]) };
+    const biased = nn.trace({ x: ["N", 3] }, parts, ({ x: input }, { bias, head }) => input.matmul(head).add(bias));
+    const data = { x, target: labels(0, 1, 2, 1) };
+    const of = async (layer?: string) => {
+      const method = attribution.representerPoints({ l2: 0.01, ...(layer ? { layer } : {}) });
+      return (await attribution.scores(biased, data, data, { loss: "cross_entropy", method })).scores.data;
+    };
+    expectNear(await of(), await of("head"), 1e-6, "scores");
+  });
+
   it("are refused of a weight that does more than make the logits", async () => {
     const tied = nn.trace({ x: ["N", 3] }, { head: nn.linear(3, 3) }, ({ x: input }, { head }) =>
       head(head(input).tanh()),
