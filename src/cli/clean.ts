@@ -4,6 +4,7 @@ import type { CleaningTraining, Issues } from "../cleaning/types.js";
 import { type Column, samplesColumns } from "../io/column.js";
 import { checkTable, standardOutput, writeTable } from "../io/table.js";
 import { contentOf } from "../report/collect.js";
+import { checkClassNames, showOf } from "../report/shown.js";
 import { pageFiles, writePage } from "../report/write.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkpointOf } from "./checkpoints.js";
@@ -47,13 +48,18 @@ export async function clean(
   const training = trainingOf(options);
   requireReport(options);
   const { checkpoint: files = [] } = options;
-  if (options.out !== standardOutput) await checkOut(options.out, [modelFile, options.data, ...files]);
+  const read = [modelFile, options.data, options.ids, options.texts, ...files].filter((file) => file !== undefined);
+  if (options.out !== standardOutput) await checkOut(options.out, read);
   await checkTable(options.out);
-  if (options.report !== undefined)
-    await checkPage(options.report, [modelFile, options.data, options.ids, options.texts, ...files], options.out);
+  const same = options.report === undefined ? undefined : await checkPage(options.report, read, options.out);
   // The samples of a page are read one by one, from memory.
   const held = options.report === undefined ? undefined : await dataTaskOf(modelFile, options, progress);
   const task = held ?? (await fileTaskOf(modelFile, options, progress));
+  const shown = await showing(options, task);
+  if (held) {
+    checkClassNames(held.objective, shown.classNames);
+    showOf(held.objective, held.feeds, shown);
+  }
   const checkpoints: Readonly<Record<string, Tensor<"float32">>>[] = [];
   for (const file of files) checkpoints.push((await checkpointOf(file, task.model, options, progress)).parameters);
   const { dims, neighbours, damping, threads } = options;
@@ -69,20 +75,15 @@ export async function clean(
     ...(threads === undefined ? {} : { threads }),
     onStage: (stage) => progress.stage(stage),
   });
-  const shown = await showing(options, task);
+  if (held) progress.stage("report");
+  const content = held && (await contentOf(held.objective, held.feeds, { ...shown, scores: issues.scores }));
   await writeTable(options.out, columnsOf(issues, shown.ids), (text) => io.stdout.write(text));
-  if (held && options.report !== undefined) {
-    progress.stage("report");
-    const content = await contentOf(held.objective, held.feeds, {
-      ...shown,
-      scores: issues.scores,
-    });
-    await writePage({ ...content, ...(issues.suggested ? { suggested: issues.suggested } : {}) }, options.report);
-  }
+  if (content && options.report !== undefined)
+    await writePage({ ...content, ...(issues.suggested ? { suggested: issues.suggested } : {}) }, options.report, same);
   progress.stop();
   if (options.out !== standardOutput) {
-    const pages = options.report === undefined ? "" : ` and ${pageFiles(options.report).join(", ")}`;
-    io.stdout.write(`wrote ${options.out}${pages}: ${summary(issues)}\n`);
+    const pages = options.report === undefined ? [] : pageFiles(options.report).filter((file) => file !== same);
+    io.stdout.write(`wrote ${[options.out, ...pages].join(", ")}: ${summary(issues)}\n`);
   }
 }
 

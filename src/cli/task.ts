@@ -293,16 +293,24 @@ export async function checkOut(out: string, inputs: readonly string[], option = 
   }
 }
 
-/** The same for a page, and for the files with its numbers. */
-export async function checkPage(page: string, inputs: readonly (string | undefined)[], out?: string): Promise<void> {
-  for (const file of pageFiles(page)) {
+/**
+ * The same for a page, and for the files with its numbers. If `out` is one of these, it is written in that file's place.
+ * @returns that file
+ */
+export async function checkPage(
+  page: string,
+  inputs: readonly (string | undefined)[],
+  out?: string,
+): Promise<string | undefined> {
+  const files = pageFiles(page);
+  for (const file of files) {
     await checkOut(
       file,
       inputs.filter((each) => each !== undefined),
       "--report",
     );
-    if (out === undefined || resolve(out) !== resolve(file)) continue;
-    throw new UsageError(`--report "${page}" comes with "${file}", which is --out too; give one of them another name.`);
   }
-  await requireOwnFiles(page);
+  const same = out === undefined ? undefined : files.find((file) => resolve(file) === resolve(out));
+  await requireOwnFiles(page, same);
+  return same;
 }

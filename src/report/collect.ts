@@ -8,7 +8,7 @@ import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { scoresWhere } from "../train/figures.js";
 import { want } from "../wants/want.js";
 import type { Norms } from "../wants/wanted.js";
-import { shownSamples, showOf } from "./shown.js";
+import { checkClassNames, shownSamples, showOf } from "./shown.js";
 import type { ReportColumn, ReportContent, ReportLayer, ReportOptions } from "./types.js";
 
 /** Names of scores on a page. */
@@ -60,6 +60,8 @@ export async function contentOf(
   feeds: Readonly<Record<string, Tensor>>,
   options: Omit<ReportOptions, "out" | "loss">,
 ): Promise<ReportContent> {
+  checkClassNames(objective, options.classNames);
+  const show = showOf(objective, feeds, options);
   const { losses, norms, scores } = await measured(objective, feeds, options);
   const samples = losses.length;
   const total = norms.total.data;
@@ -69,7 +71,6 @@ export async function contentOf(
     { key: "loss", name: "loss", values: losses },
   ];
   const classes = classesOf(targetsOf(objective, feeds.target), scores);
-  const show = showOf(objective, feeds, options);
   const { ids, classNames } = options;
   return {
     title: options.title ?? `Gradients of ${samples.toLocaleString("en-US")} samples`,

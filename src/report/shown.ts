@@ -1,6 +1,9 @@
 /** What a page shows for each sample. */
 import { invalidArgument } from "../arguments.js";
+import { targetKind } from "../cleaning/targets.js";
 import type { Objective } from "../compile/objective.js";
+import type { PergradError } from "../errors.js";
+import { option, sentence } from "../sentence.js";
 import { isScaled, unscaled } from "../tensor/scaled.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import { elementsIn, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
@@ -55,20 +58,52 @@ export function showOf(
 ): Show {
   const frame = frameOf(objective, feeds);
   if (requested === "text" && !texts)
-    throw invalidArgument("Samples can be shown as texts only where there are some; give a text for each.");
+    throw invalidArgument(sentence`Samples have no texts to show; give a text for each (${option("texts")}).`);
   if (requested === "image" && !frame)
     throw invalidArgument(
-      "No input looks like pictures, [N, H, W], [N, 1, H, W] or [N, 3, H, W]; show the samples in another way.",
+      sentence`No input looks like images, [N, H, W], [N, 1, H, W] or [N, 3, H, W]; give another ${option("show")}.`,
     );
   if (rate !== undefined && !(Number.isSafeInteger(rate) && rate >= 1 && rate <= 384_000))
-    throw invalidArgument(`The rate of sounds is ${rate}; give a whole number from 1 to 384000, such as 16000.`);
+    throw invalidArgument(
+      sentence`${option("rate")} is ${rate}; give the sampling rate of the sounds in Hz, a whole number from 1 to 384000.`,
+    );
   const show = requested ?? (rate !== undefined ? "sound" : texts ? "text" : frame ? "image" : "table");
+  if (texts && show !== "text") throw unused("texts", "text", show);
+  if (rate !== undefined && show !== "sound") throw unused("rate", "sound", show);
   if (show !== "sound") return show;
   if (rate === undefined)
-    throw invalidArgument("Sounds need a rate, the numbers that make a second; give it, such as 16000.");
+    throw invalidArgument(sentence`Sounds need their sampling rate in Hz; give it, such as ${option("rate", 16000)}.`);
   if (!soundsOf(objective, feeds))
-    throw invalidArgument("No input looks like sounds, [N, T] or [N, 1, T]; show the samples in another way.");
+    throw invalidArgument(sentence`No input looks like sounds, [N, T] or [N, 1, T]; give another ${option("show")}.`);
   return show;
+}
+
+function unused(name: string, taken: Show, show: Show): PergradError {
+  return invalidArgument(
+    sentence`The page shows each sample as ${shownAs[show]}, so it does not use ${option(name)}; leave that out, or give ${option("show", taken)}.`,
+  );
+}
+
+const shownAs: Readonly<Record<Show, string>> = {
+  image: "an image",
+  text: "a text",
+  sound: "a sound",
+  table: "a row of numbers",
+  none: "its number and name only",
+};
+
+/** Refuses names of classes if there are no classes, or not as many. Throws INVALID_ARGUMENT. */
+export function checkClassNames(objective: Objective, names: readonly string[] | undefined): void {
+  if (!names) return;
+  if (targetKind(objective) !== "classes")
+    throw invalidArgument(
+      sentence`The targets of this loss are not one class label per sample, so no class can be named; leave out ${option("classNames")}.`,
+    );
+  const classes = Number(objective.output.shape[1]);
+  if (names.length === classes) return;
+  throw invalidArgument(
+    sentence`${option("classNames")} has ${names.length} ${names.length === 1 ? "name" : "names"}, but the model has ${classes} classes; give one name for each class.`,
+  );
 }
 
 /** The most samples for which a page shows more than numbers. */

@@ -13,8 +13,11 @@ export function pageFiles(out: string): readonly [page: string, csv: string, jso
   return [out, `${stem}.csv`, `${stem}.json`];
 }
 
-/** Refuses to overwrite files that do not belong to an earlier page of this name. Throws FILE_UNWRITABLE. */
-export async function requireOwnFiles(out: string): Promise<void> {
+/**
+ * Refuses to overwrite files that do not belong to an earlier page of this name. Throws FILE_UNWRITABLE.
+ * @param written a file of the page's numbers that the caller writes instead
+ */
+export async function requireOwnFiles(out: string, written?: string): Promise<void> {
   const isThere = (path: string) =>
     access(path).then(
       () => true,
@@ -23,17 +26,20 @@ export async function requireOwnFiles(out: string): Promise<void> {
   const [page, ...beside] = pageFiles(out);
   if (await isThere(page)) return;
   for (const file of beside) {
-    if (!(await isThere(file))) continue;
+    if (file === written || !(await isThere(file))) continue;
     throw new PergradError(
       "FILE_UNWRITABLE",
-      `The page "${page}" comes with "${file}", which is there already and is of no page before; give the page another name.`,
+      `The page "${page}" would overwrite "${file}", which belongs to no earlier page; give the page another name.`,
     );
   }
 }
 
-/** Throws FILE_UNWRITABLE. Returns the paths of the written files, the page first. */
-export async function writePage(content: ReportContent, out: string): Promise<string[]> {
-  await requireOwnFiles(out);
+/**
+ * Throws FILE_UNWRITABLE. Returns the paths of the page and of its numbers, the page first.
+ * @param written a file of the page's numbers that the caller has written instead
+ */
+export async function writePage(content: ReportContent, out: string, written?: string): Promise<string[]> {
+  await requireOwnFiles(out, written);
   const [, ...files] = pageFiles(out);
   const page = pageOf(
     content,
@@ -41,8 +47,9 @@ export async function writePage(content: ReportContent, out: string): Promise<st
     files.map((file) => file.replace(/^.*[\\/]/s, "")),
   );
   const encode = (text: string) => new TextEncoder().encode(text);
-  await writeFileSafely(files[0], encode(csvOf(tableOf(content))));
-  await writeFileSafely(files[1], encode(jsonOf(content)));
+  const [csv, json] = files;
+  if (csv !== written) await writeFileSafely(csv, encode(csvOf(tableOf(content))));
+  if (json !== written) await writeFileSafely(json, encode(jsonOf(content)));
   await writeFileSafely(out, encode(page));
   return [out, ...files];
 }

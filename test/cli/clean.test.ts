@@ -1,9 +1,9 @@
 /** pergrad clean: how it reads its data. */
-import { readFileSync, statSync } from "node:fs";
-import { expect, it } from "vitest";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
 import { uniform } from "../../src/nn/initial-values.js";
 import { trace } from "../../src/nn/model.js";
-import { floats, labels, readBy, workspace } from "./support.js";
+import { floats, labels, linear, readBy, workspace } from "./support.js";
 
 it("reads a file in parts, and writes the table that it writes of data in memory", async () => {
   const [samples, width] = [640, 4000];
@@ -24,4 +24,68 @@ it("reads a file in parts, and writes the table that it writes of data in memory
     code: 0,
   });
   expect(readFileSync(path("parts.csv"), "utf8")).toBe(readFileSync(path("held.csv"), "utf8"));
+});
+
+describe("a page whose numbers would have the table's name", () => {
+  const data = { x: floats([6, 3]), target: labels(0, 1, 0, 1, 1, 0) };
+
+  it("takes the table for its own numbers: pergrad clean MODEL --data D --loss L --report R.html --out R.csv", async () => {
+    const { command, path, files } = await workspace(linear(), data);
+    const options = ["--loss", "cross_entropy", "--report", path("R.html"), "--out", path("R.csv")];
+    // The second run writes over its own files.
+    for (let k = 0; k < 2; k++) {
+      const { code, out, err } = await command("clean", ...options);
+      expect({ code, err }).toEqual({ code: 0, err: "" });
+      expect(out).toContain(`wrote ${path("R.csv")}, ${path("R.html")}, ${path("R.json")}: 6 samples`);
+    }
+    expect(files()).toEqual(["R.csv", "R.html", "R.json", "data.safetensors", "model.onnx"]);
+    const [header] = readFileSync(path("R.csv"), "utf8").split("\n");
+    expect(header).toMatch(/^sample,label_score,.*suggested_label/);
+    expect(readFileSync(path("R.html"), "utf8")).toContain('<a href="R.csv" download>R.csv</a>');
+    await command("clean", "--loss", "cross_entropy", "--out", path("alone.csv"));
+    expect(readFileSync(path("R.csv"), "utf8")).toBe(readFileSync(path("alone.csv"), "utf8"));
+  });
+
+  it("does so with JSON too, and leaves its CSV to the page", async () => {
+    const { command, path } = await workspace(linear(), data);
+    const options = ["--loss", "cross_entropy", "--report", path("R.html"), "--out", path("R.json")];
+    expect(await command("clean", ...options)).toMatchObject({ code: 0, err: "" });
+    expect(JSON.parse(readFileSync(path("R.json"), "utf8"))).toHaveLength(6);
+    expect(readFileSync(path("R.csv"), "utf8")).toMatch(/^sample,.*norm,loss/);
+  });
+});
+
+describe("what a page cannot show is refused before anything is computed or written", () => {
+  const data = { x: floats([6, 3]), target: labels(0, 1, 0, 1, 1, 0) };
+
+  it.each<readonly [string[], RegExp]>([
+    [["--class-names", "cat,dog,cow"], /^pergrad: --class-names has 3 names, but the model has 2 classes; give one/],
+    [["--class-names", "cat"], /--class-names has 1 name, but the model has 2 classes/],
+    [["--texts", "T", "--show", "table"], /shows each sample as a row of numbers, so it does not use --texts/],
+    [["--texts", "T", "--rate", "8000"], /shows each sample as a sound, so it does not use --texts/],
+    [["--rate", "8000", "--show", "none"], /its number and name only, so it does not use --rate; .* give --show sound/],
+    [["--show", "text"], /Samples have no texts to show; give a text for each \(--texts\)/],
+    [["--show", "image"], /No input looks like images/],
+    [["--show", "sound"], /give it, such as --rate 16000/],
+  ])("%j", async (options, message) => {
+    const { command, path, files } = await workspace(linear(), data);
+    const texts = path("texts.txt");
+    writeFileSync(texts, "a\nb\nc\nd\ne\nf\n");
+    const before = files();
+    const given = options.map((word) => (word === "T" ? texts : word));
+    for (const out of [["clean", "--out", path("R.csv")], ["report"]] as const) {
+      const [name, ...rest] = out;
+      const ended = await command(name, "--loss", "cross_entropy", ...rest, "--report", path("R.html"), ...given);
+      expect(ended).toMatchObject({ code: 1, out: "", err: expect.stringMatching(message) });
+    }
+    expect(files()).toEqual(before);
+  });
+
+  it("names of classes, where the loss has none", async () => {
+    const { command, path, files } = await workspace(linear(), { ...data, target: floats([6, 2]) });
+    const options = ["--loss", "mse", "--class-names", "a,b", "--report", path("R.html")];
+    const { code, err } = await command("report", ...options);
+    expect({ code, err }).toEqual({ code: 1, err: expect.stringMatching(/not one class label per sample/) });
+    expect(files()).toEqual(["data.safetensors", "model.onnx"]);
+  });
 });

@@ -86,11 +86,14 @@ describe("wrong usage exits with 2", () => {
     const { command, path, files } = await workspace(linear(), data);
     writeFileSync(path("flowers.csv"), "mine");
     const own = await command("report", "--report", path("flowers.html"));
-    expect(own).toMatchObject({ code: 1, err: expect.stringMatching(/is there already and is of no page before/) });
+    expect(own).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/would overwrite .*flowers.csv", which belongs to no earlier page/),
+    });
     const ids = await command("report", "--ids", path("flowers.csv"), "--report", path("flowers.html"));
     expect(ids).toMatchObject({ code: 2, err: expect.stringMatching(/is the file that is read as/) });
-    const both = await command("clean", "--out", path("page.csv"), "--report", path("page.html"));
-    expect(both).toMatchObject({ code: 2, err: expect.stringMatching(/which is --out too/) });
+    const other = await command("clean", "--out", path("page.csv"), "--report", path("flowers.html"));
+    expect(other).toMatchObject({ code: 1, err: expect.stringMatching(/would overwrite/) });
     for (const option of [
       ["--title", "Mine"],
       ["--show", "table"],

@@ -226,7 +226,11 @@ describe("writeReport", () => {
     const write = (options: object) => writeReport(network, small, { loss: "cross_entropy", out, ...options });
     await expect(write({ show: "image" })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     await expect(write({ show: "text" })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
-    await expect(write({ show: "sound" })).rejects.toThrow(/need a rate/);
+    await expect(write({ show: "sound" })).rejects.toThrow(/need their sampling rate/);
+    await expect(write({ rate: 8000, show: "table" })).rejects.toThrow(/does not use rate; .* give show: sound/);
+    await expect(write({ classNames: ["a", "b"] })).rejects.toThrow(
+      /classNames has 2 names, but the model has 3 classes/,
+    );
     await expect(write({ rate: 0 })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     await expect(write({ ids: ["a"] })).rejects.toThrow(/1 ids for 3 samples/);
     await expect(write({ out: "report.pdf" })).rejects.toThrow(/must end in .html/);
