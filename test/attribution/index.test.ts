@@ -313,6 +313,7 @@ describe("what does not fit is refused", () => {
     ["a seed that is no number", "manifest.json", (text: string) => text.replace(/"seed": \d+/, '"seed": "0"')],
     ["an unknown projection", "manifest.json", (text: string) => text.replace('"shifts"', '"turns"')],
     ["an unknown storage", "manifest.json", (text: string) => text.replace('"float16"', '"int8"')],
+    ["scalars that are no text", "manifest.json", (text: string) => text.replace(/"scalars": "[^"]*"/, '"scalars": 7')],
     ["no models", "manifest.json", (text: string) => text.replace(/"models": \[[^\]]*\]/, '"models": []')],
     [
       "parameters that are numbers",

@@ -1,9 +1,12 @@
 /** The manifest of an index on disk, and its checks. */
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { PergradError } from "../../errors.js";
+import { isBody } from "../../graph/body.js";
 import type { Model } from "../../graph/model.js";
+import type { Value } from "../../graph/value.js";
+import { nodesBefore } from "../../graph/walk.js";
 import { printGraph } from "../../inspect/print-graph.js";
 import { writeFileSafely } from "../../io/atomic.js";
 import { unreadable } from "../../io/failure.js";
@@ -22,6 +25,11 @@ export interface Manifest {
   /** Digests of the models: graph and parameters. */
   readonly models: readonly string[];
   readonly loss: string;
+  /**
+   * Digest of the graphs from inputs to the scalars whose gradients are projected: of the loss's options, of the output
+   * that it reads, and of constants. Indexes of older versions have none.
+   */
+  readonly scalars?: string;
   /** Names of the parameters that take part. */
   readonly parameters: readonly string[];
   readonly method: string;
@@ -51,7 +59,26 @@ export function digestOf(model: Model): string {
   return hash.digest("hex");
 }
 
-function addTensor(hash: ReturnType<typeof createHash>, name: string, tensor: Tensor | undefined): void {
+/** Digest of the graphs that compute these values, with all their constants, of which a printed graph shows the small ones. */
+export function digestOfGraphs({ graph: { inputs, parameters } }: Model, values: readonly Value[]): string {
+  const hash = createHash("sha256");
+  const outputs = values.map((value, k) => ({ name: `${k}`, value }));
+  hash.update(printGraph({ inputs, parameters, outputs }));
+  addConstants(hash, values);
+  return hash.digest("hex");
+}
+
+function addConstants(hash: Hash, outputs: readonly Value[]): void {
+  for (const { inputs, attributes } of nodesBefore(outputs)) {
+    for (const input of inputs) if (input?.source.kind === "constant") addTensor(hash, "", input.source.tensor);
+    for (const [name, attribute] of Object.entries(attributes)) {
+      if (isBody(attribute)) addConstants(hash, attribute.outputs);
+      else if (typeof attribute === "object" && "dtype" in attribute) addTensor(hash, name, attribute);
+    }
+  }
+}
+
+function addTensor(hash: Hash, name: string, tensor: Tensor | undefined): void {
   if (!tensor) return;
   const { dtype, dims, data } = tensor;
   hash.update(JSON.stringify([name, dtype, dims]));
@@ -80,12 +107,13 @@ function checked(path: string, text: string): Manifest {
     Array.isArray(list) && list.every((each) => typeof each === "string");
   const count = (number: unknown, most: number): number is number =>
     Number.isSafeInteger(number) && Number(number) >= 0 && Number(number) <= most;
-  const { models, loss, parameters, method, settings, dims, seed, storage, shardSize, ids, versions } = value;
+  const { models, loss, scalars, parameters, method, settings, dims, seed, storage, shardSize, ids, versions } = value;
   if (value.format !== format && value.format !== formatOfSigns)
     throw broken(path, "it is no manifest that this pergrad knows");
   if (!texts(models) || models.length === 0 || models.length > 4096) throw broken(path, "its models are no digests");
   if (!texts(parameters)) throw broken(path, "its parameters are no names");
   if (typeof loss !== "string" || typeof method !== "string") throw broken(path, "its loss or method is no name");
+  if (scalars !== undefined && typeof scalars !== "string") throw broken(path, "its scalars are no digest");
   if (!isRecord(settings)) throw broken(path, "its settings are no record");
   if (!count(dims, 2 ** 24) || dims === 0) throw broken(path, "its dims are no number of numbers");
   if (!count(seed, 2 ** 32 - 1)) throw broken(path, "its seed is no whole number");
@@ -99,6 +127,7 @@ function checked(path: string, text: string): Manifest {
     format: value.format,
     models,
     loss,
+    ...(scalars === undefined ? {} : { scalars }),
     parameters,
     method,
     settings: { ...settings },
@@ -133,6 +162,7 @@ function broken(path: string, problem: string): PergradError {
 const keys: readonly (keyof Manifest)[] = [
   "models",
   "loss",
+  "scalars",
   "parameters",
   "method",
   "settings",
@@ -148,6 +178,7 @@ const keys: readonly (keyof Manifest)[] = [
 export function requireSame(folder: string, before: Manifest, now: Manifest): void {
   const what: Readonly<Record<string, string>> = {
     models: "another model",
+    scalars: `other options of the loss ${now.loss}, or of the output that it reads${byOther(before, now)}`,
     parameters: "another selection of parameters",
     settings: "other settings",
     dims: "another number of dims",
@@ -155,13 +186,19 @@ export function requireSame(folder: string, before: Manifest, now: Manifest): vo
   };
   for (const key of keys) {
     const [was, is] = [before, now].map((each) => JSON.stringify(sorted(each[key])));
-    if (was === is) continue;
-    const shown = key === "models" || key === "parameters" ? "" : `: ${was}, not ${is}`;
+    // Nothing is known about the scalars of an older index.
+    if (was === is || (key === "scalars" && was === undefined)) continue;
+    const shown = ["models", "parameters", "scalars"].includes(key) ? "" : `: ${was}, not ${is}`;
     throw new PergradError(
       "INVALID_ARGUMENT",
       `The index in "${folder}" was made with ${what[key] ?? `another ${key}`}${shown}; give the same, or another folder.`,
     );
   }
+}
+
+/** The same loss may be stated in other operators by another version. */
+function byOther({ versions: { pergrad: was = "" } }: Manifest, { versions: { pergrad: is = "" } }: Manifest): string {
+  return was === is ? "" : ` (or by pergrad ${was}, which stated them otherwise than pergrad ${is})`;
 }
 
 function sorted(value: unknown): unknown {

@@ -21,7 +21,15 @@ import { blocksOf, idsOf } from "./blocks.js";
 import { type IndexOnDisk, type QueryRows, tablesOf } from "./exact.js";
 import { type Features, featuresOf, looked, looksAtMargin, requireIndexed, type TakeFeatures } from "./features.js";
 import { filled, samplesIn } from "./filling.js";
-import { digestOf, format, type Manifest, readManifest, requireSame, writeManifest } from "./manifest.js";
+import {
+  digestOf,
+  digestOfGraphs,
+  format,
+  type Manifest,
+  readManifest,
+  requireSame,
+  writeManifest,
+} from "./manifest.js";
 import { Squares } from "./multiplied.js";
 import { dampingOf, mostLooked, Solver, scaledRows } from "./rows.js";
 import { largestOf } from "./search.js";
@@ -329,10 +337,15 @@ function described(model: Checkpoints, call: string, options: OpenIndexOptions) 
     );
   if (!(Number.isSafeInteger(shardSize) && shardSize >= 1))
     throw invalidArgument(`The shardSize of an index is a whole number from 1 up, not ${kindOf(shardSize)}.`);
+  const checkpoints = looked(given, method);
   const manifest: Manifest = {
     format,
     models: given.map((each) => digestOf(each.model)),
     loss: looksAtMargin(method, first.objective.loss) ? `${loss}, its margin` : loss,
+    scalars: digestOfGraphs(
+      first.model,
+      checkpoints.map(({ objective }) => objective.losses),
+    ),
     parameters: first.parameters,
     method: method.name,
     settings: { ...method.settings },
@@ -344,7 +357,7 @@ function described(model: Checkpoints, call: string, options: OpenIndexOptions) 
     ids: false,
     versions: { pergrad: version(), runtime: defaultTarget.version },
   };
-  return { manifest, method, checkpoints: looked(given, method) };
+  return { manifest, method, checkpoints };
 }
 
 function numberIn({ settings }: Method, name: string): number | undefined {
