@@ -129,21 +129,19 @@ export class Watched {
   }
 
   #losses(returned: Returned): Tensor[] {
-    const names = Object.entries(this.wants).flatMap(([name, { name: kind }]) =>
-      kind === "losses" ? [`${name}/losses`] : [],
-    );
-    return names.flatMap((name) => returned[name] ?? []);
+    const own = this.outputs.filter(({ name }) => this.#wantOf(name)?.holds === "losses");
+    return own.flatMap(({ name }) => returned[name] ?? []);
   }
 
   #summed(): Output[] {
     return this.#ofGradients().filter(({ joining }) => isSummed(joining) || joining.kind === "whole");
   }
 
-  /** The outputs computed from gradients; the model's own outputs may be infinite. */
+  /** The outputs computed from gradients. */
   #ofGradients(): Output[] {
     return this.outputs.filter(({ name }) => {
       const want = this.#wantOf(name);
-      return want !== undefined && want.name !== "outputs" && want.name !== "losses";
+      return want !== undefined && want.holds === undefined;
     });
   }
 
@@ -162,9 +160,8 @@ export class Watched {
       const tensor = returned[name];
       return tensor && joining.kind === "samples" ? [{ name, tensor, axis: joining.at.axis }] : [];
     });
-    // One norm that is not finite spoils every parameter's part of a clipped sum, so clipped sums do not show which
-    // parameter is at fault.
-    const telling = spoilt.filter(({ name }) => this.#wantOf(name)?.name !== "clippedSum");
+    // Results that spread what is not finite do not show which parameter is at fault.
+    const telling = spoilt.filter(({ name }) => !this.#wantOf(name)?.spreads);
     const parametersOf = (outputs: readonly { readonly name: string }[]) => [
       ...new Set(outputs.flatMap(({ name }) => this.#parameterOf(name))),
     ];

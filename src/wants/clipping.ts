@@ -173,6 +173,8 @@ export function clippedSum(options: ClippedSumOptions): Want<ClippedSum> {
     name: "clippedSum",
     settings: { ...options },
     norms: "norms",
+    // Every parameter's part is multiplied by the norm of the whole gradient, or of a group.
+    spreads: true,
     requirements: { norm: 1, sum: 1, strict: options.strict ?? false },
     emit: (wanted) => {
       const parts = clippingGroups(options, wanted.plan.parameters).map((group) => clipped(wanted, group, options));

@@ -51,6 +51,7 @@ export function mean(): Want<ByParameter> {
 export function losses(): Want<FloatTensor> {
   return {
     name: "losses",
+    holds: "losses",
     requirements: {},
     emit: (wanted) => ({ losses: wanted.losses }),
     read: (returned) => float(returned, "losses"),
@@ -61,6 +62,7 @@ export function losses(): Want<FloatTensor> {
 export function outputs(): Want<Readonly<Record<string, Tensor>>> {
   return {
     name: "outputs",
+    holds: "outputs",
     requirements: {},
     emit: (wanted) => ({ ...wanted.outputs }),
     read: (returned) => returned,

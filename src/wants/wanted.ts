@@ -76,6 +76,10 @@ export interface Want<R> {
   readonly everyPosition?: true;
   /** It differentiates each loss twice. */
   readonly twice?: true;
+  /** What its results are, if not computed from gradients: losses `[N]`, or the model's outputs, which may be infinite. */
+  readonly holds?: "losses" | "outputs";
+  /** One part of a gradient that is not finite spoils the results of other parameters too. */
+  readonly spreads?: true;
   /** The dtype in which the runtime returns the results. Default: float32. */
   readonly storage?: "float16";
   /** Remarks for `explain()` on choices that the results do not show. */

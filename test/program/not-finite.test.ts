@@ -90,6 +90,32 @@ it("names the parameters, and the loss where that is not finite", async () => {
   await program.release();
 });
 
+it("knows losses, outputs and clipped sums by what the wants say of themselves, not by their names", async () => {
+  const renamed = <R>(made: Want<R>): Want<R> => ({ ...made, name: "mine" });
+  const told = async (as: <R>(made: Want<R>) => Want<R>) => {
+    const program = await perSample(rooted, {
+      loss: losses.mse(),
+      want: {
+        losses: as(want.losses()),
+        outputs: as(want.outputs()),
+        clipped: as(want.clippedSum({ maxNorm: 1 })),
+        sum: as(want.sum()),
+      },
+    });
+    const data = batch(3, [1]);
+    data.target[5] = 1e30;
+    const samples = await found(program, data);
+    await program.release();
+    return samples;
+  };
+  const samples = await told((made) => made);
+  expect(samples).toMatchObject([
+    { sample: 1, loss: false },
+    { sample: 2, loss: true },
+  ]);
+  expect(await told(renamed)).toEqual(samples);
+});
+
 it("tells of a loss where nothing else is wanted", async () => {
   const program = await perSample(rooted, {
     loss: losses.mse(),
