@@ -10,14 +10,19 @@ export class NamedOption {
     readonly value: OptionValue | undefined,
   ) {}
 
-  /** The option as code spells it: `allowNotFinite`, `damping: 0.01`, `sampleAxes: { x: 0 }`. */
+  /** The option as code spells it: `allowNotFinite`, `damping: 0.01`, `show: "text"`, `sampleAxes: { x: 0 }`. */
   toString(): string {
     if (this.value === undefined) return this.name;
-    if (typeof this.value !== "object" || this.value === null) return `${this.name}: ${this.value}`;
+    if (typeof this.value !== "object" || this.value === null) return `${this.name}: ${literal(this.value)}`;
     const key = (name: string) => (/^[A-Za-z_]\w*$/.test(name) ? name : JSON.stringify(name));
-    const entries = Object.entries(this.value).map(([name, value]) => `${key(name)}: ${value}`);
+    const entries = Object.entries(this.value).map(([name, value]) => `${key(name)}: ${literal(value)}`);
     return `${this.name}: { ${entries.join(", ")} }`;
   }
+}
+
+/** A text in quotes, unless it stands for what the reader must fill in. */
+function literal(value: string | number | null): string {
+  return typeof value === "string" && !/^[A-Z]+$/.test(value) ? JSON.stringify(value) : String(value);
 }
 
 /** Writes an option as the reader of a sentence types it. */

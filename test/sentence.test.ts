@@ -8,6 +8,8 @@ const inCapitals = ({ name }: NamedOption) => name.toUpperCase();
 it.each([
   [option("allowNotFinite"), "allowNotFinite"],
   [option("damping", 0.01), "damping: 0.01"],
+  [option("layer", "head.weight"), 'layer: "head.weight"'],
+  [option("fix", { sr: "VALUE" }), "fix: { sr: VALUE }"],
   [option("sampleAxes", { x: 0, "my input": null }), 'sampleAxes: { x: 0, "my input": null }'],
 ])("an option as code spells it: %s", (named, spelled) => {
   expect(String(named)).toBe(spelled);

@@ -3,12 +3,19 @@
  * contribution of each training sample to the logits of a last linear layer that was trained with an l2 penalty.
  */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import { plain, reverse } from "../autodiff/reverse.js";
 import { isMatrix, lastLayer } from "../curvature/posterior.js";
 import { PergradError } from "../errors.js";
+import { leaf, nodeOf, type Value } from "../graph/value.js";
+import { leavesOf } from "../graph/walk.js";
+import { listed, meant } from "../meant.js";
 import { labelsThatCount } from "../nn/labels.js";
 import type { Loss } from "../nn/loss.js";
 import type { Dataset } from "../program/given-data.js";
-import type { Traced } from "../trace/index.js";
+import { option, sentence } from "../sentence.js";
+import { random } from "../tensor/random.js";
+import { constant } from "../trace/functions.js";
+import { Traced } from "../trace/traced.js";
 import { outputGradient } from "../wants/curvature.js";
 import { want } from "../wants/want.js";
 import type { Checkpoint } from "./checkpoint.js";
@@ -32,7 +39,10 @@ const representerOptions: OptionNames<RepresenterOptions> = { l2: true, layer: t
 
 /** The representer values of one model. */
 export interface RepresenterValues {
-  /** (onehot(y_n) - p_n)/(2 l2 N), `[N, C]` */
+  /**
+   * Minus the loss's gradient in the logits, divided by 2 l2 N, `[N, C]`: (t_n - p_n)/(2 l2 N), where t_n is the one-hot
+   * label, smoothed if the loss smooths labels, and both are multiplied by class weights if it has some.
+   */
   readonly alpha: Table;
   /** x_n . x_m, `[M, N]`, where x are the layer's inputs without the bias. */
   readonly products: Table;
@@ -63,7 +73,7 @@ export function representerPoints(options: RepresenterOptions): Method {
       return { table: added(tables) };
     },
     explain: async (checkpoint) => {
-      const name = layer ?? lastWeight(checkpoint, classesOf(checkpoint));
+      const { name } = layerOf(checkpoint, classesOf(checkpoint), layer);
       return checkpoint.parameters.map((own) => ({
         parameters: [own],
         ...(own === name
@@ -99,8 +109,7 @@ async function representerValues(
   { l2, layer }: RepresenterOptions,
 ): Promise<RepresenterValues> {
   const classes = classesOf(checkpoint);
-  const name = layer ?? lastWeight(checkpoint, classes);
-  const inputs = await Inputs.of(checkpoint, name, classes);
+  const inputs = Inputs.of(checkpoint, layerOf(checkpoint, classes, layer), classes);
   const [own, asked] = [await inputs.read(train), await inputs.read(queries)];
   const gradient = await gradients(checkpoint, train, classes);
   const alpha = gradient.map((value) => -value / (2 * l2 * gradient.rows));
@@ -140,6 +149,43 @@ function classesOf({ objective: { loss, output } }: Checkpoint): number {
   );
 }
 
+/** The weight of a last linear layer. */
+interface LastLayer {
+  readonly name: string;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/**
+ * The layer of this name, or the one that is used last.
+ * @throws PergradError INVALID_ARGUMENT: there is none, or the logits are not linear in its weight.
+ */
+function layerOf(checkpoint: Checkpoint, classes: number, given: string | undefined): LastLayer {
+  const { parameters, output } = checkpoint.objective;
+  const matrices = [...parameters].flatMap(([name, value]) => {
+    const [rows, columns, ...more] = value.shape;
+    if (typeof rows !== "number" || typeof columns !== "number" || more.length > 0) return [];
+    return rows === classes || columns === classes ? [{ name, rows, columns, value }] : [];
+  });
+  const name = given ?? lastWeight(checkpoint, classes);
+  const found = matrices.find((each) => each.name === name);
+  if (!found)
+    throw invalidArgument(
+      `The layer "${name}" is no weight of a linear layer to ${classes} classes${meantOne(name, matrices)}`,
+    );
+  if (isLinear(logitsOf(new Traced(output)).value, found.value)) return found;
+  throw invalidArgument(
+    sentence`The logits are not linear in "${name}": a function follows the layer, or the weight is used elsewhere too; name the weight of a last linear layer (${option("layer")}), or use another method.`,
+  );
+}
+
+/** How a sentence about a wrong name ends. */
+function meantOne(name: string, matrices: readonly LastLayer[]): string {
+  const names = matrices.map((each) => each.name);
+  const others = names.length === 0 ? "a matrix" : listed(names, 5);
+  return meant(name, names) || `; name one with two axes, such as ${others}.`;
+}
+
 /** Throws INVALID_ARGUMENT. */
 function lastWeight({ objective }: Checkpoint, classes: number): string {
   const { parameters } = objective;
@@ -150,48 +196,40 @@ function lastWeight({ objective }: Checkpoint, classes: number): string {
   // A bias may be stored as a row; so is the weight of a layer of one input, if there is no other.
   const name = (found.find(isMatrix) ?? found[0])?.name;
   if (name !== undefined) return name;
-  throw new PergradError(
-    "INVALID_ARGUMENT",
-    `No parameter of the model is the weight of a last linear layer to ${classes} classes; name it: { layer: "head.weight" }.`,
+  throw invalidArgument(
+    sentence`No parameter of the model is the weight of a last linear layer to ${classes} classes; name it (${option("layer")}), or use another method.`,
   );
 }
 
 /**
- * A linear layer's inputs: the gradient of the first logit in the layer's weight is the input in the first row (or
- * column), and 0 elsewhere.
+ * The inputs x of a linear layer with the logits W x: the gradient in W of c . W x, for any numbers c, is the outer product
+ * of c and x.
  */
 class Inputs {
   private constructor(
     private readonly checkpoint: Checkpoint,
-    private readonly layer: string,
-    private readonly rows: number,
-    private readonly columns: number,
-    private readonly classes: number,
+    private readonly layer: LastLayer,
+    private readonly combination: Float32Array,
   ) {}
 
-  static async of(checkpoint: Checkpoint, layer: string, classes: number): Promise<Inputs> {
-    const shape = checkpoint.objective.parameters.get(layer)?.shape ?? [];
-    const [rows, columns] = shape;
-    if (shape.length !== 2 || typeof rows !== "number" || typeof columns !== "number" || !shape.includes(classes))
-      throw new PergradError(
-        "INVALID_ARGUMENT",
-        `The layer "${layer}" is no weight of a linear layer to ${classes} classes; name one with two axes.`,
-      );
+  static of(checkpoint: Checkpoint, layer: LastLayer, classes: number): Inputs {
     const { loss } = checkpoint.objective;
-    const first = checkpoint.with({ loss: { ...firstLogit, target: loss.target.bind(loss) }, parameters: [layer] });
-    return new Inputs(first, layer, rows, columns, classes);
+    const combination = random(1).normals(classes, 1);
+    const combined = { ...alongLogits(combination), target: loss.target.bind(loss) };
+    return new Inputs(checkpoint.with({ loss: combined, parameters: [layer.name] }), layer, combination);
   }
 
   get width(): number {
-    return (this.rows * this.columns) / this.classes;
+    return (this.layer.rows * this.layer.columns) / this.combination.length;
   }
 
   /** `[N, width]`. Throws INVALID_ARGUMENT. */
   async read(data: Dataset): Promise<Float32Array> {
     const parts: Float32Array[] = [];
-    const size = this.rows * this.columns;
+    const { name, rows, columns } = this.layer;
+    const size = rows * columns;
     for await (const { from, to, results } of this.checkpoint.stream({ gradients: want.gradients() }, data)) {
-      const numbers = results.gradients[this.layer]?.data ?? new Float32Array(0);
+      const numbers = results.gradients[name]?.data ?? new Float32Array(0);
       const found = new Float32Array((to - from) * this.width);
       for (let n = 0; n < to - from; n++)
         found.set(this.#inputs(numbers.subarray(n * size, (n + 1) * size)), n * this.width);
@@ -202,19 +240,65 @@ class Inputs {
 
   /** Of one sample's gradient. A square weight may hold classes along either axis: the gradient itself says along which. */
   #inputs(gradient: Float32Array): Float32Array {
-    const { rows, columns, classes } = this;
-    if (rows === classes && gradient.subarray(columns).every((value) => value === 0))
-      return gradient.subarray(0, columns);
-    if (columns === classes && gradient.every((value, k) => value === 0 || k % columns === 0))
-      return gradient.filter((_, k) => k % columns === 0);
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `"${this.layer}" is not only the weight of the last linear layer: the first logit depends on more of it than that logit's own row; name that layer's weight: { layer: "head.weight" }.`,
+    const { combination, width } = this;
+    const { name, rows, columns } = this.layer;
+    const classes = combination.length;
+    const found =
+      (rows === classes ? factorOf(gradient, combination, { width, step: width, stride: 1 }) : undefined) ??
+      (columns === classes ? factorOf(gradient, combination, { width, step: 1, stride: classes }) : undefined);
+    if (found) return found;
+    throw invalidArgument(
+      sentence`"${name}" is not only the weight of the last linear layer: a logit depends on more of it than that logit's own row; name that layer's weight (${option("layer")}).`,
     );
   }
 }
 
-const firstLogit: Omit<Loss, "target"> = {
-  name: "firstLogit",
-  apply: (output: Traced) => output.slice(1, 0, 1).sum(1),
-};
+/** Whether the values depend linearly on the parameter: their derivative does not depend on it. */
+function isLinear(values: Value, parameter: Value): boolean {
+  const seed = leaf("seed", values, { kind: "input" });
+  const derivative = reverse(new Map([[values, seed]]), new Set([parameter]), plain).get(parameter);
+  return derivative !== undefined && !leavesOf([derivative]).includes(parameter);
+}
+
+/** What logarithms of probabilities are made of: cross entropy is the same of both, and so is its derivative. */
+function logitsOf(output: Traced): Traced {
+  const node = nodeOf(output.value);
+  const [logits] = node?.inputs ?? [];
+  return node?.op === "LogSoftmax" && node.domain === "" && logits ? new Traced(logits, output.scope) : output;
+}
+
+/** The scalar c . logits. */
+function alongLogits(combination: Float32Array): Omit<Loss, "target"> {
+  const weights = { dtype: "float32", dims: [combination.length], data: combination } as const;
+  return {
+    name: "along_logits",
+    apply: (output) => {
+      const logits = logitsOf(output);
+      return logits.mul(constant(weights).cast(logits.dtype)).sum(1);
+    },
+  };
+}
+
+/** What rounding leaves of a product of two numbers, relative to the largest one. */
+const rounding = 1e-5;
+
+interface Layout {
+  /** The number of elements of x. */
+  readonly width: number;
+  /** The distance between the elements for two classes. */
+  readonly step: number;
+  /** The distance between the elements for two inputs. */
+  readonly stride: number;
+}
+
+/** The vector x of which a matrix is the outer product with c; undefined if there is none. */
+function factorOf(matrix: Float32Array, c: Float32Array, { width, step, stride }: Layout): Float32Array | undefined {
+  const square = c.reduce((sum, each) => sum + each * each, 0);
+  const at = (k: number, i: number) => matrix[k * step + i * stride] ?? 0;
+  const x = Float32Array.from(
+    { length: width },
+    (_, i) => c.reduce((sum, each, k) => sum + each * at(k, i), 0) / square,
+  );
+  const most = rounding * matrix.reduce((size, each) => Math.max(size, Math.abs(each)), 0);
+  return c.every((each, k) => x.every((value, i) => Math.abs(each * value - at(k, i)) <= most)) ? x : undefined;
+}

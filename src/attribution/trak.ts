@@ -31,7 +31,8 @@ export interface TrakOptions {
   readonly damping?: number;
   /**
    * The scalar whose gradients are the features: the label's odds ("margin", for cross_entropy), weighted with 1 - p;
-   * or the loss itself. Default: "margin" if the loss is cross_entropy, else "loss".
+   * or the loss itself. The odds depend neither on the loss's label smoothing nor on its class weights. Default:
+   * "margin" if the loss is cross_entropy, else "loss".
    */
   readonly output?: "margin" | "loss";
 }
@@ -57,7 +58,8 @@ interface Features {
 
 /**
  * phi_n (Phi' Phi + t I)^-1 phi_m, averaged over checkpoints, times the mean over checkpoints of 1 - p of the training
- * sample's label.
+ * sample's label. By default phi is the gradient of the label's odds, which the loss's label smoothing and class weights
+ * do not change.
  * @throws PergradError INVALID_ARGUMENT.
  */
 export function trak(options: TrakOptions = {}): Method {

@@ -1,6 +1,17 @@
 /** Methods that look at labels follow the loss: what it ignores, where its classes lie, how it smooths. */
 import { describe, expect, it } from "vitest";
-import { attribution, losses, nn, type Tensor, withParameters } from "../../src/index.js";
+import {
+  attribution,
+  concat,
+  constant,
+  type Loss,
+  losses,
+  type Model,
+  nn,
+  type Tensor,
+  type Traced,
+  withParameters,
+} from "../../src/index.js";
 import { floats, labels } from "../cli/support.js";
 import { expectNear } from "../curvature/support.js";
 
@@ -110,16 +121,77 @@ describe("representer points", () => {
     expectNear(await of(), await of("head"), 1e-6, "scores");
   });
 
-  it("are refused of a weight that does more than make the logits", async () => {
-    const tied = nn.trace({ x: ["N", 3] }, { head: nn.linear(3, 3) }, ({ x: input }, { head }) =>
-      head(head(input).tanh()),
-    );
+  const parts = { head: nn.ones([3, 3]) };
+  const withHead = (made: Model) => withParameters(made, { head: { dtype: "float32", dims: [3, 3], data: weights } });
+  const scored = async (made: Model, loss: Loss | "cross_entropy" = "cross_entropy") => {
     const data = { x, target: labels(0, 1, 2, 1) };
-    const method = attribution.representerPoints({ l2: 0.01 });
-    await expect(attribution.scores(tied, data, data, { loss: "cross_entropy", method })).rejects.toMatchObject({
+    const method = attribution.representerPoints({ l2: 0.01, layer: "head" });
+    return (await attribution.scores(made, data, data, { loss, method })).scores.data;
+  };
+  const linear = withHead(nn.trace({ x: ["N", 3] }, parts, ({ x: input }, { head }) => input.matmul(head)));
+
+  it.each([
+    ["a head whose logarithms of probabilities are the output", (logits: Traced) => logits.logSoftmax(1)],
+    ["a head whose logits are shifted alike for all classes", (logits: Traced) => logits.add(3)],
+  ])("are of %s", async (_, f) => {
+    const made = nn.trace({ x: ["N", 3] }, parts, ({ x: input }, { head }) => f(input.matmul(head)));
+    for (const loss of ["cross_entropy", losses.crossEntropy({ labelSmoothing: 0.2, weights: [1, 2, 3] })] as const)
+      expectNear(await scored(withHead(made), loss), await scored(linear, loss), 1e-5, "scores");
+  });
+
+  it("are of a head whose inputs are divided by their lengths", async () => {
+    const of = (input: Traced) => input.div(input.square().sum(1, { keepDims: true }).sqrt());
+    const made = nn.trace({ x: ["N", 3] }, parts, ({ x: input }, { head }) =>
+      input
+        .matmul(head)
+        .mul(2)
+        .div(input.square().sum(1, { keepDims: true }).sqrt()),
+    );
+    const expected = nn.trace({ x: ["N", 3] }, parts, ({ x: input }, { head }) => of(input).mul(2).matmul(head));
+    expectNear(await scored(withHead(made)), await scored(withHead(expected)), 1e-5, "scores");
+  });
+
+  const mixing = constant({ dtype: "float32", dims: [3, 3], data: Float32Array.from([1, 0.5, 0, 0, 1, 0, 0.3, 0, 1]) });
+  it.each<readonly [what: string, f: (input: Traced, head: Traced) => Traced]>([
+    ["a layer that is followed by a tanh", (input, head) => input.matmul(head).tanh()],
+    [
+      "a layer that is followed by a relu, even one that changes nothing",
+      (input, head) => input.matmul(head).add(100).relu(),
+    ],
+    ["a layer of cosines", (input, head) => input.matmul(head.div(head.square().sum(0, { keepDims: true }).sqrt()))],
+    [
+      "a layer of two opposite rows behind a tanh",
+      (input, head) => {
+        const logit = input.matmul(head.slice(1, 0, 1));
+        return concat([logit, logit.neg(), logit.mul(0)], 1)
+          .add(input.matmul(head).mul(0))
+          .tanh();
+      },
+    ],
+    [
+      "a table that is used twice, of whose rows only the first is picked",
+      (input, head) =>
+        head
+          .gather(input.mul(0).sum(1).cast("int64"))
+          .tanh()
+          .matmul(head.transpose([1, 0])),
+    ],
+    ["a layer that is used twice", (input, head) => input.matmul(head).tanh().matmul(head)],
+    ["a layer whose results are mixed", (input, head) => input.matmul(head).matmul(mixing)],
+  ])("are refused of %s", async (_, f) => {
+    const made = nn.trace({ x: ["N", 3] }, parts, ({ x: input }, { head }) => f(input, head));
+    await expect(scored(withHead(made))).rejects.toMatchObject({
       code: "INVALID_ARGUMENT",
-      message: expect.stringContaining('"head.weight" is not only the weight of the last linear layer'),
+      message: expect.stringMatching(/not linear in "head"|"head" is not only the weight/),
     });
+  });
+
+  it("are refused of a layer that is not there, and the message says which was meant", async () => {
+    const method = attribution.representerPoints({ l2: 0.01, layer: "haed" });
+    const data = { x, target: labels(0, 1, 2, 1) };
+    await expect(attribution.scores(linear, data, data, { loss: "cross_entropy", method })).rejects.toThrow(
+      /"haed".*did you mean "head"/,
+    );
   });
 });
 

@@ -227,7 +227,7 @@ describe("writeReport", () => {
     await expect(write({ show: "image" })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     await expect(write({ show: "text" })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     await expect(write({ show: "sound" })).rejects.toThrow(/need their sampling rate/);
-    await expect(write({ rate: 8000, show: "table" })).rejects.toThrow(/does not use rate; .* give show: sound/);
+    await expect(write({ rate: 8000, show: "table" })).rejects.toThrow(/does not use rate; .* give show: "sound"/);
     await expect(write({ classNames: ["a", "b"] })).rejects.toThrow(
       /classNames has 2 names, but the model has 3 classes/,
     );
