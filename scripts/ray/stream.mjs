@@ -23,8 +23,8 @@ async function* batches(path) {
     target: { dtype: "int64", dims: [filled], data: target.subarray(0, filled) },
   });
   for await (const row of readRows(path)) {
-    x.set(row.x, filled * width);
-    target[filled++] = BigInt(row.target);
+    x.set(row.get("x"), filled * width);
+    target[filled++] = BigInt(row.get("target"));
     if (filled < size) continue;
     yield batch();
     [x, target, filled] = [new Float32Array(size * width), new BigInt64Array(size), 0];

@@ -73,7 +73,11 @@ function asFlags(command: Command | undefined): Spelling {
 }
 
 /** Options whose entries are given one by one on the command line. */
-const written: Readonly<Record<string, string>> = { sampleAxes: "sampleAxis", dimensions: "dim" };
+const written: Readonly<Record<string, string>> = {
+  sampleAxes: "sampleAxis",
+  dimensions: "dim",
+  inputs: "input",
+};
 
 function explanation(error: unknown, spelling: Spelling = String): string {
   if (error instanceof PergradError) return error.spelled(spelling);

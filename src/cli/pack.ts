@@ -1,5 +1,5 @@
 /** pack: turns tables and folders of pictures into a file for the other commands. */
-import { stat } from "node:fs/promises";
+import { rm, stat } from "node:fs/promises";
 import { type Packed, packImages, packRows, readRows } from "../data/index.js";
 import { writeFileSafely } from "../io/atomic.js";
 import { unreadable } from "../io/failure.js";
@@ -8,18 +8,21 @@ import { idsName } from "../io/table.js";
 import { unboundScales } from "../tensor/scaled.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { tensorOfTexts } from "../tensor/texts.js";
+import { classesOf } from "./classes.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { checkOut } from "./task.js";
-import { UsageError } from "./usage.js";
+import { flagOf, UsageError } from "./usage.js";
 
 export interface PackCommandOptions {
   readonly out: string;
   readonly target?: string;
+  readonly classes?: string;
   readonly input?: ReadonlyMap<string, readonly string[]>;
   readonly ids?: string;
   readonly texts?: string;
   readonly integers?: readonly string[];
+  readonly allowNotFinite?: boolean;
   readonly size?: { readonly width: number; readonly height: number };
   readonly grey?: boolean;
 }
@@ -34,46 +37,72 @@ export async function pack(source: string, options: PackCommandOptions, io: Io, 
   // An input of that name takes precedence.
   const named = packed.ids && !(idsName in packed.tensors) ? { [idsName]: tensorOfTexts(packed.ids) } : {};
   await writeTensors(options.out, unboundScales(new Map(Object.entries({ ...packed.tensors, ...named }))));
-  const written = [options.out];
-  const stem = options.out.replace(/\.[a-z]+$/i, "");
-  for (const [name, list] of [
-    ["ids", packed.ids],
-    ["texts", packed.texts],
-    ["classes", packed.classNames],
-  ] as const) {
-    if (!list) continue;
-    await writeFileSafely(`${stem}.${name}.json`, new TextEncoder().encode(`${JSON.stringify(list)}\n`));
-    written.push(`${stem}.${name}.json`);
-  }
+  const { written, removed } = await writeBeside(options.out, packed);
   progress.stop();
   for (const [name, tensor] of Object.entries(packed.tensors)) {
     const missing = floatsNotFinite(tensor);
     if (missing > 0)
       progress.note(
-        `${missing} of the ${tensor.data.length} numbers of "${name}" are NaN or infinite; most models cannot be given them.`,
+        `${missing} of the ${tensor.data.length} numbers of "${name}" are NaN or infinite; give --allow-not-finite to what reads them too.`,
       );
   }
   const shapes = Object.entries(packed.tensors).map(
     ([name, { dtype, dims }]) => `${name} ${dtype} [${dims.join(", ")}]`,
   );
-  io.stdout.write(`wrote ${written.join(", ")}: ${shapes.join(", ")}\n`);
+  io.stdout.write(`wrote ${[options.out, ...written].join(", ")}: ${shapes.join(", ")}\n`);
+  if (removed.length > 0) io.stdout.write(`removed ${removed.join(", ")}, which an earlier file had\n`);
 }
 
-function ofRows(source: string, { target, input, ids, texts, integers }: PackCommandOptions): Promise<Packed> {
+/** The texts that tensors cannot hold, in files beside the data. Removes what is there of earlier data. */
+async function writeBeside(out: string, { ids, texts, classNames }: Packed) {
+  const [written, removed]: [string[], string[]] = [[], []];
+  const stem = out.replace(/\.[a-z]+$/i, "");
+  for (const [name, list] of Object.entries({ ids, texts, classes: classNames })) {
+    const path = `${stem}.${name}.json`;
+    if (list) {
+      await writeFileSafely(path, new TextEncoder().encode(`${JSON.stringify(list)}\n`));
+      written.push(path);
+    } else if (await stat(path).catch(() => undefined)) {
+      await rm(path);
+      removed.push(path);
+    }
+  }
+  return { written, removed };
+}
+
+/** Throws UsageError for an option that has no meaning for this kind of source. */
+function refuse(options: PackCommandOptions, names: readonly (keyof PackCommandOptions)[], why: string): void {
+  const given = names.find((name) => options[name] !== undefined);
+  if (given !== undefined) throw new UsageError(`${flagOf(given)} is ${why}; leave it out.`);
+}
+
+async function ofRows(source: string, options: PackCommandOptions): Promise<Packed> {
+  refuse(options, ["size", "grey"], "for folders of pictures, not for tables");
+  const { target, classes, input, ids, texts, integers, allowNotFinite } = options;
   if (target === undefined) throw new UsageError("--target must be given: the column that holds the target.");
   return packRows(readRows(source), {
     target,
+    ...(classes === undefined ? {} : { classes: await classesOf(classes) }),
     ...(input ? { inputs: Object.fromEntries(input) } : {}),
     ...(ids === undefined ? {} : { ids }),
     ...(texts === undefined ? {} : { texts }),
     ...(integers ? { integers } : {}),
+    ...(allowNotFinite ? { allowNotFinite } : {}),
   });
 }
 
-function ofFolder(source: string, { size, grey, input, target }: PackCommandOptions): Promise<Packed> {
-  if (input || target !== undefined)
-    throw new UsageError("--input and --target are for tables; of pictures, folders are the classes.");
-  return packImages(source, { ...(size ? { size } : {}), ...(grey ? { grey } : {}) });
+async function ofFolder(source: string, options: PackCommandOptions): Promise<Packed> {
+  refuse(
+    options,
+    ["target", "input", "ids", "texts", "integers", "allowNotFinite"],
+    "for tables; of pictures, the folders are the classes, and the files are the names",
+  );
+  const { size, grey, classes } = options;
+  return packImages(source, {
+    ...(size ? { size } : {}),
+    ...(grey ? { grey } : {}),
+    ...(classes === undefined ? {} : { classes: await classesOf(classes) }),
+  });
 }
 
 function floatsNotFinite({ data }: Tensor): number {

@@ -1,72 +1,74 @@
 /** Folders of pictures as bytes, one folder for each class. */
-import type { Dirent } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { extname, join } from "node:path";
+import type sharpPackage from "sharp";
+import type { Sharp } from "sharp";
+import { checkOptions, invalidArgument } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { unreadable } from "../io/failure.js";
 import { library } from "../io/library.js";
+import { present } from "../present.js";
+import { option, sentence } from "../sentence.js";
 import type { ScaledTensor } from "../tensor/scaled.js";
+import { checkClasses, unknownClass } from "./classes.js";
 import type { Packed } from "./pack-rows.js";
 
 /** Options of `packImages`. */
 export interface PackImagesOptions {
   /** The name of the model's input. Default "x". */
   readonly input?: string;
-  /** The size to which pictures are resized. Default: that of the first; pictures of other sizes are then refused. */
+  /** The size to which pictures are resized (Lanczos). Default: that of the first; pictures of other sizes are then refused. */
   readonly size?: { readonly width: number; readonly height: number };
-  /** One grey channel instead of red, green and blue. Default false. */
+  /** One grey channel, by the weights of ITU-R 601-2 (0.299, 0.587, 0.114), instead of red, green and blue. Default false. */
   readonly grey?: boolean;
+  /** The names of all classes, in the order of their numbers. Default: the folders with pictures, in alphabetical order. */
+  readonly classes?: readonly string[];
 }
 
-const pictures = /\.(png|jpe?g|webp|gif|tiff?|avif)$/i;
+const optionNames = { input: true, size: true, grey: true, classes: true } as const;
+
+const pictures = /^\.(png|jpe?g|jpe|jfif|webp|gif|tiff?|avif)$/i;
+/** Pictures that sharp does not read. Other files are no pictures, and are passed over. */
+const otherPictures = /^\.(bmp|dib|heic|heif|jp2|jxl|p[bgnp]m|tga|ico|icns|psd|svg|dcm|dng|cr2|nef|arw|exr|hdr)$/i;
 
 /**
- * The pictures in FOLDER/CLASS/FILE: uint8 `[N, channels, height, width]` with a scale of 1 / 255, and the classes in
- * alphabetical order. Requires the package sharp.
- * @throws PergradError FILE_UNREADABLE: there is no such folder, it has no pictures, one is damaged, or sharp is not
- *   installed.
+ * The pictures in FOLDER/CLASS, and in its folders: uint8 `[N, channels, height, width]` with a scale of 1 / 255, sRGB,
+ * and the classes in alphabetical order. Files and folders whose names begin with a dot are passed over; of an animation
+ * or of several pages, the first counts. Requires the package sharp.
+ * @throws PergradError FILE_UNREADABLE: there is no such folder, it has no pictures, one is damaged or of another format,
+ *   or sharp is not installed.
  * @throws PergradError SHAPE_MISMATCH: pictures have different sizes, and no size is given.
+ * @throws PergradError INVALID_ARGUMENT: a folder is not among `classes`.
  */
 export async function packImages(folder: string, options: PackImagesOptions = {}): Promise<Packed> {
+  check(options);
   const { input = "x", grey = false } = options;
   const files = await filesOf(folder);
+  const classNames = options.classes ?? [...new Set(files.map(({ className }) => className))];
+  const numbers = new Map(classNames.map((name, k) => [name, BigInt(k)]));
+  const target = BigInt64Array.from(files, ({ className }) => {
+    const number = numbers.get(className);
+    if (number !== undefined) return number;
+    throw unknownClass(`The folder "${folder}" has a folder "${className}"`, classNames);
+  });
   const { default: sharp } = await library("sharp", "read pictures", () => import("sharp"));
   const channels = grey ? 1 : 3;
   let size = options.size;
   let data = new Uint8Array();
   for (const [n, { path }] of files.entries()) {
-    // Upright, as a camera's note in the file (EXIF) says.
-    const picture = sharp(path)
-      .rotate()
-      .removeAlpha()
-      .toColourspace(grey ? "b-w" : "srgb");
-    const own = options.size ? picture.resize({ ...options.size, fit: "fill" }) : picture;
-    const { data: pixels, info } = await own
-      .raw()
-      .toBuffer({ resolveWithObject: true })
-      .catch((error: unknown) => {
-        throw new PergradError("FILE_UNREADABLE", `"${path}" is no readable picture; remove it.`, { cause: error });
-      });
-    size ??= { width: info.width, height: info.height };
-    const plane = size.width * size.height;
-    if (info.width !== size.width || info.height !== size.height)
+    const picture = await decoded(sharp, path, options.size);
+    size ??= { width: picture.width, height: picture.height };
+    if (picture.width !== size.width || picture.height !== size.height)
       throw new PergradError(
         "SHAPE_MISMATCH",
-        `"${path}" has ${info.width} x ${info.height} pixels, but the pictures before have ${size.width} x ${size.height}; give a size that all are brought to.`,
+        sentence`"${path}" has ${picture.width} x ${picture.height} pixels, but the pictures before have ${size.width} x ${size.height}; give a size that all are brought to (${option("size")}).`,
       );
-    if (n === 0) data = new Uint8Array(files.length * plane * channels);
-    for (let i = 0; i < plane; i++)
-      for (let c = 0; c < channels; c++)
-        data[(n * channels + c) * plane + i] = pixels[i * info.channels + Math.min(c, info.channels - 1)] ?? 0;
+    const length = channels * size.width * size.height;
+    if (n === 0) data = new Uint8Array(files.length * length);
+    (grey ? writeGrey : writeColours)(picture, data.subarray(n * length, (n + 1) * length));
   }
-  const classNames = [...new Set(files.map(({ className }) => className))].sort();
-  const x: ScaledTensor = {
-    dtype: "uint8",
-    dims: [files.length, channels, size?.height ?? 0, size?.width ?? 0],
-    data,
-    scale: 1 / 255,
-  };
-  const target = BigInt64Array.from(files, ({ className }) => BigInt(classNames.indexOf(className)));
+  const { width, height } = present(size);
+  const x: ScaledTensor = { dtype: "uint8", dims: [files.length, channels, height, width], data, scale: 1 / 255 };
   return {
     tensors: { [input]: x, target: { dtype: "int64", dims: [files.length], data: target } },
     classNames,
@@ -74,16 +76,79 @@ export async function packImages(folder: string, options: PackImagesOptions = {}
   };
 }
 
-async function filesOf(folder: string) {
-  const classes = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
-    throw unreadable(folder, error);
-  });
-  const found: { readonly className: string; readonly name: string; readonly path: string }[] = [];
-  const folders: Dirent[] = [];
-  for (const entry of classes) if (await isFolder(folder, entry)) folders.push(entry);
-  for (const { name: className } of folders.sort(byName))
-    for (const { name } of (await readdir(join(folder, className), { withFileTypes: true })).sort(byName))
-      if (pictures.test(name)) found.push({ className, name, path: join(folder, className, name) });
+/** Throws INVALID_ARGUMENT. */
+function check(options: PackImagesOptions): void {
+  checkOptions("packImages(folder, options)", options, optionNames);
+  const { input, size, classes } = options;
+  checkClasses(classes);
+  if (input === "target") throw invalidArgument('No input can be called "target"; give it another name.');
+  const sides: readonly unknown[] = size ? [size.width, size.height] : [];
+  if (sides.some((side) => !Number.isInteger(side) || Number(side) < 1))
+    throw invalidArgument(sentence`${option("size")} must be { width, height }, whole numbers above 0.`);
+}
+
+/** Pixels, with the channels of each side by side. */
+interface Picture {
+  readonly pixels: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  readonly channels: 1 | 2 | 3 | 4;
+}
+
+/** Upright, without alpha, in sRGB, of the given size. Throws FILE_UNREADABLE. */
+async function decoded(sharp: typeof sharpPackage, path: string, size: PackImagesOptions["size"]): Promise<Picture> {
+  try {
+    const file = sharp(path);
+    const { depth } = await file.metadata();
+    if (depth !== "uchar" && depth !== "ushort")
+      throw new PergradError(
+        "FILE_UNREADABLE",
+        `"${path}" holds numbers of the kind ${depth}, which have no common scale; convert it to 8 or 16 bits.`,
+      );
+    const picture = await pixelsOf(file.autoOrient().removeAlpha().toColourspace("srgb"));
+    if (!size) return picture;
+    const { pixels, ...raw } = picture;
+    // In a second step: resized together, pixels that are transparent would lose their colours.
+    return await pixelsOf(sharp(pixels, { raw }).resize({ ...size, fit: "fill" }));
+  } catch (error) {
+    if (error instanceof PergradError) throw error;
+    throw new PergradError("FILE_UNREADABLE", `"${path}" is no readable picture; remove it.`, { cause: error });
+  }
+}
+
+async function pixelsOf(picture: Sharp): Promise<Picture> {
+  const { data, info } = await picture.raw().toBuffer({ resolveWithObject: true });
+  const { width, height, channels } = info;
+  return { pixels: data, width, height, channels };
+}
+
+function writeColours({ pixels, width, height, channels }: Picture, into: Uint8Array): void {
+  const plane = width * height;
+  for (let i = 0; i < plane; i++)
+    for (let c = 0; c < 3; c++) into[c * plane + i] = pixels[i * channels + Math.min(c, channels - 1)] ?? 0;
+}
+
+/** As PIL's `convert("L")`: ITU-R 601-2, in sixteen bits behind the point, rounded. */
+function writeGrey({ pixels, width, height, channels }: Picture, into: Uint8Array): void {
+  const at = (i: number, c: number) => pixels[i * channels + Math.min(c, channels - 1)] ?? 0;
+  for (let i = 0; i < width * height; i++)
+    into[i] = (19595 * at(i, 0) + 38470 * at(i, 1) + 7471 * at(i, 2) + 32768) >> 16;
+}
+
+interface PictureFile {
+  readonly className: string;
+  /** Within the folder of the class. */
+  readonly name: string;
+  readonly path: string;
+}
+
+/** In alphabetical order. Throws FILE_UNREADABLE. */
+async function filesOf(folder: string): Promise<readonly PictureFile[]> {
+  const found: PictureFile[] = [];
+  for (const { name: className, path, isFolder } of await entriesOf(folder))
+    if (isFolder) for await (const name of picturesIn(path)) found.push({ className, name, path: join(path, name) });
+    else if (isPicture(path))
+      throw new PergradError("FILE_UNREADABLE", `"${path}" is in no folder of a class; move it into one.`);
   if (found.length > 0) return found;
   throw new PergradError(
     "FILE_UNREADABLE",
@@ -91,13 +156,40 @@ async function filesOf(folder: string) {
   );
 }
 
-/** Links count as what they lead to. */
-async function isFolder(folder: string, entry: Dirent): Promise<boolean> {
-  if (!entry.isSymbolicLink()) return entry.isDirectory();
-  const found = await stat(join(folder, entry.name)).catch(() => null);
-  return found?.isDirectory() ?? false;
+/** Names, relative to the folder, of the pictures in it and in its folders. */
+async function* picturesIn(folder: string): AsyncGenerator<string> {
+  for (const { name, path, isFolder } of await entriesOf(folder))
+    if (isFolder) for await (const inner of picturesIn(path)) yield `${name}/${inner}`;
+    else if (isPicture(path)) yield name;
 }
 
-function byName(a: { readonly name: string }, b: { readonly name: string }): number {
-  return a.name < b.name ? -1 : 1;
+/** Throws FILE_UNREADABLE for a picture of another format. */
+function isPicture(path: string): boolean {
+  const ending = extname(path);
+  if (otherPictures.test(ending))
+    throw new PergradError(
+      "FILE_UNREADABLE",
+      `"${path}" is a picture of a format that sharp does not read; convert it to PNG, or remove it.`,
+    );
+  return pictures.test(ending);
+}
+
+interface Entry {
+  readonly name: string;
+  readonly path: string;
+  readonly isFolder: boolean;
+}
+
+/** What is in a folder, in alphabetical order, links as what they lead to; without hidden and missing files. */
+async function entriesOf(folder: string): Promise<readonly Entry[]> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw unreadable(folder, error);
+  });
+  const found: Entry[] = [];
+  for (const name of names.filter((each) => !each.startsWith(".")).sort()) {
+    const path = join(folder, name);
+    const own = await stat(path).catch(() => undefined);
+    if (own) found.push({ name, path, isFolder: own.isDirectory() });
+  }
+  return found;
 }

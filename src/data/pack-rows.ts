@@ -1,18 +1,32 @@
 /** Rows as tensors: inputs of numbers, and a target of numbers or classes. */
+import { checkGlobs, checkOptions, invalidArgument, kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { meant } from "../meant.js";
-import { entryOf } from "../present.js";
+import { option, sentence } from "../sentence.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { isList, type Row } from "./rows.js";
+import { checkClasses } from "./classes.js";
+import type { Row } from "./columns.js";
+import { NumberColumns } from "./number-columns.js";
+import { type Advice, type Place, requireNumber, shown } from "./numbers.js";
+import { type Target, targetOf } from "./targets.js";
 
 /** Options of `packRows`. */
 export interface PackRowsOptions {
   /**
-   * The column of the target: whole numbers and texts become int64 classes, other numbers float32. A column of lists, or
-   * several columns with commas between, give `[N, length]`: labels that do not exclude each other, or several numbers.
+   * The column of the target: whole numbers within 2^53 become int64, other numbers float32, texts int64 classes. A
+   * column of lists, or several columns with commas between, give `[N, length]`: labels that do not exclude each other,
+   * or several numbers.
    */
   readonly target: string;
-  /** The columns of each input. Default: `x`, from all other columns. A single column of lists gives `[N, length]`. */
+  /**
+   * The names of all classes, in the order of their numbers: the target must hold one of them in each row. Default: the
+   * texts of the target, in alphabetical order.
+   */
+  readonly classes?: readonly string[];
+  /**
+   * The columns of each input. Default: `x`, from all other columns that have a name. A single column of lists gives
+   * `[N, length]`, of lists of lists `[N, length, length]`.
+   */
   readonly inputs?: Readonly<Record<string, readonly string[]>>;
   /** The column of each sample's name. Default: none. */
   readonly ids?: string;
@@ -20,7 +34,19 @@ export interface PackRowsOptions {
   readonly texts?: string;
   /** Inputs that hold whole numbers, such as indices of words: int64. Default: none. */
   readonly integers?: readonly string[];
+  /** Keeps NaN, missing values and infinities in float32 inputs, instead of throwing NOT_FINITE. Default false. */
+  readonly allowNotFinite?: boolean;
 }
+
+const optionNames = {
+  target: true,
+  classes: true,
+  inputs: true,
+  ids: true,
+  texts: true,
+  integers: true,
+  allowNotFinite: true,
+} as const;
 
 /** Rows or pictures as tensors. */
 export interface Packed {
@@ -36,195 +62,180 @@ export interface Packed {
 
 /**
  * The tensors of a table's rows, in the form that programs take.
- * @throws PergradError MISSING_TENSOR: there is no such column. DTYPE_MISMATCH: a column does not hold numbers.
- *   SHAPE_MISMATCH: lists have different lengths. INVALID_ARGUMENT: there are no rows, or a target is missing.
+ * @param rows as `readRows` gives them, or objects, whose order of names JavaScript decides: whole numbers come first
+ * @throws PergradError MISSING_TENSOR: there is no such column. DTYPE_MISMATCH: a value is no number. NOT_FINITE: it is
+ *   missing or infinite. SHAPE_MISMATCH: lists have different lengths. INVALID_ARGUMENT: there are no rows or no columns
+ *   for an input, a class is not among `classes`, or the options contradict each other.
  */
-export async function packRows(rows: AsyncIterable<Row> | Iterable<Row>, options: PackRowsOptions): Promise<Packed> {
-  const { ids: idColumn, texts: textColumn } = options;
-  let columns: Columns | undefined;
-  const numbers = new Map<string, number[]>();
-  const [targets, ids, texts]: [unknown[], string[], string[]] = [[], [], []];
-  let row = 0;
+export async function packRows(
+  rows: AsyncIterable<Row | Readonly<Record<string, unknown>>> | Iterable<Row | Readonly<Record<string, unknown>>>,
+  options: PackRowsOptions,
+): Promise<Packed> {
+  check(options);
+  let table: Table | undefined;
   for await (const each of rows) {
-    columns ??= columnsOf(each, options);
-    if (!options.inputs) requireSame(columns.all, each, row);
-    for (const [input, names] of columns.inputs) {
-      const list = numbers.get(input) ?? [];
-      numbers.set(input, list);
-      const before = list.length;
-      for (const name of names) add(list, each[name], name, row);
-      if (row > 0 && list.length - before !== before / row)
-        throw new PergradError(
-          "SHAPE_MISMATCH",
-          `Row ${row} holds ${list.length - before} numbers for the input "${input}", but the rows before hold ${before / row}; give all the same number.`,
-        );
-    }
-    const own = columns.target.map((name) => plain(each[name]));
-    targets.push(own.length === 1 ? own[0] : own);
-    if (idColumn !== undefined) ids.push(String(each[idColumn]));
-    if (textColumn !== undefined) texts.push(String(each[textColumn]));
-    row++;
+    const row: Row = each instanceof Map ? each : new Map(Object.entries(each));
+    table ??= new Table(row, options);
+    table.add(row);
   }
-  if (row === 0) throw new PergradError("INVALID_ARGUMENT", "There are no rows to pack; give at least one.");
-  const inputs = [...numbers].map(([name, list]) => [
-    name,
-    tensorOf(list, row, options.integers?.includes(name) ?? false, name),
-  ]);
-  const { tensor, classNames } = targetOf(targets);
-  return {
-    tensors: { ...Object.fromEntries(inputs), target: tensor },
-    ...(classNames ? { classNames } : {}),
-    ...(idColumn === undefined ? {} : { ids }),
-    ...(textColumn === undefined ? {} : { texts }),
-  };
+  if (!table) throw invalidArgument("There are no rows to pack; give at least one.");
+  return table.packed();
+}
+
+/** Throws INVALID_ARGUMENT. */
+function check(options: PackRowsOptions): void {
+  checkOptions("packRows(rows, options)", options, optionNames);
+  const { target, inputs, integers = [], classes } = options;
+  const given: unknown = target;
+  if (typeof given !== "string") throw invalidArgument(`target is the name of a column, not ${kindOf(given)}.`);
+  checkGlobs("integers", integers);
+  checkClasses(classes);
+  const names = inputs ? Object.keys(inputs) : ["x"];
+  for (const [name, columns] of Object.entries(inputs ?? {})) {
+    checkGlobs(`inputs.${name}`, columns);
+    if (columns.length === 0) throw invalidArgument(`The input "${name}" has no columns; name at least one.`);
+    requireOnce(columns, `The input "${name}"`);
+  }
+  if (names.length === 0) throw invalidArgument(sentence`${option("inputs")} names no input; name at least one.`);
+  if (names.includes("target")) throw invalidArgument('No input can be called "target"; give it another name.');
+  const unknown = integers.find((name) => !names.includes(name));
+  if (unknown !== undefined)
+    throw invalidArgument(
+      sentence`${option("integers")} names "${unknown}", but the inputs are ${names.join(", ")}; name one of them.`,
+    );
+}
+
+function requireOnce(columns: readonly string[], what: string): void {
+  const twice = columns.find((name, k) => columns.indexOf(name) < k);
+  if (twice !== undefined) throw invalidArgument(`${what} has the column "${twice}" twice; name each column once.`);
+}
+
+/** A table that is read row after row. */
+class Table {
+  readonly #known: ReadonlySet<string>;
+  readonly #inputs: ReadonlyMap<string, NumberColumns>;
+  readonly #target: Target;
+  readonly #ids: string[] = [];
+  readonly #texts: string[] = [];
+  #rows = 0;
+
+  constructor(
+    first: Row,
+    private readonly options: PackRowsOptions,
+  ) {
+    const { target, inputs } = columnsOf([...first.keys()], options);
+    this.#known = new Set(first.keys());
+    this.#inputs = new Map(
+      inputs.map(([input, columns]) => {
+        const whole = this.#isWhole(input);
+        const read = (value: unknown, place: Place) =>
+          whole ? requireWhole(value, place) : requireNumber(value, place, options.allowNotFinite, orAllow);
+        return [input, new NumberColumns(columns, read, whole)];
+      }),
+    );
+    this.#target = targetOf(first, target, options.classes);
+  }
+
+  add(row: Row): void {
+    const { inputs, ids, texts } = this.options;
+    if (!inputs) this.#requireKnown(row);
+    for (const input of this.#inputs.values()) input.add(row);
+    this.#target.add(row);
+    if (ids !== undefined) this.#ids.push(nameOf(row.get(ids), { column: ids, row: this.#rows }));
+    if (texts !== undefined) this.#texts.push(textOf(row.get(texts) ?? "", { column: texts, row: this.#rows }));
+    this.#rows++;
+  }
+
+  packed(): Packed {
+    const inputs = [...this.#inputs].map(([name, columns]) => {
+      const { dims } = columns;
+      return [name, columns.tensor(this.#isWhole(name) ? "int64" : "float32", dims.length > 1 ? dims : [...dims, 1])];
+    });
+    const { tensor, classNames } = this.#target.packed();
+    return {
+      tensors: { ...Object.fromEntries(inputs), target: tensor },
+      ...(classNames ? { classNames } : {}),
+      ...(this.options.ids === undefined ? {} : { ids: this.#ids }),
+      ...(this.options.texts === undefined ? {} : { texts: this.#texts }),
+    };
+  }
+
+  #isWhole(input: string): boolean {
+    return this.options.integers?.includes(input) ?? false;
+  }
+
+  /** Throws MISSING_TENSOR for a column that would be left out unseen. */
+  #requireKnown(row: Row): void {
+    for (const name of row.keys())
+      if (!this.#known.has(name))
+        throw new PergradError(
+          "MISSING_TENSOR",
+          `Row ${this.#rows} has a column "${name}", which row 0 lacks; give all rows the same columns, or name those of the input.`,
+        );
+  }
 }
 
 interface Columns {
-  readonly all: ReadonlySet<string>;
   readonly target: readonly string[];
   /** By input. */
-  readonly inputs: ReadonlyMap<string, readonly string[]>;
+  readonly inputs: readonly (readonly [input: string, columns: readonly string[]])[];
 }
 
-/** Throws MISSING_TENSOR. */
-function columnsOf(first: Row, { target: given, inputs, ids, texts }: PackRowsOptions): Columns {
-  const names = Object.keys(first);
+/** Throws MISSING_TENSOR, INVALID_ARGUMENT. */
+function columnsOf(names: readonly string[], options: PackRowsOptions): Columns {
+  const { target: given, classes, ids, texts } = options;
   const target = names.includes(given) ? [given] : given.split(",");
   const apart = [...target, ids, texts].filter((name) => name !== undefined);
-  const own = inputs ? Object.entries(inputs) : [["x", names.filter((name) => !apart.includes(name))] as const];
-  for (const name of [...apart, ...own.flatMap(([, each]) => each)])
+  const inputs = options.inputs
+    ? Object.entries(options.inputs)
+    : [["x", names.filter((name) => !apart.includes(name) && !isIndex(name))] as const];
+  for (const name of [...apart, ...inputs.flatMap(([, each]) => each)])
     if (!names.includes(name))
       throw new PergradError(
         "MISSING_TENSOR",
         `The rows have no column "${name}"${meant(name, names) || `; their columns are ${names.join(", ")}.`}`,
       );
-  return { all: new Set(names), target, inputs: new Map(own) };
-}
-
-/** Throws MISSING_TENSOR for a column that would be left out unseen. */
-function requireSame(known: ReadonlySet<string>, row: Row, number: number): void {
-  for (const name in row)
-    if (!known.has(name))
-      throw new PergradError(
-        "MISSING_TENSOR",
-        `Row ${number} has a column "${name}", which row 0 lacks; give all rows the same columns, or name those of the input.`,
-      );
-}
-
-/** 64-bit integers as numbers. */
-function plain(value: unknown): unknown {
-  return typeof value === "bigint" ? Number(value) : value;
-}
-
-/** Adds a number, or those of a list. Throws DTYPE_MISMATCH. */
-function add(list: number[], value: unknown, column: string, row: number): void {
-  if (isList(value)) {
-    for (const each of value) add(list, each, column, row);
-    return;
-  }
-  const found = numberOrTruthOf(value);
-  if (found === undefined)
-    throw new PergradError(
-      "DTYPE_MISMATCH",
-      `The column "${column}" holds ${shown(value)} in row ${row}, which is no number; leave the column out, or encode it as numbers.`,
+  requireOnce(target, "The target");
+  if (classes && target.length > 1)
+    throw invalidArgument(
+      sentence`${option("classes")} is for a target of one column, not of ${target.length}; omit it.`,
     );
-  list.push(found);
+  if (inputs.some(([, columns]) => columns.length === 0))
+    throw invalidArgument("The rows have no column for an input beside the target; add one.");
+  return { target, inputs };
 }
 
-/** As JSON has it. */
-function shown(value: unknown): string {
-  const text = JSON.stringify(value, (_, each) => (typeof each === "bigint" ? Number(each) : each)) ?? "nothing";
-  return text.length > 100 ? `${text.slice(0, 100)}...` : text;
+/** Whether a column holds the names of rows, as pandas writes them: in CSV without a name, in Parquet and Arrow with this. */
+function isIndex(name: string): boolean {
+  return name === "" || /^__index_level_\d+__$/.test(name);
 }
 
-function numberOf(value: unknown): number | undefined {
-  if (typeof value === "number") return value;
-  if (typeof value === "bigint" || typeof value === "boolean") return Number(value);
-  if (typeof value !== "string" || value.trim() === "") return undefined;
-  const found = Number(value);
-  return Number.isNaN(found) && !/^nan$/i.test(value.trim()) ? undefined : found;
-}
+const orAllow: Advice = (_, found) =>
+  found === undefined || Number.isFinite(found) ? "" : sentence`, or allow it (${option("allowNotFinite")})`;
 
-/** Tables of text have no booleans: pandas writes them as True and False. */
-function numberOrTruthOf(value: unknown): number | undefined {
-  const word = typeof value === "string" ? value.trim().toLowerCase() : undefined;
-  if (word === "true" || word === "false") return Number(word === "true");
-  return numberOf(value);
-}
-
-function tensorOf(list: readonly number[], rows: number, integers: boolean, name: string): Tensor {
-  const dims = [rows, list.length / rows];
-  if (!integers) return { dtype: "float32", dims, data: Float32Array.from(list) };
-  const wrong = list.find((value) => !Number.isSafeInteger(value));
-  if (wrong !== undefined)
-    throw new PergradError(
-      "DTYPE_MISMATCH",
-      `The input "${name}" holds ${wrong}, which is no whole number; correct it.`,
-    );
-  return { dtype: "int64", dims, data: BigInt64Array.from(list, BigInt) };
-}
-
-/** The values by which tables mark what is missing. */
-function isMissing(value: unknown): boolean {
-  if (typeof value === "string") return /^(nan)?$/i.test(value.trim());
-  return value === null || value === undefined || Number.isNaN(value);
-}
-
-interface Target {
-  readonly tensor: Tensor;
-  readonly classNames?: readonly string[];
-}
-
-/**
- * Whole numbers from 0 up are used as classes; other numbers stay numbers; texts become classes in alphabetical order.
- */
-function targetOf(values: readonly unknown[]): Target {
-  const dims = [values.length];
-  const missing = values.findIndex(isMissing);
-  if (missing >= 0)
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `The target in row ${missing} is missing; leave the row out, or say its target.`,
-    );
-  if (values.some(isList)) return { tensor: targetOfLists(values) };
-  const record = values.findIndex((value) => typeof value === "object");
-  if (record >= 0) throw noTarget(values[record], record);
-  const numbers = values.map(numberOf);
-  if (numbers.every((value): value is number => value !== undefined)) return { tensor: numbersAs(dims, numbers) };
-  const classNames = [...new Set(values.map(String))].sort();
-  const number = Object.fromEntries(classNames.map((name, k) => [name, BigInt(k)]));
-  const data = BigInt64Array.from(values, (value) => entryOf(number, String(value)));
-  return { tensor: { dtype: "int64", dims, data }, classNames };
-}
-
-/** Several numbers for each sample. Throws DTYPE_MISMATCH, SHAPE_MISMATCH. */
-function targetOfLists(values: readonly unknown[]): Tensor {
-  const numbers: number[] = [];
-  let length: number | undefined;
-  for (const [row, value] of values.entries()) {
-    const list = isList(value) ? [...value].map((each) => numberOrTruthOf(plain(each))) : [];
-    const known = list.filter((each): each is number => each !== undefined && !Number.isNaN(each));
-    if (!isList(value) || known.length < list.length) throw noTarget(value, row);
-    length ??= list.length;
-    if (list.length !== length)
-      throw new PergradError(
-        "SHAPE_MISMATCH",
-        `The target in row ${row} holds ${list.length} numbers, but those before hold ${length}; give all the same number.`,
-      );
-    numbers.push(...known);
-  }
-  return numbersAs([values.length, length ?? 0], numbers);
-}
-
-function noTarget(value: unknown, row: number): PergradError {
-  return new PergradError(
+/** Throws DTYPE_MISMATCH too. */
+function requireWhole(value: unknown, place: Place): number {
+  const found = requireNumber(value, place);
+  if (Number.isSafeInteger(found)) return found;
+  throw new PergradError(
     "DTYPE_MISMATCH",
-    `The target in row ${row} is ${shown(value)}, which is no number, text or list of numbers; name columns that hold one.`,
+    `The column "${place.column}" holds ${shown(value)} in row ${place.row}, which is no whole number within 2^53; correct it, or make the input one of floats.`,
   );
 }
 
-function numbersAs(dims: readonly number[], numbers: readonly number[]): Tensor {
-  if (numbers.every((value) => Number.isSafeInteger(value)))
-    return { dtype: "int64", dims, data: BigInt64Array.from(numbers, BigInt) };
-  return { dtype: "float32", dims, data: Float32Array.from(numbers) };
+/** The name of a sample. Throws INVALID_ARGUMENT if it is missing, DTYPE_MISMATCH. */
+function nameOf(value: unknown, place: Place): string {
+  if (value !== null && value !== undefined && value !== "" && !Number.isNaN(value)) return textOf(value, place);
+  throw invalidArgument(`The name of row ${place.row} is missing in the column "${place.column}"; fill it in.`);
+}
+
+/** Throws DTYPE_MISMATCH for lists and records, and for whole numbers that were rounded when they were read. */
+function textOf(value: unknown, { column, row }: Place): string {
+  if (value instanceof Date) return value.toISOString();
+  const isRounded = typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value);
+  if (typeof value !== "object" && !isRounded) return String(value);
+  throw new PergradError(
+    "DTYPE_MISMATCH",
+    `The column "${column}" holds ${shown(value)} in row ${row}, which is no text or exact number; write it as a text.`,
+  );
 }

@@ -67,7 +67,7 @@ describe("samples with names", () => {
     const { tensors } = await result("norms");
     expect(await command("norms", "--out", path("n.parquet"))).toMatchObject({ code: 0, err: "" });
     const rows: Record<string, unknown>[] = [];
-    for await (const row of readRows(path("n.parquet"))) rows.push({ ...row });
+    for await (const row of readRows(path("n.parquet"))) rows.push(Object.fromEntries(row));
     expect(rows.map(({ id }) => id)).toEqual(names);
     expect(rows.map(({ sample }) => sample)).toEqual([0, 1, 2, 3]);
     expect(rows.map(({ norms }) => norms)).toEqual(Array.from(tensors.get("norms")?.data ?? [], Number));

@@ -112,25 +112,29 @@ describe("rows", () => {
       ];
       expect((await packRows(rows, { target: "cat,dog" })).tensors).toEqual({ x, target });
     }
-    // Alone, they are two classes, whose names are kept.
-    const packed = await packRows(
-      [
-        { a: 1, kind: "True" },
-        { a: 2, kind: "False" },
-      ],
-      { target: "kind" },
-    );
-    expect(packed.classNames).toEqual(["False", "True"]);
-    expect(packed.tensors.target?.data).toEqual(BigInt64Array.of(1n, 0n));
+    // In a single column too.
+    for (const [yes, no] of [
+      [true, false],
+      ["True", "FALSE"],
+      [" TRUE", "false"],
+    ]) {
+      const rows = [
+        { a: 1, kind: yes },
+        { a: 2, kind: no },
+      ];
+      const packed = await packRows(rows, { target: "kind" });
+      expect(packed.tensors.target).toEqual({ dtype: "int64", dims: [2], data: BigInt64Array.of(1n, 0n) });
+      expect(packed.classNames).toBeUndefined();
+    }
   });
 
   test.each([
     ["records", [{ name: "cat" }, { name: "dog" }], "DTYPE_MISMATCH"],
     ["dates", [new Date(0), new Date(1)], "DTYPE_MISMATCH"],
     ["lists of texts", [["a"], ["b"]], "DTYPE_MISMATCH"],
-    ["lists and numbers", [[1], 2], "DTYPE_MISMATCH"],
+    ["lists and numbers", [[1], 2], "SHAPE_MISMATCH"],
     ["lists of different lengths", [[1, 2], [3]], "SHAPE_MISMATCH"],
-    ["lists with gaps", [[1, null]], "DTYPE_MISMATCH"],
+    ["lists with gaps", [[1, null]], "NOT_FINITE"],
   ])("whose targets are %s are refused", async (_, kinds, code) => {
     const rows = kinds.map((kind) => ({ a: 1, kind }));
     await expect(packRows(rows, { target: "kind" })).rejects.toMatchObject({ code });
@@ -156,22 +160,27 @@ describe("rows", () => {
   test.each([
     ["two columns of one name", "twice.csv", Buffer.from("a,a,kind\n1,2,0\n"), /two columns "a"/],
     ["bytes that are no UTF-8", "latin.csv", Buffer.from("a,kind\n1,caf\xe9\n", "latin1"), /not in UTF-8/],
-    ["half a letter at the end", "cut.jsonl", Buffer.from('{"kind":0}\n\xc3', "latin1"), /not in UTF-8/],
+    ["half a letter at the end", "cut.jsonl", Buffer.from('{"a":1,"kind":0}\n\xc3', "latin1"), /not in UTF-8/],
   ])("of a file with %s are refused", async (_, name, content, message) => {
     const path = join(temporaryFolder(), name);
     writeFileSync(path, content);
-    await expect(packRows(readRows(path), { target: "kind", inputs: {} })).rejects.toMatchObject({
+    await expect(packRows(readRows(path), { target: "kind", inputs: { x: ["a"] } })).rejects.toMatchObject({
       code: "FILE_UNREADABLE",
       message: expect.stringMatching(message),
     });
   });
 
-  test("of JSON lines with a byte order mark, and of CSV in UTF-16", async () => {
-    const [lines, table] = ["mark.jsonl", "wide.csv"].map((name) => join(temporaryFolder(), name));
-    writeFileSync(lines ?? "", '\ufeff{"a":1,"kind":0}\n');
-    writeFileSync(table ?? "", Buffer.from("\ufeffa,kind\n1,0\n", "utf16le"));
-    for (const path of [lines, table])
-      expect((await packRows(readRows(path ?? ""), { target: "kind" })).tensors.x?.data).toEqual(Float32Array.of(1));
+  test("of JSON lines with a byte order mark, and of CSV in UTF-16 of either order", async () => {
+    const wide = Buffer.from("\ufeffa,kind\n1,0\n", "utf16le");
+    for (const [name, content] of [
+      ["mark.jsonl", '\ufeff{"a":1,"kind":0}\n'],
+      ["little.csv", wide],
+      ["big.csv", Buffer.from(wide).swap16()],
+    ] as const) {
+      const path = join(temporaryFolder(), name);
+      writeFileSync(path, content);
+      expect((await packRows(readRows(path), { target: "kind" })).tensors.x?.data).toEqual(Float32Array.of(1));
+    }
   });
 
   test("that do not fit are refused, naming the column and the row", async () => {
@@ -196,7 +205,7 @@ describe("rows", () => {
           { a: 1, kind: "x" },
           { a: 2, kind },
         ]),
-      ).rejects.toThrow("The target in row 1 is missing");
+      ).rejects.toThrow(/column "kind" holds .* in row 1, which is a missing value/);
     await expect(pack([])).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     await expect(pack([{ a: 0.5, kind: 0 }], { integers: ["x"] })).rejects.toMatchObject({ code: "DTYPE_MISMATCH" });
   });

@@ -29,6 +29,10 @@ export function packCommand(program: Command, run: Runner): void {
       "--target <column>",
       "the column of the target: numbers, lists of them, or texts that become classes; or several columns of numbers: a,b",
     )
+    .option(
+      "--classes <list>",
+      "all classes in the order of their numbers, with commas between, or a file NAME.classes.json of an earlier call (default: those found, in alphabetical order)",
+    )
     .addOption(
       repeatable(
         new Option("--input <name=columns>", "columns of an input, with commas between (default: x, of all others)"),
@@ -38,6 +42,7 @@ export function packCommand(program: Command, run: Runner): void {
     .option("--ids <column>", "the column of each sample's name")
     .option("--texts <column>", "the column of each sample's text, for reports")
     .addOption(repeatable(new Option("--integers <name>", "an input of whole numbers, int64"), collect))
+    .option("--allow-not-finite", "keep missing values (as NaN) and infinities in inputs, which are refused otherwise")
     .option("--size <WxH>", "size that pictures are brought to, as 28x28", pictureSize)
     .option("--grey", "pictures in grey, one channel")
     .addHelpText("after", "\nExample: pergrad pack flowers.csv --target species --out flowers.safetensors")

@@ -1,0 +1,62 @@
+/** Rows of Arrow, in files and streams. */
+import { open } from "node:fs/promises";
+import type * as Arrow from "apache-arrow";
+import { PergradError } from "../errors.js";
+import { library } from "../io/library.js";
+import { distinct, type Row, timeOfDay } from "./columns.js";
+
+export async function* arrowRows(path: string): AsyncGenerator<Row> {
+  const arrow = await library("apache-arrow", "read Arrow", () => import("apache-arrow"));
+  const handle = await open(path);
+  try {
+    const reader = await arrow.RecordBatchReader.from(handle);
+    for await (const batch of reader) {
+      const { fields } = batch.schema;
+      const names = distinct(
+        path,
+        fields.map(({ name }) => name),
+      );
+      const columns = fields.map((_, k) => batch.getChildAt(k));
+      for (let row = 0; row < batch.numRows; row++)
+        yield new Map(fields.map(({ type }, k) => [names[k] ?? "", plainOf(arrow, type, columns[k]?.get(row))]));
+    }
+  } catch (error) {
+    if (!(error instanceof Error && error.message.includes("codec not found"))) throw error;
+    const problem = `"${path}" is compressed, which apache-arrow does not read; write it uncompressed, as in to_feather(path, compression="uncompressed").`;
+    throw new PergradError("FILE_UNREADABLE", problem, { cause: error });
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Milliseconds, of each unit of times. */
+const milliseconds: Readonly<Record<number, number>> = { 0: 1e3, 1: 1, 2: 1e-3, 3: 1e-6 };
+
+/** Decimals as numbers, days as dates, times and durations as texts, in lists and records too: Arrow holds bare integers. */
+function plainOf(arrow: typeof Arrow, type: Arrow.DataType, value: unknown): unknown {
+  const is = arrow.DataType;
+  if (value === null || value === undefined) return value;
+  if (is.isDictionary(type)) return plainOf(arrow, type.dictionary, value);
+  if (is.isDecimal(type) && value instanceof Uint32Array) return decimalOf(value, type.scale);
+  if (is.isDate(type) || is.isTimestamp(type)) return new Date(Number(value));
+  if (is.isTime(type)) return timeOfDay(Number(value) * (milliseconds[type.unit] ?? 1));
+  if (is.isDuration(type)) return `PT${(Number(value) * (milliseconds[type.unit] ?? 1)) / 1e3}S`;
+  if (is.isInterval(type)) return `P${String(value)}`;
+  if (is.isList(type) || is.isFixedSizeList(type) || is.isLargeList(type)) {
+    const [item] = type.children;
+    return isIterable(value) && item ? Array.from(value, (each) => plainOf(arrow, item.type, each)) : value;
+  }
+  if (!is.isStruct(type) || typeof value !== "object") return value;
+  const record = new Map(Object.entries(value));
+  return Object.fromEntries(type.children.map(({ name, type: own }) => [name, plainOf(arrow, own, record.get(name))]));
+}
+
+function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.iterator in value;
+}
+
+/** Of words of 32 bits, the lowest first, in two's complement. */
+function decimalOf(words: Uint32Array, scale: number): number {
+  const whole = words.reduceRight((sum, word) => (sum << 32n) | BigInt(word), 0n);
+  return Number(`${BigInt.asIntN(32 * words.length, whole)}e${-scale}`);
+}

@@ -1,0 +1,95 @@
+/** Rows of tables that are texts: CSV and JSON lines. */
+import { createReadStream } from "node:fs";
+import { Readable } from "node:stream";
+import { PergradError } from "../errors.js";
+import { library } from "../io/library.js";
+import { distinct, type Row } from "./columns.js";
+
+export async function* csvRows(path: string, delimiter: string): AsyncGenerator<Row> {
+  const { parse } = await library("csv-parse", "read CSV", () => import("csv-parse"));
+  const parser = parse({ delimiter, skip_empty_lines: true });
+  const texts = Readable.from(textsOf(path));
+  texts.on("error", (error) => parser.destroy(error));
+  let names: readonly string[] | undefined;
+  try {
+    for await (const record of texts.pipe(parser)) {
+      const values: readonly string[] = record;
+      if (names) yield new Map(names.map((name, k) => [name, values[k]]));
+      else names = distinct(path, values);
+    }
+  } finally {
+    // Closes the file also where the reader of the rows stops early.
+    texts.destroy();
+  }
+}
+
+/** The text of a file, piece by piece, without a byte order mark. Throws FILE_UNREADABLE where bytes are no text. */
+async function* textsOf(path: string): AsyncGenerator<string> {
+  let decoder: InstanceType<typeof TextDecoder> | undefined;
+  const decoded = (bytes?: Uint8Array) => {
+    try {
+      return decoder?.decode(bytes, { stream: bytes !== undefined }) ?? "";
+    } catch (error) {
+      const encoding = decoder?.encoding.toUpperCase();
+      const problem = `"${path}" is not in ${encoding}, so its texts would not survive; write it in UTF-8.`;
+      throw new PergradError("FILE_UNREADABLE", problem, { cause: error });
+    }
+  };
+  for await (const bytes of createReadStream(path)) {
+    decoder ??= new TextDecoder(encodingOf(bytes), { fatal: true });
+    yield decoded(bytes);
+  }
+  yield decoded();
+}
+
+/** As a byte order mark at the beginning says. */
+function encodingOf([first, second]: Uint8Array): string {
+  if (first === 0xff && second === 0xfe) return "utf-16le";
+  return first === 0xfe && second === 0xff ? "utf-16be" : "utf-8";
+}
+
+export async function* jsonRows(path: string): AsyncGenerator<Row> {
+  let line = 0;
+  for await (const text of linesOf(textsOf(path))) {
+    line++;
+    if (text.trim() === "") continue;
+    const found = parsed(text);
+    if (!found) throw new PergradError("FILE_UNREADABLE", `Line ${line} of "${path}" is no JSON object; correct it.`);
+    yield new Map(distinct(path, namesIn(text)).map((name) => [name, found.get(name)]));
+  }
+}
+
+/** Without line ends. Node's readline would also divide at U+2028, which JSON's texts may hold. */
+async function* linesOf(texts: AsyncIterable<string>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const text of texts) {
+    const [first = "", ...others] = text.split("\n");
+    const lines = [rest + first, ...others];
+    rest = lines.pop() ?? "";
+    yield* lines;
+  }
+  yield rest;
+}
+
+function parsed(text: string): Row | undefined {
+  try {
+    const found: unknown = JSON.parse(text);
+    return typeof found === "object" && found !== null && !Array.isArray(found)
+      ? new Map(Object.entries(found))
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The names in a JSON object, in the order of the text: `JSON.parse` puts whole numbers first, and drops repeated names. */
+function namesIn(text: string): string[] {
+  const names: string[] = [];
+  let depth = 0;
+  for (const [token] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"\s*:?|[{}[\]]/g)) {
+    if (token === "{" || token === "[") depth++;
+    else if (token === "}" || token === "]") depth--;
+    else if (depth === 1 && token.endsWith(":")) names.push(String(JSON.parse(token.slice(0, -1))));
+  }
+  return names;
+}
