@@ -54,6 +54,61 @@ export function checkOptions<O>(call: string, options: O, names: OptionNames<O>)
   }
 }
 
+/** Refuses what is no whole number from `least` to `most`, if it is given. Throws INVALID_ARGUMENT. */
+export function checkWhole(what: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): void {
+  if (value === undefined || (Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most)) return;
+  const range = most === Number.MAX_SAFE_INTEGER ? `${least} up` : `${least} to ${most}`;
+  throw invalidArgument(`${what} is a whole number from ${range}, not ${kindOf(value)}; give one.`);
+}
+
+/** The ends of a range of numbers. */
+interface Range {
+  /** The least, included. */
+  readonly from?: number;
+  /** The least, not included. */
+  readonly above?: number;
+  /** The most, not included. */
+  readonly below?: number;
+}
+
+/** Refuses what is no finite number in this range, if it is given. Throws INVALID_ARGUMENT. */
+export function checkNumber(what: string, value: unknown, { from, above, below }: Range = {}): void {
+  const fits =
+    typeof value === "number" &&
+    Number.isFinite(value) &&
+    value >= (from ?? value) &&
+    !(value <= (above ?? Number.NEGATIVE_INFINITY)) &&
+    value < (below ?? Number.POSITIVE_INFINITY);
+  if (value === undefined || fits) return;
+  const parts = [
+    ...(from === undefined ? [] : [below === undefined ? ` from ${from} up` : ` from ${from}`]),
+    ...(above === undefined ? [] : [` above ${above}`]),
+    ...(below === undefined ? [] : [` below ${below}`]),
+  ];
+  throw invalidArgument(`${what} is a number${parts.join(" and")}, not ${kindOf(value)}; give one.`);
+}
+
+/** Refuses what is none of these words, if it is given. Throws INVALID_ARGUMENT. */
+export function checkWord(what: string, value: unknown, words: readonly string[]): void {
+  if (value === undefined || (typeof value === "string" && words.includes(value))) return;
+  const advice = typeof value === "string" ? meant(value, words) : "";
+  const quoted = words.map((word) => `"${word}"`);
+  const all = `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`;
+  throw invalidArgument(`${what} is ${all}, not ${kindOf(value)}${advice || "; give one of these."}`);
+}
+
+/** Refuses what is neither true nor false, if it is given. Throws INVALID_ARGUMENT. */
+export function checkSwitch(what: string, value: unknown): void {
+  if (value === undefined || typeof value === "boolean") return;
+  throw invalidArgument(`${what} is true or false, not ${kindOf(value)}; give one of these.`);
+}
+
+/** Refuses what is no tensor. Throws INVALID_ARGUMENT. */
+export function requireTensor(what: string, value: unknown): void {
+  if (typeof value === "object" && value !== null && "dtype" in value && "dims" in value && "data" in value) return;
+  throw invalidArgument(`${what} must be a tensor, not ${kindOf(value)}; give { dtype, dims, data }.`);
+}
+
 /** Refuses a single name or glob if a list is required. Throws INVALID_ARGUMENT. */
 export function checkGlobs(option: string, globs: readonly string[] | undefined): void {
   const given: unknown = globs;

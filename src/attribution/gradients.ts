@@ -1,5 +1,5 @@
 /** Scores that are inner products of gradients. */
-import { checkOptions, invalidArgument, type OptionNames } from "../arguments.js";
+import { checkNumber, checkOptions, checkSwitch, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { nth } from "../present.js";
 import type { Dataset } from "../program/given-data.js";
@@ -66,14 +66,48 @@ const tracInOptions: OptionNames<TracInOptions> = {
  */
 export function tracIn(options: TracInOptions = {}): Method {
   checkOptions("attribution.tracIn(options)", options, tracInOptions);
+  checkTracIn(options);
   const { learningRates, cosine = false, adam } = options;
-  if (learningRates?.some((rate) => !Number.isFinite(rate)))
-    throw invalidArgument(`The learning rates of tracIn are numbers, not ${learningRates.join(", ")}.`);
   const rates = (checkpoints: readonly Checkpoint[]) => ratesOf(checkpoints, learningRates);
   const settings = { ...(learningRates ? { learningRates } : {}), cosine };
   if (!adam) return summed("tracIn", settings, rates, cosine);
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
   return steps(settings, rates, adam, { beta1, beta2, epsilon });
+}
+
+/** Throws INVALID_ARGUMENT. */
+function checkTracIn({ learningRates, cosine, adam, beta1, beta2, epsilon }: TracInOptions): void {
+  const rates: unknown = learningRates;
+  if (rates !== undefined && !(Array.isArray(rates) && rates.every(Number.isFinite)))
+    throw invalidArgument(
+      `The learning rates of tracIn are an array of numbers, not ${Array.isArray(rates) ? rates.map(kindOf).join(", ") : kindOf(rates)}; give one for each checkpoint.`,
+    );
+  checkSwitch("The option cosine of tracIn", cosine);
+  checkNumber("The beta1 of tracIn", beta1, { from: 0, below: 1 });
+  checkNumber("The beta2 of tracIn", beta2, { from: 0, below: 1 });
+  checkNumber("The epsilon of tracIn", epsilon, { from: 0 });
+  const states: unknown = adam;
+  if (states === undefined) {
+    for (const [name, value] of Object.entries({ beta1, beta2, epsilon }))
+      if (value !== undefined)
+        throw invalidArgument(
+          `tracIn uses ${name} for steps of Adam only; give adam, its states, or leave ${name} out.`,
+        );
+    return;
+  }
+  if (!(Array.isArray(states) && states.every(isState)))
+    throw invalidArgument(
+      `The option adam of tracIn is an array with { first, second, steps } for each checkpoint, not ${kindOf(states)}; give this.`,
+    );
+  if (cosine === false) throw invalidArgument("With the steps of Adam, tracIn always gives cosines; leave out cosine.");
+}
+
+/** Whether this is a state of Adam, as far as one can tell without the model. */
+function isState(state: unknown): boolean {
+  if (typeof state !== "object" || state === null) return false;
+  const { first, second, steps }: Partial<Record<keyof AdamMoments, unknown>> = state;
+  const records = [first, second].every((each) => typeof each === "object" && each !== null);
+  return records && Number.isSafeInteger(steps) && Number(steps) >= 0;
 }
 
 /** The learning rate of each checkpoint: 1 unless they are given. Throws INVALID_ARGUMENT. */

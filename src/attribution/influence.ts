@@ -2,10 +2,19 @@
  * Influence functions: the change, to first order, in the loss of one sample if another one gets more weight in
  * training (Koh and Liang 2017).
  */
-import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import {
+  checkNumber,
+  checkOptions,
+  checkWhole,
+  checkWord,
+  invalidArgument,
+  kindOf,
+  type OptionNames,
+} from "../arguments.js";
 import { meant } from "../meant.js";
 import { nth } from "../present.js";
 import type { Dataset } from "../program/given-data.js";
+import { option, sentence } from "../sentence.js";
 import type { CurvatureKind } from "../solvers/curvature.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { layersDamping, wholeDamping } from "./damping.js";
@@ -70,12 +79,23 @@ const influenceOptions: OptionNames<InfluenceOptions> = {
   scale: true,
   rank: true,
 };
+const relatIFOptions: OptionNames<RelatIFOptions> = { ...influenceOptions, by: true };
+
+/** The inverses that options belong to. */
+const usedBy: readonly (readonly [option: keyof InfluenceOptions, inverse: InverseName])[] = [
+  ["tolerance", "cg"],
+  ["maxIterations", "cg"],
+  ["terms", "lissa"],
+  ["scale", "lissa"],
+  ["rank", "arnoldi"],
+];
 
 interface Chosen extends InfluenceOptions {
   readonly inverse: InverseName;
   readonly of: CurvatureKind;
 }
 
+/** Throws INVALID_ARGUMENT. */
 function chosen(call: string, options: InfluenceOptions): Chosen {
   const { inverse = "gram" } = options;
   const inverseNames = Object.keys(kinds);
@@ -87,11 +107,19 @@ function chosen(call: string, options: InfluenceOptions): Chosen {
   const { of = nth(known, 0) } = options;
   if (!known.includes(of))
     throw invalidArgument(
-      `The inverse "${inverse}" is of ${known.join(" or ")}, not ${kindOf(of)}; give one of these.`,
+      `The inverse "${inverse}" is of ${known.join(" or ")}, not ${kindOf(of)}${meant(String(of), known) || "; give one of these."}`,
     );
-  const { damping } = options;
-  if (damping !== undefined && !(typeof damping === "number" && Number.isFinite(damping) && damping >= 0))
-    throw invalidArgument(`The damping of ${call} is a number from 0 up, not ${kindOf(damping)}.`);
+  checkNumber(`The damping of ${call}`, options.damping, { from: 0 });
+  checkNumber(`The tolerance of ${call}`, options.tolerance, { above: 0 });
+  checkWhole(`The maxIterations of ${call}`, options.maxIterations, 1);
+  checkWhole(`The terms of ${call}`, options.terms, 0);
+  checkNumber(`The scale of ${call}`, options.scale, { above: 0 });
+  checkWhole(`The rank of ${call}`, options.rank, 1);
+  for (const [name, own] of usedBy)
+    if (own !== inverse && options[name] !== undefined)
+      throw invalidArgument(
+        sentence`The inverse "${inverse}" does not use ${option(name)}; leave that out, or give ${option("inverse", own)}.`,
+      );
   return { ...options, inverse, of };
 }
 
@@ -129,10 +157,10 @@ export interface RelatIFOptions extends InfluenceOptions {
  * I)^-1 g_n.
  * @throws PergradError INVALID_ARGUMENT.
  */
-export function relatIF({ by = "loss", ...options }: RelatIFOptions = {}): Method {
-  checkOptions("attribution.relatIF(options)", options, influenceOptions);
-  if (!["loss", "parameters"].includes(by))
-    throw invalidArgument(`relatIF is by "loss" or "parameters", not ${kindOf(by)}; give one of these.`);
+export function relatIF(given: RelatIFOptions = {}): Method {
+  checkOptions("attribution.relatIF(options)", given, relatIFOptions);
+  const { by = "loss", ...options } = given;
+  checkWord("The option by of attribution.relatIF", by, ["loss", "parameters"]);
   const own = chosen("attribution.relatIF", options);
   const sizes = async (inverse: Inverse) => (by === "loss" ? (await inverse.self()).map(Math.sqrt) : inverse.lengths());
   return {

@@ -1,5 +1,12 @@
 /** Measures how well scores predict the result of training on other samples (Park et al. 2023, "TRAK"). */
-import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import {
+  checkNumber,
+  checkOptions,
+  checkWhole,
+  invalidArgument,
+  type OptionNames,
+  requireTensor,
+} from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { meanOf } from "../solvers/vectors.js";
 import { random } from "../tensor/random.js";
@@ -28,11 +35,12 @@ const subsetOptions: OptionNames<SubsetOptions> = { samples: true, count: true, 
 export function subsets(options: SubsetOptions): Tensor<"uint8"> {
   checkOptions("attribution.subsets(options)", options, subsetOptions);
   const { samples, count = 40, fraction = 0.5, seed = 0 } = options;
-  for (const [name, value] of Object.entries({ samples, count }))
-    if (!(Number.isSafeInteger(value) && value >= 1))
-      throw invalidArgument(`subsets takes ${name}, a whole number from 1 up, not ${kindOf(value)}.`);
-  if (!(fraction > 0 && fraction < 1))
-    throw invalidArgument(`The fraction of subsets lies between 0 and 1, and is not ${kindOf(fraction)}.`);
+  if (samples === undefined)
+    throw invalidArgument("attribution.subsets needs samples, the number of training samples; give it.");
+  checkWhole("The number of samples of subsets", samples, 1);
+  checkWhole("The count of subsets", count, 1);
+  checkNumber("The fraction of subsets", fraction, { above: 0, below: 1 });
+  checkWhole("The seed of subsets", seed, 0, 2 ** 32 - 1);
   const size = Math.max(1, Math.round(fraction * samples));
   const data = new Uint8Array(count * samples);
   const source = random(seed);
@@ -68,6 +76,8 @@ export interface LinearDatamodelingScore {
  * @throws PergradError SHAPE_MISMATCH.
  */
 export function linearDatamodelingScore(scores: Tensor, subsets: Tensor, losses: Tensor): LinearDatamodelingScore {
+  for (const [name, tensor] of Object.entries({ scores, subsets, losses }))
+    requireTensor(`The ${name} of linearDatamodelingScore`, tensor);
   const [queries = 0, samples = 0] = scores.dims;
   const [count = 0] = subsets.dims;
   const { dims } = losses;

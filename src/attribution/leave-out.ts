@@ -3,7 +3,7 @@
  * group of samples. The prediction is of first order in the group's weight (Koh and Liang 2017; Koh et al. 2019, "On
  * the accuracy of influence functions for measuring group effects").
  */
-import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import { checkOptions, invalidArgument, kindOf, type OptionNames, requireTensor } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { nth } from "../present.js";
 import type { Dataset } from "../program/given-data.js";
@@ -21,6 +21,8 @@ export interface LeaveOutOptions extends ScoreOptions {
 }
 
 const leaveOutOptions: OptionNames<LeaveOutOptions> = { ...scoreOptions, groups: true, retrained: true };
+
+const retrainedTensors: OptionNames<Retrained> = { subsets: true, losses: true };
 
 /** The prediction. */
 export interface LeaveOut {
@@ -59,6 +61,11 @@ export async function leaveOut(
 ): Promise<LeaveOut> {
   checkOptions("attribution.leaveOut(model, train, queries, options)", options, leaveOutOptions);
   const { groups, retrained, ...own } = options;
+  if (retrained !== undefined) {
+    checkOptions("The retrained of attribution.leaveOut", retrained, retrainedTensors);
+    requireTensor("The subsets of retrained", retrained.subsets);
+    requireTensor("The losses of retrained", retrained.losses);
+  }
   const tables = await tablesOf(model, train, queries, own, retrained !== undefined);
   const first = nth(tables, 0);
   const members = groups ? groupsOf(groups, first.columns) : Array.from({ length: first.columns }, (_, n) => [n]);

@@ -3,9 +3,9 @@
  * gradients. Its authors project each layer's gradient from both sides; here random signs and shifts (`want.project`)
  * project the whole gradient and preserve its inner products.
  */
-import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import { checkOptions, type OptionNames } from "../arguments.js";
 import type { Method } from "./method.js";
-import { trak, usualDims } from "./trak.js";
+import { checkProjection, trak, usualDims } from "./trak.js";
 
 /** Options of `attribution.loGra`. */
 export interface LoGraOptions {
@@ -26,8 +26,7 @@ const loGraOptions: OptionNames<LoGraOptions> = { dims: true, seed: true, dampin
 export function loGra(options: LoGraOptions = {}): Method {
   checkOptions("attribution.loGra(options)", options, loGraOptions);
   const { damping, ...projection } = options;
-  if (damping !== undefined && !(Number.isFinite(damping) && damping >= 0))
-    throw invalidArgument(`The damping of loGra is a number from 0 up, not ${kindOf(damping)}.`);
+  checkProjection("loGra", options);
   // (Phi' Phi / N + d I)^-1 = N (Phi' Phi + N d I)^-1
   const features = (samples: number) =>
     trak({ ...projection, output: "loss", ...(damping === undefined ? {} : { damping: damping * samples }) });

@@ -59,6 +59,8 @@ export interface RepresenterValues {
 export function representerPoints(options: RepresenterOptions): Method {
   checkOptions("attribution.representerPoints(options)", options, representerOptions);
   const { l2, layer } = options;
+  if (layer !== undefined && typeof layer !== "string")
+    throw invalidArgument(`The layer of representerPoints is the name of a parameter, not ${kindOf(layer)}; give one.`);
   if (!(typeof l2 === "number" && l2 > 0 && Number.isFinite(l2)))
     throw invalidArgument(`representerPoints needs l2, the penalty's factor, a number above 0, not ${kindOf(l2)}.`);
   return {

@@ -1,4 +1,5 @@
 /** Scores of training samples for queries: the public entry points. */
+
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import type { Model } from "../graph/model.js";
 import { meant } from "../meant.js";
@@ -9,11 +10,12 @@ import type { Tensor } from "../tensor/tensor.js";
 import { Checkpoint, type SampleOptions, sampleOptions } from "./checkpoint.js";
 import { gradCos, gradDot, tracIn } from "./gradients.js";
 import { influence, relatIF } from "./influence.js";
+import { loGra } from "./lo-gra.js";
 import type { Method } from "./method.js";
 import { trak } from "./trak.js";
 
 /** Methods that need no options, by name. */
-const named = { gradDot, gradCos, tracIn, influence, relatIF, trak } as const satisfies Readonly<
+const named = { gradDot, gradCos, tracIn, influence, relatIF, trak, loGra } as const satisfies Readonly<
   Record<string, () => Method>
 >;
 

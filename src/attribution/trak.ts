@@ -2,7 +2,15 @@
  * TRAK (Park et al. 2023, "TRAK: attributing model behavior at scale"): the features phi are projected gradients of the
  * label's odds, log p - log(1 - p).
  */
-import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import {
+  checkNumber,
+  checkOptions,
+  checkWhole,
+  checkWord,
+  invalidArgument,
+  type OptionNames,
+  requireTensor,
+} from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Dataset } from "../program/given-data.js";
 import { Cholesky } from "../solvers/cholesky.js";
@@ -113,14 +121,26 @@ export function trak(options: TrakOptions = {}): Method {
   };
 }
 
-function requireOptions({ dims, seed, damping, projection }: TrakOptions): void {
-  if (dims !== undefined && !(Number.isSafeInteger(dims) && dims >= 1))
-    throw invalidArgument(`The dims of trak are a whole number from 1 up, not ${kindOf(dims)}.`);
-  if (seed !== undefined && !(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 31))
-    throw invalidArgument(`The seed of trak is a whole number from 0 to 2^31 - 1, not ${kindOf(seed)}.`);
-  if (damping !== undefined && !(Number.isFinite(damping) && damping >= 0))
-    throw invalidArgument(`The damping of trak is a number from 0 up, not ${kindOf(damping)}.`);
-  if (projection && dims !== undefined && projection.dims[1] !== dims)
+/** Throws INVALID_ARGUMENT. */
+export function checkProjection(
+  of: string,
+  { dims, seed, damping }: { readonly [K in "dims" | "seed" | "damping"]?: TrakOptions[K] | undefined },
+): void {
+  checkWhole(`The number of dims of ${of}`, dims, 1);
+  checkWhole(`The seed of ${of}`, seed, 0, 2 ** 31 - 1);
+  checkNumber(`The damping of ${of}`, damping, { from: 0 });
+}
+
+/** Throws INVALID_ARGUMENT. */
+function requireOptions({ projection, output, ...options }: TrakOptions): void {
+  checkProjection("trak", options);
+  checkWord("The output of trak", output, ["margin", "loss"]);
+  if (projection === undefined) return;
+  requireTensor("The projection of trak", projection);
+  const { dims, seed } = options;
+  if (seed !== undefined)
+    throw invalidArgument("trak draws no projection where one is given; leave out the seed, or the projection.");
+  if (dims !== undefined && projection.dims[1] !== dims)
     throw invalidArgument(
       `The projection has ${projection.dims[1] ?? 0} columns, but dims is ${dims}; leave dims out.`,
     );

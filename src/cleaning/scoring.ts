@@ -1,5 +1,5 @@
 /** Scores every sample of a data set: runs each part of the work in turn. */
-import { invalidArgument } from "../arguments.js";
+import { checkNumber, checkWhole, invalidArgument, kindOf } from "../arguments.js";
 import type { Objective } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
 import { withParameters } from "../graph/with-parameters.js";
@@ -22,7 +22,7 @@ import { preparedPieces, type Read, readOnce, withoutTarget } from "./reading.js
 import { Ridge } from "./ridge.js";
 import { farAbove, median } from "./scales.js";
 import type { Targets } from "./targets.js";
-import { type TrainedHere, trainHere } from "./training-here.js";
+import { checkTraining, type TrainedHere, trainHere } from "./training-here.js";
 import type { FindIssuesOptions, IssueMeasures, Issues } from "./types.js";
 import { varianceOfGradients } from "./variance-of-gradients.js";
 
@@ -84,11 +84,14 @@ function checkGiven(
     throw invalidArgument(
       "findIssues reads the data several times, which an iterable allows once; give all samples by name, or the path of a file.",
     );
-  for (const [name, value] of Object.entries({ dims, neighbours }))
-    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1))
-      throw invalidArgument(`${name} is ${value}; give a whole number from 1 up.`);
-  if (damping !== undefined && !(damping > 0))
-    throw invalidArgument(`damping is ${damping}; give a number above 0, or leave it out.`);
+  checkWhole("The number of dims of findIssues", dims, 1);
+  checkWhole("The number of neighbours of findIssues", neighbours, 1);
+  checkNumber("The damping of findIssues", damping, { above: 0 });
+  if (checkpoints !== undefined && !Array.isArray(checkpoints))
+    throw invalidArgument(
+      `The checkpoints of findIssues are an array of parameters by name, not ${kindOf(checkpoints)}; give one.`,
+    );
+  if (training !== undefined) checkTraining(training);
   if (checkpoints && training)
     throw invalidArgument("findIssues takes checkpoints, or makes its own by training; leave one of the two out.");
   if (checkpoints?.length === 0) throw invalidArgument("The list of checkpoints is empty; give some, or leave it out.");

@@ -1,11 +1,13 @@
 /** Trains the model on all samples, and on all samples outside each fold, to predict the fold's samples. */
-import { invalidArgument } from "../arguments.js";
+
+import { checkOptions, checkWhole, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import type { Objective } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
 import { withParameters } from "../graph/with-parameters.js";
 import { entryOf, present } from "../present.js";
 import { type Running, runningOf } from "../program/options.js";
 import { Program } from "../program/program.js";
+import { option, sentence } from "../sentence.js";
 import type { Data } from "../tensor/data.js";
 import { random } from "../tensor/random.js";
 import { permutation } from "../train/batches.js";
@@ -76,14 +78,32 @@ export interface TrainingTask {
   readonly running: Pick<Running, "threads" | "signal">;
 }
 
+const trainingOptions: OptionNames<CleaningTraining> = { optimizer: true, epochs: true, batchSize: true, folds: true };
+
+/** Throws INVALID_ARGUMENT. */
+export function checkTraining(training: CleaningTraining): void {
+  checkOptions("The training of findIssues", training, trainingOptions);
+  const { optimizer, epochs, batchSize, folds } = training;
+  if (typeof optimizer !== "function")
+    throw invalidArgument(
+      `The optimizer of findIssues' training is a function of the number of steps, not ${kindOf(optimizer)}; give one, such as () => adam({ learningRate: 1e-3 }).`,
+    );
+  for (const [name, value] of Object.entries({ epochs, batchSize }))
+    if (value === undefined) throw invalidArgument(`The training of findIssues needs ${name}; give a whole number.`);
+  checkWhole("The number of epochs of findIssues", epochs, 1);
+  checkWhole("The batchSize of findIssues", batchSize, 1);
+  checkWhole("The number of folds of findIssues", folds, 2);
+}
+
 /** Throws INVALID_ARGUMENT, and what training throws. */
 export async function trainHere(task: TrainingTask, targets: Targets, options: CleaningTraining): Promise<TrainedHere> {
-  const { folds = 5, epochs } = options;
   const { samples } = task.data;
-  if (!Number.isSafeInteger(folds) || folds < 2 || folds > samples)
-    throw invalidArgument(`folds is ${folds}; give a whole number from 2 up to the number of samples, ${samples}.`);
-  if (!Number.isSafeInteger(epochs) || epochs < 1)
-    throw invalidArgument(`epochs is ${epochs}; give a whole number from 1 up.`);
+  const { folds = Math.min(5, samples) } = options;
+  checkWhole("The number of folds of findIssues", folds, 2, samples);
+  if (options.folds !== undefined && targets.kind !== "classes")
+    throw invalidArgument(
+      sentence`Only samples with one class label each are predicted by models that did not see them; leave out ${option("folds")}.`,
+    );
   const checkpoints = await train({ ...task, data: lent(task.data) }, options);
   const model = withParameters(task.objective.model, checkpoints[checkpoints.length - 1] ?? {});
   if (targets.kind !== "classes") return { model, checkpoints };

@@ -6,6 +6,7 @@ import { PergradError } from "../errors.js";
 import { substitute } from "../graph/body.js";
 import { fixedSize, N } from "../graph/dim.js";
 import { dimsValue, leaf, type Value } from "../graph/value.js";
+import { meant } from "../meant.js";
 import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
@@ -184,12 +185,14 @@ function spread({ output }: Differentiable, direction: Value): Value {
   return build.expand(build.reshape(direction, [1, ...output.shape.slice(1)]), output.shape);
 }
 
+const kinds = ["empirical", "type2", "drawn"];
+
 /** The kind of pseudo-targets, from a caller's options. Throws INVALID_ARGUMENT. */
 export function kindOfTargets(call: string, { kind, probes, seed }: TargetOptions): PseudoTargetKind {
   if (kind === "drawn") return drawnOf(call, { probes, seed });
   if (kind !== "empirical" && kind !== "type2")
     throw invalidArgument(
-      `${call}: the kind is "empirical", "type2" or "drawn", not ${kindOf(kind)}; say which: { kind: "type2" }.`,
+      `${call}: the kind is "empirical", "type2" or "drawn", not ${kindOf(kind)}${meant(String(kind), kinds) || '; say which: { kind: "type2" }.'}`,
     );
   if (probes === undefined && seed === undefined) return kind;
   throw invalidArgument(`${call}: probes and seed are for the kind "drawn"; leave them out of "${kind}".`);

@@ -1,8 +1,17 @@
 /** The curvature of a whole data set, as a matrix that is known by its products. */
 
-import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import {
+  checkNumber,
+  checkOptions,
+  checkWhole,
+  checkWord,
+  invalidArgument,
+  kindOf,
+  type OptionNames,
+} from "../arguments.js";
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
+import { meant } from "../meant.js";
 import type { Module } from "../nn/module.js";
 import { nth } from "../present.js";
 import type { Dataset } from "../program/given-data.js";
@@ -155,7 +164,7 @@ export class Curvature {
     const make = Object.hasOwn(makers, options.of) ? makers[options.of] : undefined;
     if (!make)
       throw invalidArgument(
-        `The curvature is of "hessian", "ggn" or "fisher", not ${kindOf(options.of)}; say which: { of: "ggn" }.`,
+        `The curvature is of "hessian", "ggn" or "fisher", not ${kindOf(options.of)}${meant(String(options.of), Object.keys(makers)) || '; say which: { of: "ggn" }.'}`,
       );
     requireAgain(data, "every product reads all of it");
     // The compiler is loaded when it is first used.
@@ -196,8 +205,10 @@ export class Curvature {
    */
   async topEigenvalues(count = 1, options: EigenvalueOptions = {}): Promise<Eigenvalues> {
     checkOptions("topEigenvalues(count, options)", options, eigenvalueOptions);
-    if (!Number.isSafeInteger(count) || count < 1)
-      throw invalidArgument(`topEigenvalues takes a whole number from 1 up, not ${kindOf(count)}.`);
+    checkWhole("The number of eigenvalues (topEigenvalues)", count, 1);
+    checkWord("The end of topEigenvalues", options.end, ["largest", "smallest", "either"]);
+    checkIterations("topEigenvalues", options);
+    checkSeed("topEigenvalues", options.seed);
     const { end = "largest", tolerance = 1e-5, maxIterations = Math.max(60, 8 * count + 20), seed = 0 } = options;
     const outermost = (values: readonly number[]) => {
       const all = values.map((_, k) => (end === "largest" ? values.length - 1 - k : k));
@@ -240,7 +251,10 @@ export class Curvature {
   async estimateTrace(options: TraceEstimateOptions): Promise<EstimatedTrace> {
     checkOptions("estimateTrace(options)", options ?? {}, traceOptions);
     const { probes, seed = 0 } = options ?? {};
-    requireCount("estimateTrace: probes", probes, 3);
+    if (probes === undefined)
+      throw invalidArgument("estimateTrace needs probes, the number of products; give at least 3.");
+    checkWhole("The number of probes of estimateTrace", probes, 3);
+    checkSeed("estimateTrace", seed);
     return hutchPlusPlus((vector) => this.multiply(vector), { size: this.size, products: probes, seed });
   }
 
@@ -253,8 +267,9 @@ export class Curvature {
   async spectrum(options: SpectrumOptions = {}): Promise<Spectrum> {
     checkOptions("spectrum(options)", options, spectrumOptions);
     const { probes = 4, steps = 30, seed = 0 } = options;
-    requireCount("spectrum: probes", probes, 1);
-    requireCount("spectrum: steps", steps, 1);
+    checkWhole("The number of probes of spectrum", probes, 1);
+    checkWhole("The number of steps of spectrum", steps, 1);
+    checkSeed("spectrum", seed);
     const found: { readonly value: number; readonly weight: number }[] = [];
     let iterations = 0;
     for (let k = 0; k < probes; k++) {
@@ -282,6 +297,7 @@ export class Curvature {
       throw invalidArgument(
         `solve needs a damping, a number from 0 up that is added to the diagonal, not ${kindOf(damping)}; give one: { damping: 0.01 }.`,
       );
+    checkIterations("solve", { tolerance, maxIterations });
     const times = async (direction: Float64Array) => {
       const product = await this.multiply(direction);
       addTo(product, direction, damping);
@@ -296,11 +312,8 @@ export class Curvature {
 
   /** Throws INVALID_ARGUMENT. */
   async #preconditioner(kind: SolveOptions["preconditioner"], damping: number): Promise<Times | undefined> {
+    checkWord("The preconditioner of solve", kind, ["diagonal", "kronecker"]);
     if (kind === undefined) return undefined;
-    if (kind !== "diagonal" && kind !== "kronecker")
-      throw invalidArgument(
-        `The preconditioner is "diagonal" or "kronecker", not ${kindOf(kind)}; give one of these, or leave it out.`,
-      );
     if (damping === 0)
       throw invalidArgument(
         "A preconditioner needs a damping above 0, as it may be singular without; give one: { damping: 0.01 }.",
@@ -324,9 +337,14 @@ export class Curvature {
 }
 
 /** Throws INVALID_ARGUMENT. */
-function requireCount(what: string, count: unknown, least: number): void {
-  if (typeof count === "number" && Number.isSafeInteger(count) && count >= least) return;
-  throw invalidArgument(`${what} is a whole number from ${least} up, not ${kindOf(count)}.`);
+function checkIterations(of: string, options: Pick<SolveOptions, "tolerance" | "maxIterations">): void {
+  checkNumber(`The tolerance of ${of}`, options.tolerance, { above: 0 });
+  checkWhole(`The maxIterations of ${of}`, options.maxIterations, 1);
+}
+
+/** Throws INVALID_ARGUMENT. */
+function checkSeed(of: string, seed: unknown): void {
+  checkWhole(`The seed of ${of}`, seed, 0, 2 ** 32 - 1);
 }
 
 const eigenvalueOptions: OptionNames<EigenvalueOptions> = {

@@ -1,6 +1,6 @@
 /** What the gradients of a batch say about its size, the step that follows them, and the learning rate. */
 
-import { checkOptions, type OptionNames } from "../arguments.js";
+import { checkOptions, checkSwitch, type OptionNames } from "../arguments.js";
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
 import type { Module } from "../nn/module.js";
@@ -220,6 +220,7 @@ export async function diagnostics(
   options: DiagnosticsOptions,
 ): Promise<Diagnostics> {
   checkOptions("diagnostics(model, data, options)", options, diagnosticsOptions);
+  checkSwitch("The option curvature of diagnostics", options.curvature);
   requireAgain(data, "diagnostics read all of it twice");
   const objective = await givenObjective(model, "diagnostics", options);
   const programs = await DiagnosticsPrograms.of(objective, options);

@@ -1,6 +1,6 @@
 /** Kronecker-factored curvature of a whole data set, as a matrix that is inverted layer by layer: KFAC and EK-FAC. */
 
-import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import { checkOptions, checkSwitch, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import type { Objective } from "../compile/objective.js";
 import { asMatrix, fromMatrix, matrixInBasis } from "../curvature/kronecker.js";
 import { parametersOf } from "../curvature/layers.js";
@@ -80,6 +80,7 @@ export class KroneckerCurvature {
    * @throws PergradError as `kroneckerCurvature`.
    */
   static async of(objective: Objective, data: Dataset, options: KroneckerOptions): Promise<KroneckerCurvature> {
+    checkSwitch("The option corrected of kroneckerCurvature", options.corrected);
     if (options.corrected ?? true) requireAgain(data, "corrected eigenvalues read all of it twice");
     return KroneckerCurvature.by(overData(data, options), objective, options);
   }

@@ -1,7 +1,7 @@
 /** An index on disk: projected gradients of all training samples, to multiply queries with. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../../arguments.js";
+import { checkOptions, checkWhole, checkWord, invalidArgument, kindOf, type OptionNames } from "../../arguments.js";
 import { PergradError } from "../../errors.js";
 import { unwritable } from "../../io/failure.js";
 import { openTensorFile } from "../../io/files.js";
@@ -16,7 +16,7 @@ import { textsOf } from "../../tensor/texts.js";
 import { type Checkpoint, sampleOptions } from "../checkpoint.js";
 import type { Method } from "../method.js";
 import { asCheckpoints, asMethod, type Checkpoints, type ScoreOptions } from "../scores.js";
-import { usualDims } from "../trak.js";
+import { checkProjection, usualDims } from "../trak.js";
 import { blocksOf, idsOf } from "./blocks.js";
 import { type IndexOnDisk, type QueryRows, tablesOf } from "./exact.js";
 import { type Features, featuresOf, looked, looksAtMargin, requireIndexed, type TakeFeatures } from "./features.js";
@@ -184,8 +184,7 @@ export class AttributionIndex {
   async query(queries: Dataset, options: QueryOptions = {}): Promise<TopScores> {
     checkOptions("query(queries, options)", options, queryOptions);
     const { top = 10, signal } = options;
-    if (!(Number.isSafeInteger(top) && top >= 1))
-      throw invalidArgument(`query gives the top samples, a whole number from 1 up, not ${kindOf(top)}.`);
+    checkWhole("The number of top samples of query", top, 1);
     const asked = await this.#queryRows(queries, signal);
     const best = await largestOf(this.#stored, asked, top, signal);
     const dims = [asked.count, top];
@@ -331,12 +330,9 @@ function described(model: Checkpoints, call: string, options: OpenIndexOptions) 
     throw invalidArgument(
       `There are ${given.length} models, but ${learningRates.length} learning rates; give one for each.`,
     );
-  if (storage !== "float16" && storage !== "float32")
-    throw invalidArgument(
-      `The storage of an index is "float16" or "float32", not ${kindOf(storage)}; give one of these.`,
-    );
-  if (!(Number.isSafeInteger(shardSize) && shardSize >= 1))
-    throw invalidArgument(`The shardSize of an index is a whole number from 1 up, not ${kindOf(shardSize)}.`);
+  checkWord("The storage of an index", storage, ["float16", "float32"]);
+  checkWhole("The shardSize of an index", shardSize, 1);
+  checkProjection("an index", { dims, seed });
   const checkpoints = looked(given, method);
   const manifest: Manifest = {
     format,
