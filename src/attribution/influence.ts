@@ -162,7 +162,7 @@ export function relatIF(given: RelatIFOptions = {}): Method {
   const { by = "loss", ...options } = given;
   checkWord("The option by of attribution.relatIF", by, ["loss", "parameters"]);
   const own = chosen("attribution.relatIF", options);
-  const sizes = async (inverse: Inverse) => (by === "loss" ? (await inverse.self()).map(Math.sqrt) : inverse.lengths());
+  const sizes = async (inverse: Inverse) => (by === "loss" ? rootsOf(await inverse.self()) : inverse.lengths());
   return {
     name: "relatIF",
     settings: { ...settingsOf(own), by },
@@ -179,6 +179,19 @@ export function relatIF(given: RelatIFOptions = {}): Method {
       }),
   };
 }
+
+/** The roots of samples' influence on themselves. Throws INVALID_ARGUMENT if there are none. */
+function rootsOf(self: Float64Array): Float64Array {
+  const most = self.reduce((size, value) => Math.max(size, Math.abs(value)), 0);
+  const wrong = self.findIndex((value) => value < -rounding * most);
+  if (wrong < 0) return self.map((value) => Math.sqrt(Math.max(0, value)));
+  throw invalidArgument(
+    sentence`relatIF takes the root of a sample's influence on itself, but that of training sample ${wrong} is ${(self[wrong] ?? 0).toPrecision(3)}, because the curvature is not positive; give a larger ${option("damping")}, ${option("of", "ggn")}, or ${option("by", "parameters")}.`,
+  );
+}
+
+/** What rounding leaves of a number that is 0, relative to the largest one. */
+const rounding = 1e-6;
 
 function over(value: number, size: number): number {
   return size > 0 ? value / size : 0;

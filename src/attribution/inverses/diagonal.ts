@@ -1,5 +1,8 @@
 /** The inverse of the matrix's diagonal. */
+
+import { invalidArgument } from "../../arguments.js";
 import type { Dataset } from "../../program/given-data.js";
+import { option, sentence } from "../../sentence.js";
 import type { CurvatureKind } from "../../solvers/curvature.js";
 import type { OverData } from "../../solvers/kronecker-parts.js";
 import { want } from "../../wants/want.js";
@@ -12,11 +15,16 @@ export async function diagonalInverse(
   damping: number,
   of: CurvatureKind,
 ): Promise<Apply> {
-  return byDiagonal(await meanDiagonal(checkpoint, train, of), damping);
+  return byDiagonal(await meanDiagonal(checkpoint, train, of), damping, of);
 }
 
-/** Division by a diagonal plus the damping. */
-export function byDiagonal(diagonal: Float64Array, damping: number): Apply {
+/** Division by a diagonal plus the damping. Throws INVALID_ARGUMENT unless all of it is positive. */
+export function byDiagonal(diagonal: Float64Array, damping: number, of: CurvatureKind): Apply {
+  const count = diagonal.filter((value) => !(value + damping > 0)).length;
+  if (count > 0)
+    throw invalidArgument(
+      sentence`The diagonal of the ${of} plus the damping ${damping} is not positive at ${count} of ${diagonal.length} numbers; give a larger ${option("damping")}.`,
+    );
   return rowByRow(diagonal.length, async (row) => row.map((value, k) => value / ((diagonal[k] ?? 0) + damping)));
 }
 

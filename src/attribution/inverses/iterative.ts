@@ -1,8 +1,10 @@
 /** Inverses of a matrix that is known only by its products with vectors. */
+
 import { PergradError } from "../../errors.js";
+import { nth } from "../../present.js";
 import { conjugateGradients } from "../../solvers/conjugate-gradients.js";
 import type { Curvature } from "../../solvers/curvature.js";
-import { addTo, dot, scaled } from "../../solvers/vectors.js";
+import { addTo, dot, norm, scaled } from "../../solvers/vectors.js";
 import { type Apply, rowByRow } from "./inverse.js";
 
 export interface CgOptions {
@@ -50,6 +52,9 @@ export interface LissaOptions {
   readonly scale?: number;
 }
 
+/** More than rounding in float32 adds to a vector, as a share of its length. */
+const growth = 1e-4;
+
 /**
  * The Neumann series (Agarwal et al. 2017, "Second-order stochastic optimization for machine learning in linear time";
  * used for influence by Koh and Liang 2017). It uses all data at once, so it is deterministic: h_0 = v, h_(j+1) = v +
@@ -64,20 +69,27 @@ export async function lissaInverse(
     scale ?? 1.02 * (Math.abs((await curvature.topEigenvalues(1, { tolerance: 1e-2 })).values[0] ?? 0) + damping);
   return rowByRow(curvature.size, async (vector) => {
     const found = vector.slice();
+    let last = norm(vector);
     for (let term = 0; term < terms; term++) {
-      const product = await curvature.multiply(found);
-      addTo(product, found, damping);
-      addTo(found, product, -1 / divisor);
-      addTo(found, vector, 1);
-      if (!found.every(Number.isFinite))
+      const step = await curvature.multiply(found);
+      for (let k = 0; k < step.length; k++)
+        step[k] = (vector[k] ?? 0) - ((step[k] ?? 0) + damping * (found[k] ?? 0)) / divisor;
+      addTo(found, step, 1);
+      // Each step is the one before times I - (C + d I)/s, which shortens it where the series converges.
+      const length = norm(step);
+      if (!(length <= last * (1 + growth) || length <= growth * norm(found)))
         throw new PergradError(
           "INVALID_ARGUMENT",
-          `The series of lissa grows without end with the scale ${divisor}; give one above half of the largest eigenvalue, or leave it out.`,
+          `The series of lissa grows without end with the scale ${divisor} and the damping ${damping}: the scale must exceed half of the largest eigenvalue, and the damped matrix must be positive; give a larger damping or another scale, or take the "ggn".`,
         );
+      last = length;
     }
     return scaled(found, 1 / divisor);
   });
 }
+
+/** What rounding in float32 leaves of an eigenvalue that is 0, relative to the one that is largest in size. */
+const rounding = 1e-6;
 
 export interface ArnoldiOptions {
   /** The number of eigenvalues that are kept, the largest in size. Default 50. */
@@ -87,6 +99,7 @@ export interface ArnoldiOptions {
 /**
  * The inverse within the space of the eigenvalues that are largest in size (Schioppa et al. 2022, "Scaling up influence
  * functions"; for a symmetric matrix, Arnoldi's method is Lanczos's): the sum over them of v v' / (eigenvalue + d).
+ * Damped eigenvalues that rounding cannot tell from 0 are left out, as a pseudo-inverse leaves them out.
  */
 export async function arnoldiInverse(
   curvature: Curvature,
@@ -95,10 +108,14 @@ export async function arnoldiInverse(
 ): Promise<Apply> {
   const count = Math.min(rank, curvature.size);
   const { values, vectors } = await curvature.topEigenvalues(count, { end: "either", tolerance: 1e-3 });
-  const pairs = vectors.map((vector, k) => ({ vector: curvature.joined(vector), value: (values[k] ?? 0) + damping }));
+  const least = rounding * values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const pairs = vectors.flatMap((vector, k) => {
+    const value = nth(values, k) + damping;
+    return Math.abs(value) > least ? [{ vector: curvature.joined(vector), value }] : [];
+  });
   return rowByRow(curvature.size, async (row) => {
     const found = new Float64Array(row.length);
-    for (const { vector, value } of pairs) if (value !== 0) addTo(found, vector, dot(vector, row) / value);
+    for (const { vector, value } of pairs) addTo(found, vector, dot(vector, row) / value);
     return found;
   });
 }

@@ -122,6 +122,7 @@ async function byInverse(request: ScoringRequest): Promise<Scoring> {
           apply: byDiagonal(
             await diagonalBy(over(request, k, "moments"), checkpoint, fisher ? "fisher" : "ggn"),
             damping,
+            fisher ? "fisher" : "ggn",
           ),
         };
     try {
