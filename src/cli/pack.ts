@@ -18,6 +18,7 @@ export interface PackCommandOptions {
   readonly out: string;
   readonly target?: string;
   readonly classes?: string;
+  readonly targetType?: "float32" | "int64";
   readonly input?: ReadonlyMap<string, readonly string[]>;
   readonly ids?: string;
   readonly texts?: string;
@@ -78,11 +79,12 @@ function refuse(options: PackCommandOptions, names: readonly (keyof PackCommandO
 
 async function ofRows(source: string, options: PackCommandOptions): Promise<Packed> {
   refuse(options, ["size", "grey"], "for folders of pictures, not for tables");
-  const { target, classes, input, ids, texts, integers, allowNotFinite } = options;
+  const { target, targetType, classes, input, ids, texts, integers, allowNotFinite } = options;
   if (target === undefined) throw new UsageError("--target must be given: the column that holds the target.");
   return packRows(readRows(source), {
     target,
     ...(classes === undefined ? {} : { classes: await classesOf(classes) }),
+    ...(targetType === undefined ? {} : { targetType }),
     ...(input ? { inputs: Object.fromEntries(input) } : {}),
     ...(ids === undefined ? {} : { ids }),
     ...(texts === undefined ? {} : { texts }),
@@ -94,7 +96,7 @@ async function ofRows(source: string, options: PackCommandOptions): Promise<Pack
 async function ofFolder(source: string, options: PackCommandOptions): Promise<Packed> {
   refuse(
     options,
-    ["target", "input", "ids", "texts", "integers", "allowNotFinite"],
+    ["target", "targetType", "input", "ids", "texts", "integers", "allowNotFinite"],
     "for tables; of pictures, the folders are the classes, and the files are the names",
   );
   const { size, grey, classes } = options;

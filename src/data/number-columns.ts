@@ -48,10 +48,23 @@ class NumberList {
 
 const blockLength = 2 ** 16;
 
+type Shape = readonly number[];
+
+/** The shape of a value that is no list. */
+const single: Shape = [];
+
+function badList({ column, row }: Place, what: string, advice: string): PergradError {
+  return new PergradError(
+    "SHAPE_MISMATCH",
+    `The column "${column}" holds a list in row ${row} that ${what}; ${advice}.`,
+  );
+}
+
+/** Columns of numbers, of which all rows have the same shape. */
 export class NumberColumns {
   readonly #numbers: NumberList;
   /** Of each column's values, as in the first row: `[]` of single numbers. */
-  #shapes: readonly (readonly number[])[] | undefined;
+  #shapes: readonly Shape[] | undefined;
   #rows = 0;
 
   /**
@@ -82,27 +95,26 @@ export class NumberColumns {
   }
 
   /** Adds the numbers of a value, and returns its shape. */
-  #added(value: unknown, place: Place): readonly number[] {
-    if (!isList(value)) {
-      this.#numbers.push(this.read(value, place));
-      return [];
+  #added(value: unknown, place: Place): Shape {
+    if (isList(value)) return this.#addedList(value, place);
+    this.#numbers.push(this.read(value, place));
+    return single;
+  }
+
+  #addedList(values: Iterable<unknown>, place: Place): Shape {
+    let first: Shape | undefined;
+    let length = 0;
+    for (const value of values) {
+      const shape = this.#added(value, place);
+      first ??= shape;
+      if (shape !== first && String(shape) !== String(first))
+        throw badList(place, "holds lists of different lengths", "give all the same length");
+      length++;
     }
-    const shapes = Array.from(value, (each) => this.#added(each, place));
-    const [first = []] = shapes;
-    const { column, row } = place;
-    const [what, advice] =
-      shapes.length === 0
-        ? ["is empty", "leave the column out"]
-        : shapes.some((shape) => String(shape) !== String(first))
-          ? ["holds lists of different lengths", "give all the same length"]
-          : this.columns.length > 1 && first.length > 0
-            ? ["holds lists", "make it an input of its own"]
-            : [];
-    if (what === undefined) return [shapes.length, ...first];
-    throw new PergradError(
-      "SHAPE_MISMATCH",
-      `The column "${column}" holds a list in row ${row} that ${what}; ${advice}.`,
-    );
+    if (!first) throw badList(place, "is empty", "leave the column out");
+    if (first.length > 0 && this.columns.length > 1)
+      throw badList(place, "holds lists", "make the column an input of its own");
+    return [length, ...first];
   }
 
   /** `[N, ...shape]` of a single column, `[N, numbers]` of several. */

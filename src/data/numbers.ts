@@ -81,6 +81,16 @@ export function requireNumber(
   );
 }
 
+/** Throws DTYPE_MISMATCH for fractions, and for whole numbers beyond 2^53, which float64 does not tell apart. */
+export function requireWhole(value: unknown, place: Place, more?: Advice): number {
+  const found = requireNumber(value, place, false, more);
+  if (Number.isSafeInteger(found)) return found;
+  throw new PergradError(
+    "DTYPE_MISMATCH",
+    `The column "${place.column}" holds ${shown(value)} in row ${place.row}, which is no whole number within 2^53; correct it, or let the column be float32.`,
+  );
+}
+
 /** A value in a message. */
 export function shown(value: unknown): string {
   if (typeof value === "number" || typeof value === "bigint") return String(value);

@@ -7,7 +7,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { checkClasses } from "./classes.js";
 import type { Row } from "./columns.js";
 import { NumberColumns } from "./number-columns.js";
-import { type Advice, type Place, requireNumber, shown } from "./numbers.js";
+import { type Advice, type Place, requireNumber, requireWhole, shown } from "./numbers.js";
 import { type Target, targetOf } from "./targets.js";
 
 /** Options of `packRows`. */
@@ -23,6 +23,11 @@ export interface PackRowsOptions {
    * texts of the target, in alphabetical order.
    */
   readonly classes?: readonly string[];
+  /**
+   * Default: int64 if all numbers are whole and for classes, otherwise float32. Losses such as "mse" and
+   * "bce_with_logits" need float32.
+   */
+  readonly targetType?: "float32" | "int64";
   /**
    * The columns of each input. Default: `x`, from all other columns that have a name. A single column of lists gives
    * `[N, length]`, of lists of lists `[N, length, length]`.
@@ -41,6 +46,7 @@ export interface PackRowsOptions {
 const optionNames = {
   target: true,
   classes: true,
+  targetType: true,
   inputs: true,
   ids: true,
   texts: true,
@@ -85,9 +91,11 @@ export async function packRows(
 /** Throws INVALID_ARGUMENT. */
 function check(options: PackRowsOptions): void {
   checkOptions("packRows(rows, options)", options, optionNames);
-  const { target, inputs, integers = [], classes } = options;
+  const { target, targetType, inputs, integers = [], classes } = options;
   const given: unknown = target;
   if (typeof given !== "string") throw invalidArgument(`target is the name of a column, not ${kindOf(given)}.`);
+  if (targetType !== undefined && targetType !== "float32" && targetType !== "int64")
+    throw invalidArgument(sentence`${option("targetType")} must be "float32" or "int64", not ${kindOf(targetType)}.`);
   checkGlobs("integers", integers);
   checkClasses(classes);
   const names = inputs ? Object.keys(inputs) : ["x"];
@@ -133,7 +141,7 @@ class Table {
         return [input, new NumberColumns(columns, read, whole)];
       }),
     );
-    this.#target = targetOf(first, target, options.classes);
+    this.#target = targetOf(first, target, options);
   }
 
   add(row: Row): void {
@@ -212,16 +220,6 @@ function isIndex(name: string): boolean {
 
 const orAllow: Advice = (_, found) =>
   found === undefined || Number.isFinite(found) ? "" : sentence`, or allow it (${option("allowNotFinite")})`;
-
-/** Throws DTYPE_MISMATCH too. */
-function requireWhole(value: unknown, place: Place): number {
-  const found = requireNumber(value, place);
-  if (Number.isSafeInteger(found)) return found;
-  throw new PergradError(
-    "DTYPE_MISMATCH",
-    `The column "${place.column}" holds ${shown(value)} in row ${place.row}, which is no whole number within 2^53; correct it, or make the input one of floats.`,
-  );
-}
 
 /** The name of a sample. Throws INVALID_ARGUMENT if it is missing, DTYPE_MISMATCH. */
 function nameOf(value: unknown, place: Place): string {

@@ -5,7 +5,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { unknownClass } from "./classes.js";
 import type { Row } from "./columns.js";
 import { NumberColumns } from "./number-columns.js";
-import { type Advice, formatProblem, numberIn, requireNumber, shown } from "./numbers.js";
+import { type Advice, formatProblem, numberIn, type Place, requireNumber, requireWhole, shown } from "./numbers.js";
 
 /** A target that is collected row after row. */
 export interface Target {
@@ -15,11 +15,19 @@ export interface Target {
 }
 
 /** Classes if their names are given or the first row holds a text; otherwise numbers, which all rows must then hold. */
-export function targetOf(first: Row, columns: readonly string[], classes: readonly string[] | undefined): Target {
+export function targetOf(first: Row, columns: readonly string[], { classes, targetType }: TargetOptions): Target {
   const [column = "", ...others] = columns;
-  if (classes) return new GivenClasses(column, classes);
-  return others.length === 0 && isName(first.get(column)) ? new FoundClasses(column) : new NumberTarget(columns);
+  if (classes) return new GivenClasses(column, classes, targetType);
+  const named = others.length === 0 && isName(first.get(column));
+  return named ? new FoundClasses(column, targetType) : new NumberTarget(columns, targetType);
 }
+
+export interface TargetOptions {
+  readonly classes?: readonly string[];
+  readonly targetType?: TargetType;
+}
+
+type TargetType = "float32" | "int64";
 
 function isName(value: unknown): value is string {
   return typeof value === "string" && numberIn(value) === undefined && formatProblem(value) === undefined;
@@ -32,8 +40,13 @@ const orClasses: Advice = (value) =>
 class NumberTarget implements Target {
   readonly #numbers: NumberColumns;
 
-  constructor(columns: readonly string[]) {
-    this.#numbers = new NumberColumns(columns, (value, place) => requireNumber(value, place, false, orClasses), true);
+  constructor(
+    columns: readonly string[],
+    private readonly type: TargetType | undefined,
+  ) {
+    const read = (value: unknown, place: Place) =>
+      type === "int64" ? requireWhole(value, place, orClasses) : requireNumber(value, place, false, orClasses);
+    this.#numbers = new NumberColumns(columns, read, true);
   }
 
   add(row: Row): void {
@@ -41,7 +54,7 @@ class NumberTarget implements Target {
   }
 
   packed() {
-    return { tensor: this.#numbers.tensor(this.#numbers.whole ? "int64" : "float32") };
+    return { tensor: this.#numbers.tensor(this.type ?? (this.#numbers.whole ? "int64" : "float32")) };
   }
 }
 
@@ -50,7 +63,10 @@ class FoundClasses implements Target {
   readonly #numbers = new Map<string, number>();
   readonly #found: number[] = [];
 
-  constructor(private readonly column: string) {}
+  constructor(
+    private readonly column: string,
+    private readonly type: TargetType | undefined,
+  ) {}
 
   add(row: Row): void {
     const value = row.get(this.column);
@@ -69,20 +85,27 @@ class FoundClasses implements Target {
 
   packed() {
     const classNames = [...this.#numbers.keys()].sort();
-    const sorted = new Map(classNames.map((name, k) => [this.#numbers.get(name), BigInt(k)]));
-    return { tensor: labels(this.#found.map((number) => sorted.get(number) ?? 0n)), classNames };
+    const sorted = new Map(classNames.map((name, k) => [this.#numbers.get(name), k]));
+    return {
+      tensor: labels(
+        this.#found.map((number) => sorted.get(number) ?? 0),
+        this.type,
+      ),
+      classNames,
+    };
   }
 }
 
 class GivenClasses implements Target {
-  readonly #numbers: ReadonlyMap<string, bigint>;
-  readonly #found: bigint[] = [];
+  readonly #numbers: ReadonlyMap<string, number>;
+  readonly #found: number[] = [];
 
   constructor(
     private readonly column: string,
     private readonly classNames: readonly string[],
+    private readonly type: TargetType | undefined,
   ) {
-    this.#numbers = new Map(classNames.map((name, k) => [name, BigInt(k)]));
+    this.#numbers = new Map(classNames.map((name, k) => [name, k]));
   }
 
   add(row: Row): void {
@@ -97,10 +120,13 @@ class GivenClasses implements Target {
   }
 
   packed() {
-    return { tensor: labels(this.#found), classNames: this.classNames };
+    return { tensor: labels(this.#found, this.type), classNames: this.classNames };
   }
 }
 
-function labels(found: readonly bigint[]): Tensor {
-  return { dtype: "int64", dims: [found.length], data: BigInt64Array.from(found) };
+function labels(found: readonly number[], dtype: TargetType = "int64"): Tensor {
+  const dims = [found.length];
+  return dtype === "int64"
+    ? { dtype, dims, data: BigInt64Array.from(found, BigInt) }
+    : { dtype, dims, data: Float32Array.from(found) };
 }

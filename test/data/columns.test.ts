@@ -179,6 +179,34 @@ describe("targets of numbers and texts", () => {
   });
 });
 
+describe("the type of the target", () => {
+  const pack = (kinds: readonly unknown[], own: object) =>
+    packRows(
+      kinds.map((kind) => ({ a: 1, kind })),
+      { target: "kind", ...own },
+    );
+
+  test("may be float32 for whole numbers, lists and classes", async () => {
+    for (const [kinds, own] of [
+      [[0, 1], {}],
+      [["no", "yes"], {}],
+      [["no", "yes"], { classes: ["no", "yes"] }],
+    ] as const) {
+      const { tensors } = await pack(kinds, { ...own, targetType: "float32" });
+      expect(tensors.target).toEqual({ dtype: "float32", dims: [2], data: Float32Array.of(0, 1) });
+    }
+    const { tensors } = await pack([[0, 1]], { targetType: "float32" });
+    expect(tensors.target).toEqual({ dtype: "float32", dims: [1, 2], data: Float32Array.of(0, 1) });
+  });
+
+  test("refuses fractions if it is int64, and other types", async () => {
+    await expect(pack([0, 0.5], { targetType: "int64" })).rejects.toThrow(
+      /holds 0.5 in row 1, which is no whole number/,
+    );
+    await expect(pack([0], { targetType: "int32" })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  });
+});
+
 describe("lists", () => {
   test("of lists keep their shape, in inputs and targets", async () => {
     const rows = [0, 6].map((from) => {

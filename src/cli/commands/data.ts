@@ -1,6 +1,6 @@
 /** Commands that make a data file, and the model's outputs for one: pack, predict. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { repeatable, required } from "../options.js";
+import { choice, repeatable, required } from "../options.js";
 import { outOption, tables, tensors } from "../outputs.js";
 import { type PackCommandOptions, pack } from "../pack.js";
 import { type PredictCommandOptions, predictions } from "../predict.js";
@@ -28,6 +28,12 @@ export function packCommand(program: Command, run: Runner): void {
     .option(
       "--target <column>",
       "the column of the target: numbers, lists of them, or texts that become classes; or several columns of numbers: a,b",
+    )
+    .addOption(
+      choice("--target-type <type>", "of the target (default: int64 if all numbers are whole and for classes)", [
+        "float32",
+        "int64",
+      ]),
     )
     .option(
       "--classes <list>",
