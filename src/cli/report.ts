@@ -5,6 +5,7 @@ import { unreadable } from "../io/failure.js";
 import { contentOf } from "../report/collect.js";
 import type { ReportOptions, Show } from "../report/types.js";
 import { writePage } from "../report/write.js";
+import { classesOf } from "./classes.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { checkPage, type DataTask, dataTaskOf, type TaskOptions } from "./task.js";
@@ -15,7 +16,8 @@ export interface ShowOptions {
   readonly rate?: number;
   readonly ids?: string;
   readonly texts?: string;
-  readonly classNames?: readonly string[];
+  /** With commas between, or the name of a .json file. */
+  readonly classNames?: string;
   readonly title?: string;
 }
 
@@ -53,7 +55,7 @@ export async function showing(
     ...(show === undefined ? {} : { show }),
     ...(rate === undefined ? {} : { rate }),
     ...(title === undefined ? {} : { title }),
-    ...(classNames === undefined ? {} : { classNames }),
+    ...(classNames === undefined ? {} : { classNames: await classesOf(classNames) }),
     ...(threads === undefined ? {} : { threads }),
     ...(ids === undefined ? {} : { ids }),
     ...(texts === undefined ? {} : { texts }),

@@ -3,17 +3,17 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { readTensors } from "../../src/index.js";
-import { run } from "../cli/support.js";
+import { floats, labels, linear, run, workspace } from "../cli/support.js";
 import { temporaryFolder } from "../support/folder.js";
 
-function workspace() {
+function tables() {
   const folder = temporaryFolder();
   const path = (name: string) => join(folder, name);
   return { path, write: (name: string, content: string) => writeFileSync(path(name), content) };
 }
 
 test("classes of two files that are packed apart have the same numbers", async () => {
-  const { path, write } = workspace();
+  const { path, write } = tables();
   write("train.csv", "a,kind\n1,dog\n2,bird\n3,cat\n");
   write("query.csv", "a,kind\n1,dog\n");
   const pack = (name: string, ...more: string[]) =>
@@ -34,7 +34,7 @@ test("classes of two files that are packed apart have the same numbers", async (
 });
 
 test("files beside earlier data do not stay beside new data", async () => {
-  const { path, write } = workspace();
+  const { path, write } = tables();
   const pack = (...more: string[]) => run("pack", path("t.csv"), "--target", "kind", "--out", path("t.npz"), ...more);
   write("t.csv", "a,name,kind\n1,x,dog\n2,y,cat\n");
   await pack("--ids", "name");
@@ -48,7 +48,7 @@ test.each([
   ["--size", "2x2"],
   ["--grey", undefined],
 ])("%s is refused for a table", async (option, value) => {
-  const { path, write } = workspace();
+  const { path, write } = tables();
   write("t.csv", "a,kind\n1,0\n");
   const { code, err } = await run(
     "pack",
@@ -64,18 +64,27 @@ test.each([
 });
 
 test.each(["--ids", "--texts", "--integers", "--target"])("%s is refused for a folder of pictures", async (option) => {
-  const { path } = workspace();
+  const { path } = tables();
   mkdirSync(path("pictures"));
   const { code, err } = await run("pack", path("pictures"), "--out", path("t.npz"), option, "name");
   expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(`${option} is for tables`) });
 });
 
 test("missing values are refused, or kept and counted", async () => {
-  const { path, write } = workspace();
+  const { path, write } = tables();
   write("t.csv", "a,kind\nNA,0\n");
   const pack = (...more: string[]) => run("pack", path("t.csv"), "--target", "kind", "--out", path("t.npz"), ...more);
   const refused = await pack();
   expect(refused).toMatchObject({ code: 1, err: expect.stringContaining("or allow it (--allow-not-finite)") });
   const { code, err } = await pack("--allow-not-finite");
   expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining('1 of the 1 numbers of "x" are NaN') });
+});
+
+test("reports take the names of classes from the file that pack wrote", async () => {
+  const { command, path } = await workspace(linear(), { x: floats([2, 3]), target: labels(0, 1) });
+  writeFileSync(path("t.csv"), "a,kind\n1,cat\n2,dog\n");
+  expect(await run("pack", path("t.csv"), "--target", "kind", "--out", path("t.npz"))).toMatchObject({ code: 0 });
+  const page = ["--loss", "cross_entropy", "--class-names", path("t.classes.json"), "--report", path("R.html")];
+  expect(await command("report", ...page)).toMatchObject({ code: 0, err: "" });
+  expect(JSON.parse(readFileSync(path("R.json"), "utf8")).classNames).toEqual(["cat", "dog"]);
 });

@@ -58,6 +58,9 @@ function showing(command: Command): Command {
     .option("--rate <Hz>", "of sounds: numbers that make a second", wholeNumber(1))
     .option("--ids <file>", "a name for each sample: a line of a text file, or an entry of a JSON array")
     .option("--texts <file>", "a text for each sample, in the same way")
-    .option("--class-names <list>", "names of the classes, with commas between", (text) => text.split(","))
+    .option(
+      "--class-names <list>",
+      "names of the classes, with commas between, or the file NAME.classes.json that pack wrote",
+    )
     .option("--title <text>", "title of the page");
 }
