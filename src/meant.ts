@@ -6,7 +6,11 @@ export function nearest(text: string, names: readonly string[]): string | undefi
   const plain = normal(text);
   const found = names
     .map((name) => ({ name, errors: distance(plain, normal(name)) }))
-    .filter(({ name, errors }) => errors <= maxErrors(Math.max(plain.length, normal(name).length)))
+    .filter(({ name, errors }) => {
+      const length = Math.max(plain.length, normal(name).length);
+      // Names without a letter in common are not close, however short.
+      return errors < length && errors <= maxErrors(length);
+    })
     .sort((a, b) => a.errors - b.errors)[0];
   return found?.name ?? (plain.length > 3 ? names.find((name) => normal(name).includes(plain)) : undefined);
 }

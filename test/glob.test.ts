@@ -27,6 +27,13 @@ test.each(cases)("%j", (globs, selected) => {
   expect(selectByGlob(names, globs)).toEqual(selected);
 });
 
+test("a dash is an ordinary character outside brackets", () => {
+  const dashed = ["block-1.weight", "-1", "a-b"];
+  expect(selectByGlob(dashed, ["block-*"])).toEqual(["block-1.weight"]);
+  expect(selectByGlob(dashed, ["-1", "a[-_]b"])).toEqual(["-1", "a-b"]);
+  expect(selectByGlob(dashed, ["[a-c]-?"])).toEqual(["a-b"]);
+});
+
 test("a weight that is stored transposed goes by its plain name too", () => {
   const stored = ["fc.weight.T", "fc.bias"];
   expect(selectByGlob(stored, ["fc.weight"])).toEqual(["fc.weight.T"]);

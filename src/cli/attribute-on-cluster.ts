@@ -24,7 +24,8 @@ export async function attributeOnCluster(
   const { out, data, microbatchSize, allowNotFinite, execution, ids } = options;
   requireFitting(options);
   requireOnCluster(options);
-  if (data === undefined) throw new UsageError("--ray needs --data, a folder or a glob of Parquet files.");
+  if (data === undefined)
+    throw new UsageError("--ray needs the training samples; give --data, a folder or a glob of Parquet files.");
   const workers = cluster(addressOf(options));
   requireFolders(data, out);
   const task = await dataTaskOf(modelFile, { ...options, data: options.query }, progress);
@@ -53,8 +54,7 @@ export async function attributeOnCluster(
 
 /** Throws UsageError. */
 function requireOnCluster({ train, self, leaveOut }: AttributeOptions): void {
-  if (train !== undefined)
-    throw new UsageError("With --ray the training samples are --data, Parquet; leave out --train.");
-  if (self) throw new UsageError("--self is computed on one machine; leave it or --ray out.");
-  if (leaveOut) throw new UsageError("--leave-out is computed on one machine; leave it or --ray out.");
+  if (train !== undefined) throw new UsageError("With --ray, --data holds the training samples, so leave out --train.");
+  if (self) throw new UsageError("--self cannot be computed on a cluster; leave out --self or --ray.");
+  if (leaveOut) throw new UsageError("--leave-out cannot be computed on a cluster; leave out --leave-out or --ray.");
 }

@@ -72,10 +72,11 @@ export async function attribute(
 async function checkedTrain(modelFile: string, files: readonly string[], options: AttributeOptions): Promise<string> {
   requireFitting(options);
   if (options.leaveOut && files.length === 0)
-    throw new UsageError("--leave-out takes its error bar from several models; give more checkpoints after MODEL.");
+    throw new UsageError("--leave-out needs several models for its error bar; give more checkpoints after MODEL.");
   const { train, out, query, projection } = options;
-  if (train === undefined || options.data !== undefined)
-    throw new UsageError("attribute needs --train FILE; --data, Parquet, is for --ray.");
+  if (options.data !== undefined)
+    throw new UsageError("--data is for --ray; here --train FILE holds the training samples, so leave out --data.");
+  if (train === undefined) throw new UsageError("The option --train <file> must be given, or else --ray with --data.");
   const read = [modelFile, ...files, train, query, ...(projection ? [projection] : [])];
   if (out !== standardOutput) await checkOut(out, read);
   if (isTable(out)) await checkTable(out);
@@ -104,11 +105,14 @@ async function write(out: string, results: Results, ids: Ids, io: Io): Promise<v
   });
 }
 
+function counted(n: number, what: string, many = `${what}s`): string {
+  return `${n} ${n === 1 ? what : many}`;
+}
+
 /** "2 queries, 10 training samples, 1 model, damping 0.01" */
 function summaryOf({ scores: found, dampings }: Scores, models: number): string {
-  const [count = 0, samples = 0] = found.dims;
-  const plural = (n: number, what: string, many = `${what}s`) => `${n} ${n === 1 ? what : many}`;
-  const counts = [plural(count, "query", "queries"), plural(samples, "training sample"), plural(models, "model")];
+  const [queries = 0, samples = 0] = found.dims;
+  const counts = [counted(queries, "query", "queries"), counted(samples, "training sample"), counted(models, "model")];
   return `${counts.join(", ")}${dampingsIn(dampings)}`;
 }
 
@@ -122,11 +126,11 @@ export function dampingsIn(dampings: readonly number[] = []): string {
 function remark({ method, inverse }: AttributeOptions, { objective, samples }: DataTask, progress: Progress): void {
   if (method === "trak" && objective.loss.name !== "cross_entropy")
     progress.note(
-      `trak projects the gradients of the loss itself: ${objective.loss.name} has no label whose odds they could be of.`,
+      `trak projects the gradients of the loss itself, because ${objective.loss.name} has no label whose odds it could take.`,
     );
   if (method === "relatif" && inverse === "lissa")
     progress.note(
-      `relatif multiplies the curvature some thousand times for each of the ${samples} training samples with --inverse lissa; ekfac, gram and diagonal take far less.`,
+      `with --inverse lissa, relatif multiplies by the curvature thousands of times for each of the ${samples} training samples; ekfac, gram and diagonal are far faster.`,
     );
 }
 
@@ -185,10 +189,12 @@ function checkpointsOf(
   const all = [model, ...others];
   if (!learningRates || learningRates.length === all.length) return all;
   if (others.length > 0 && learningRates.length === others.length) {
-    progress.note("There is a learning rate for each further checkpoint, so the weights in MODEL itself do not count.");
+    progress.note(
+      "There is one learning rate for each further checkpoint, so the weights in MODEL itself do not count.",
+    );
     return others;
   }
   throw new UsageError(
-    `There are ${all.length} checkpoints, MODEL among them, but ${learningRates.length} --learning-rates; give one for each.`,
+    `--learning-rates has ${counted(learningRates.length, "number")}, but there ${all.length === 1 ? "is" : "are"} ${counted(all.length, "checkpoint")}, MODEL included; give one for each.`,
   );
 }

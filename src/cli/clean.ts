@@ -13,7 +13,7 @@ import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { type ShowOptions, showing } from "./report.js";
 import { checkOut, checkPage, dataTaskOf, type TaskOptions } from "./task.js";
-import { checkOptimizer, type OptimizerOptions, optimizerFor } from "./train-options.js";
+import { checkOptimizer, type OptimizerOptions, optimizerFor, optimizerOptions } from "./train-options.js";
 import { flagOf, UsageError } from "./usage.js";
 
 export interface CleanCommandOptions extends TaskOptions, OptimizerOptions, ShowOptions {
@@ -36,7 +36,7 @@ const shownOnly = ["show", "rate", "texts", "classNames", "title"] as const;
 function requireReport(options: CleanCommandOptions): void {
   const given = shownOnly.find((name) => options[name] !== undefined);
   if (given === undefined || options.report !== undefined) return;
-  throw new UsageError(`${flagOf(given)} is for the page of --report; leave it out, or give --report FILE.`);
+  throw new UsageError(`${flagOf(given)} is for the page of --report; give --report FILE too, or leave it out.`);
 }
 
 export async function clean(
@@ -55,6 +55,11 @@ export async function clean(
   // The samples of a page are read one by one, from memory.
   const held = options.report === undefined ? undefined : await dataTaskOf(modelFile, options, progress);
   const task = held ?? (await fileTaskOf(modelFile, options, progress));
+  const { dims, neighbours, damping, threads } = options;
+  if (neighbours !== undefined && neighbours >= task.samples)
+    throw new UsageError(
+      `--neighbours ${neighbours} is too many for ${task.samples} samples; give at most ${task.samples - 1}.`,
+    );
   const shown = await showing(options, task);
   if (held) {
     checkClassNames(held.objective, shown.classNames);
@@ -62,7 +67,6 @@ export async function clean(
   }
   const checkpoints: Readonly<Record<string, Tensor<"float32">>>[] = [];
   for (const file of files) checkpoints.push((await checkpointOf(file, task.model, options, progress)).parameters);
-  const { dims, neighbours, damping, threads } = options;
   const issues = await issuesOf(task.objective, held?.feeds ?? task.dataFile, {
     ...task.options,
     // A file that is read whole has already been checked for NaN and infinity.
@@ -123,13 +127,15 @@ function summary({ samples, scores, sameAs }: Issues): string {
 function trainingOf(options: CleanCommandOptions): CleaningTraining | undefined {
   const { epochs, batchSize, folds } = options;
   if (epochs === undefined) {
-    for (const [flag, value] of Object.entries({ "--folds": folds, "--batch-size": batchSize }))
-      if (value !== undefined) throw new UsageError(`${flag} is for training the model here; give --epochs too.`);
+    const given = (["folds", "batchSize", ...optimizerOptions] as const).find((name) => options[name] !== undefined);
+    if (given !== undefined)
+      throw new UsageError(`${flagOf(given)} is for training the model here; give --epochs too, or leave it out.`);
     return undefined;
   }
-  if (batchSize === undefined) throw new UsageError("--epochs needs --batch-size, the samples per step.");
+  if (batchSize === undefined)
+    throw new UsageError("--epochs needs --batch-size, the samples per step; give that too.");
   if (options.checkpoint)
-    throw new UsageError("--checkpoint is for a model that was trained elsewhere; leave it or --epochs out.");
+    throw new UsageError("--checkpoint is for a model that was trained elsewhere; leave out --checkpoint or --epochs.");
   checkOptimizer(options);
   const optimizer = (steps: number) => optimizerFor(options, steps);
   return { optimizer, epochs, batchSize, ...(folds === undefined ? {} : { folds }) };

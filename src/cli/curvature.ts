@@ -14,7 +14,7 @@ import { begin, type ComputeOptions, compute, dataOf, floats } from "./compute.j
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import type { DataTask } from "./task.js";
-import { UsageError } from "./usage.js";
+import { flagOf, UsageError } from "./usage.js";
 
 export interface CurvatureCommandOptions extends ComputeOptions {
   readonly want: readonly CurvatureName[];
@@ -100,6 +100,7 @@ export async function curvatureOf(
 ): Promise<void> {
   const requested = parameterNames.filter((name) => options.want.includes(name));
   requireVector(options, requested);
+  refuseBatches(options);
   const task = await begin(modelFile, options, progress, options.vector === undefined ? [] : [options.vector]);
   const vector = options.vector === undefined ? {} : await readVector(options.vector, task);
   const shapes = [...task.objective.parameters].map(([name, { shape }]) => [name, bindShape(shape, 0)] as const);
@@ -142,12 +143,22 @@ function keyOf(name: ByParameterName, parameter: string): string {
   return `${byParameter[name].prefix}/${parameter}`;
 }
 
+/** The tangent kernel alone is computed from all samples at once. Throws UsageError. */
+function refuseBatches(options: CurvatureCommandOptions): void {
+  if (options.want.some((name) => name !== "ntk")) return;
+  const given = (["microbatchSize", "memoryBudget"] as const).find((name) => options[name] !== undefined);
+  if (given === undefined) return;
+  throw new UsageError(`--want ntk computes all samples at once; leave out ${flagOf(given)}.`);
+}
+
 function requireVector({ vector }: CurvatureCommandOptions, requested: readonly ByParameterName[]): void {
   const needs = requested.find((name) => byParameter[name].vector);
   if (needs !== undefined && vector === undefined)
-    throw new UsageError(`--want ${needs} needs --vector FILE, which holds "v/PARAMETER" for each parameter.`);
+    throw new UsageError(
+      `--want ${needs} needs a vector; give --vector FILE, which holds "v/PARAMETER" for each parameter.`,
+    );
   if (needs === undefined && vector !== undefined)
-    throw new UsageError("--vector is for --want hvp and ggn-product; leave it out, or ask for one of these.");
+    throw new UsageError("--vector is for --want hvp and ggn-product; give one of these too, or leave it out.");
 }
 
 /**
@@ -168,7 +179,7 @@ async function readVector(path: string, { objective }: DataTask): Promise<ByPara
       if (!tensor)
         throw new PergradError(
           "MISSING_TENSOR",
-          `"${path}" lacks "v/${name}", the vector's part for "${name}"; add it.`,
+          `"${path}" lacks "v/${name}", the part of the vector for the parameter "${name}"; add it.`,
         );
       return [name, inFloat32(tensor, bindShape(shape, 0), `"v/${name}" of "${path}"`)];
     }),
@@ -179,11 +190,11 @@ function inFloat32({ dims, data }: Tensor, wanted: readonly number[], what: stri
   if (dims.length !== wanted.length || dims.some((dim, axis) => dim !== wanted[axis]))
     throw new PergradError(
       "SHAPE_MISMATCH",
-      `${what} is [${dims.join(", ")}], but the parameter is [${wanted.join(", ")}]; give one element for each of its own.`,
+      `${what} is [${dims.join(", ")}], but the parameter is [${wanted.join(", ")}]; give it the same shape.`,
     );
   const numbers = Float32Array.from<number | bigint>(data, Number);
   if (!numbers.every(Number.isFinite))
-    throw new PergradError("NOT_FINITE", `${what} holds NaN or infinity, so that no product is finite; correct it.`);
+    throw new PergradError("NOT_FINITE", `${what} holds NaN or infinity, so no product would be finite; correct it.`);
   return { dtype: "float32", dims, data: numbers };
 }
 

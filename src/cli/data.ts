@@ -28,7 +28,7 @@ export async function readingData<T>(path: string, read: () => Promise<T>): Prom
     return await read();
   } catch (error) {
     if (!(await isModel(path))) throw error;
-    const advice = "it seems to be a model; --data takes the .safetensors or .npz file with the model's inputs";
+    const advice = "it seems to be a model; give the .safetensors or .npz file with the model's inputs";
     throw new PergradError("FILE_UNREADABLE", `Cannot read "${path}" as data: ${advice}.`, { cause: error });
   }
 }
@@ -38,6 +38,7 @@ async function isModel(path: string): Promise<boolean> {
   const file = await open(path).catch(() => undefined);
   if (!file) return false;
   try {
+    if (!(await file.stat()).isFile()) return false;
     const { buffer, bytesRead } = await file.read(Buffer.alloc(2), 0, 2, 0);
     return bytesRead === 2 && buffer[0] === 0x08 && (buffer[1] ?? 0) < 0x20;
   } finally {
@@ -50,7 +51,7 @@ export function requireSamples(dataFile: string, samples: number): void {
   if (samples > 0) return;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `"${dataFile}" holds no samples, so there is nothing to compute; give a file that holds some.`,
+    `"${dataFile}" holds no samples, so there is nothing to compute; give a file with samples.`,
   );
 }
 
@@ -89,7 +90,10 @@ export async function countNotFinite(
 /** The error of a tensor that is not in the data file. */
 export function missing(name: string, data: ReadonlyMap<string, TensorLayout>, dataFile: string): PergradError {
   const what = name === "target" ? "the target" : `the input "${name}"`;
-  return new PergradError("MISSING_TENSOR", `"${dataFile}" lacks ${what}; it holds ${listed([...data.keys()])}.`);
+  return new PergradError(
+    "MISSING_TENSOR",
+    `"${dataFile}" lacks ${what}; add it (the file holds ${listed([...data.keys()])}).`,
+  );
 }
 
 function listed(names: readonly string[]): string {
@@ -142,7 +146,7 @@ export function checkNames(
   if (absent !== undefined) throw missing(absent, data, dataFile);
   const extra = [...data.keys()].filter((name) => !expected.has(name) && !(hasIds && name === idsName));
   if (extra.length > 0)
-    progress.note(`"${dataFile}" also holds ${listed(extra)}, which the model and the loss do not take.`);
+    progress.note(`"${dataFile}" also holds ${listed(extra)}, which neither the model nor the loss reads.`);
 }
 
 /** Throws BATCH_MISMATCH. */
@@ -150,6 +154,6 @@ export function checkIds(ids: SampleNames | undefined, samples: number, dataFile
   if (!ids || ids.names.length === samples) return;
   throw new PergradError(
     "BATCH_MISMATCH",
-    `In "${dataFile}" the tensor "ids" names ${ids.names.length} samples, but there are ${samples}; give a name for each.`,
+    `The tensor "ids" of "${dataFile}" has ${ids.names.length} names for ${samples} samples; give one for each.`,
   );
 }

@@ -39,7 +39,7 @@ export async function epsilonCommand(options: EpsilonCommandOptions, io: Io): Pr
   const setting = `Noise multiplier ${rounded(noiseMultiplier)}, sampling rate ${rounded(samplingRate)}, ${steps} steps, delta ${delta}.`;
   const epsilon = results[0]?.epsilon ?? Number.POSITIVE_INFINITY;
   io.stdout.write(
-    `${setting}\n\n${table([["accountant", "epsilon", "true value"], ...rows], 1)}\n${accountant === "gdp" ? "An estimate, which may be too small: pld and rdp are bounds." : meaning(epsilon, delta)}\n`,
+    `${setting}\n\n${table([["accountant", "epsilon", "true value"], ...rows], 1)}\n${accountant === "gdp" ? "This is an estimate, which may be too small; pld and rdp give bounds." : meaning(epsilon, delta)}\n`,
   );
 }
 
@@ -62,24 +62,25 @@ function meaning(epsilon: number, delta: number): string {
   const factor = Math.exp(epsilon);
   const times =
     factor < 1e6 ? `${Number(factor.toPrecision(3))} (e^epsilon)` : "e^epsilon, which is practically no bound";
-  return `Whether one sample was among the data or not changes the probability of any result by a factor of at most ${times}, except with a probability of ${delta}; that holds if batches are drawn by Poisson sampling and neither they nor the noise become known.`;
+  return `Adding or removing one sample changes the probability of any result by a factor of at most ${times}, except with probability ${delta}. This holds if batches are drawn by Poisson sampling, and if batches and noise stay secret.`;
 }
 
 function samplingRateOf({ samplingRate, batchSize, samples }: EpsilonCommandOptions): number {
   if (samplingRate !== undefined) return samplingRate;
   if (batchSize === undefined || samples === undefined) {
-    throw new UsageError("The sampling is missing: give --sampling-rate, or --batch-size and --samples.");
+    throw new UsageError("Give the sampling rate: --sampling-rate, or --batch-size and --samples.");
   }
-  if (batchSize > samples) throw new UsageError(`A batch of ${batchSize} is more than all ${samples} samples.`);
+  if (batchSize > samples)
+    throw new UsageError(`--batch-size ${batchSize} is more than --samples ${samples}; make it smaller.`);
   return batchSize / samples;
 }
 
 function stepsOf({ steps, epochs }: EpsilonCommandOptions, samplingRate: number): number {
   if (steps !== undefined) return steps;
-  if (epochs === undefined) throw new UsageError("The length of the training is missing: give --steps or --epochs.");
+  if (epochs === undefined) throw new UsageError("Give the length of the training: --steps or --epochs.");
   const count = stepsOfEpochs(epochs, 1 / samplingRate);
   if (Number.isSafeInteger(count)) return count;
-  throw new UsageError("With a sampling rate of 0 there are no epochs: give --steps.");
+  throw new UsageError("--epochs means nothing with a sampling rate of 0; give --steps instead.");
 }
 
 function noiseOf(
@@ -90,10 +91,11 @@ function noiseOf(
   if (noiseMultiplier !== undefined) return noiseMultiplier;
   if (targetEpsilon === undefined) {
     throw new UsageError(
-      "Give --noise-multiplier to learn epsilon, or --target-epsilon to learn the noise multiplier.",
+      "Give --noise-multiplier to compute epsilon, or --target-epsilon to compute the noise multiplier.",
     );
   }
-  if (accountant === "gdp") throw new UsageError("gdp cannot choose the noise, because it may choose too little.");
+  if (accountant === "gdp")
+    throw new UsageError("--accountant gdp is only an estimate, so it cannot choose the noise; give pld or rdp.");
   const chosen = noiseMultiplierFor({
     targetEpsilon,
     delta,
@@ -102,8 +104,9 @@ function noiseOf(
     ...(accountant ? { accountant } : {}),
   });
   if (Number.isFinite(chosen)) return chosen;
-  const how = accountant === "rdp" ? 'by "rdp"; try --accountant pld, which proves more' : "";
-  throw new UsageError(
-    `No amount of noise is proven to reach an epsilon of ${targetEpsilon} at delta ${delta}${how && ` ${how}`}.`,
-  );
+  const [who, advice] =
+    accountant === "rdp"
+      ? ["The accountant rdp", "try --accountant pld, whose bounds are tighter"]
+      : ["The accountant", "give a larger --target-epsilon or --delta"];
+  throw new UsageError(`${who} proves epsilon ${targetEpsilon} at delta ${delta} for no amount of noise; ${advice}.`);
 }

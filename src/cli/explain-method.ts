@@ -24,8 +24,8 @@ export async function explainAny(
 ): Promise<void> {
   const other = (method === undefined ? ofMethods : ofPrograms).find((name) => options[name] !== undefined);
   if (other !== undefined && method === undefined)
-    throw new UsageError(`${flagOf(other)} is for --method; give that too.`);
-  if (other !== undefined) throw new UsageError(`${flagOf(other)} is not for --method; leave one of them out.`);
+    throw new UsageError(`${flagOf(other)} is for --method; give that too, or leave it out.`);
+  if (other !== undefined) throw new UsageError(`${flagOf(other)} does not go with --method; leave out one of them.`);
   await (method === undefined
     ? explain(modelFile, options, io, progress)
     : explainMethod(modelFile, { ...options, method }, io, progress));

@@ -68,7 +68,8 @@ interface Requested {
 export async function explain(modelFile: string, options: ExplainOptions, io: Io, progress: Progress): Promise<void> {
   const { profile: profiled, samples, threads } = options;
   for (const [flag, value] of Object.entries({ "--samples": samples, "--threads": threads }))
-    if (value !== undefined && !profiled) throw new UsageError(`${flag} is for --profile; give that too.`);
+    if (value !== undefined && !profiled)
+      throw new UsageError(`${flag} is for --profile; give that too, or leave it out.`);
   const task = await taskOf(modelFile, options, progress);
   const batch = options.profile ? batchOf(task, options, progress) : undefined;
   const lists = options.want ?? [["grads"], ["norms"], ["clipped-sum"]];

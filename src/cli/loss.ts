@@ -26,11 +26,11 @@ export function lossName(text: string): string {
 export function lossOf(options: LossOptions): { readonly loss: Loss; readonly output?: string } {
   const { loss: name, labelSmoothing, ignoreIndex, classAxis, output } = options;
   if (labelSmoothing !== undefined && name !== "cross_entropy") {
-    throw new UsageError(`--label-smoothing is for --loss cross_entropy, not for ${name}.`);
+    throw new UsageError(`--label-smoothing is for --loss cross_entropy, not for ${name}; leave it out.`);
   }
   for (const [flag, value] of Object.entries({ "--ignore-index": ignoreIndex, "--class-axis": classAxis })) {
     if (value === undefined || name === "cross_entropy" || name === "nll") continue;
-    throw new UsageError(`${flag} is for --loss cross_entropy or nll, not for ${name}.`);
+    throw new UsageError(`${flag} is for --loss cross_entropy or nll, not for ${name}; leave it out.`);
   }
   if (!name.startsWith("output")) {
     const named = lossNameOf(name);
@@ -44,7 +44,7 @@ export function lossOf(options: LossOptions): { readonly loss: Loss; readonly ou
   }
   const named = name === "output" ? output : name.slice("output:".length);
   if (output !== undefined && output !== named) {
-    throw new UsageError(`--loss ${name} and --output ${output} name different outputs.`);
+    throw new UsageError(`--loss ${name} and --output ${output} name different outputs; leave out --output.`);
   }
   return { loss: losses.output(named), ...(named === undefined ? {} : { output: named }) };
 }

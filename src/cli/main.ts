@@ -49,12 +49,27 @@ function report(
 ): number {
   // Commander prints help and the version by way of an error.
   if (error instanceof CommanderError && error.exitCode === 0) return exit.done;
-  const usage = error instanceof UsageError || error instanceof CommanderError;
-  const names = known.map((command) => command.name());
   const command = known.find((each) => argv.includes(each.name()));
-  io.stderr.write(`pergrad: ${usage ? misuse(error, names, argv) : explanation(error, asFlags(command))}\n`);
+  const misused = misuse(error, known, command);
+  io.stderr.write(`pergrad: ${misused ?? explanation(error, asFlags(command))}\n`);
   if (words.has("stack") && error instanceof Error) io.stderr.write(`${error.stack}\n`);
-  return usage ? exit.usage : exit.fault;
+  return misused === undefined ? exit.fault : exit.usage;
+}
+
+/** A usage error as one sentence that ends with where to read on; undefined for other errors. */
+function misuse(error: unknown, known: readonly Command[], command: Command | undefined): string | undefined {
+  const text = misused(error, known, command);
+  if (text === undefined) return undefined;
+  const [, sentence, stop] = /^(.*?)([.?]?)$/s.exec(text) ?? [];
+  return `${sentence} (see pergrad ${command === undefined ? "" : `${command.name()} `}--help)${stop || "."}`;
+}
+
+function misused(error: unknown, known: readonly Command[], command: Command | undefined): string | undefined {
+  if (error instanceof UsageError) return error.message;
+  if (error instanceof CommanderError) return reworded(error, known, command);
+  // Whether a value fits may be known only once the model or the data has been read.
+  const given = error instanceof PergradError && error.code === "INVALID_ARGUMENT";
+  return given && namesOption(error, command) ? error.spelled(asFlags(command)) : undefined;
 }
 
 /** Spells options as flags, if the command has them. */
@@ -79,6 +94,13 @@ const written: Readonly<Record<string, string>> = {
   inputs: "input",
 };
 
+/** Whether the error's message names an option of the command. */
+function namesOption(error: PergradError, command: Command | undefined): boolean {
+  const own = new Set(command?.options.map((option) => option.attributeName()));
+  const several = Object.entries(written).flatMap(([name, each]) => (own.has(each) ? [name] : []));
+  return [...own, ...several].some((name) => error.names(name));
+}
+
 function explanation(error: unknown, spelling: Spelling = String): string {
   if (error instanceof PergradError) return error.spelled(spelling);
   const message = error instanceof Error ? error.message : String(error);
@@ -89,22 +111,17 @@ function explanation(error: unknown, spelling: Spelling = String): string {
   return `Internal error: ${first}; please report it, with the output of the same command under PERGRAD_DEBUG=stack.`;
 }
 
-/** A usage error as one sentence that ends with where to read on. */
-function misuse(error: UsageError | CommanderError, names: readonly string[], argv: readonly string[]): string {
-  const command = argv.find((argument) => names.includes(argument));
-  const text = error instanceof UsageError ? error.message : reworded(error, names);
-  const [, sentence, stop] = /^(.*?)([.?]?)$/s.exec(text) ?? [];
-  return `${sentence} (see pergrad ${command === undefined ? "" : `${command} `}--help)${stop || "."}`;
-}
-
 /** Rewords commander's messages as sentences. */
-function reworded({ code, message }: CommanderError, names: readonly string[]): string {
+function reworded({ code, message }: CommanderError, known: readonly Command[], command: Command | undefined): string {
   // No command, or help for one that does not exist.
   if (code === "commander.help") {
-    return `Give a command and a model: pergrad COMMAND MODEL.onnx, where COMMAND is ${names.join(", ")}.`;
+    const names = known.map((each) => each.name());
+    return `Give a command and a model: pergrad COMMAND MODEL.onnx, where COMMAND is one of ${names.join(", ")}.`;
   }
   if (code === "commander.excessArguments") {
-    if (message.includes("Expected 0 arguments")) return "This command takes only options.";
+    const [first] = command?.registeredArguments ?? [];
+    if (!first) return "This command takes only options; leave out the other arguments.";
+    if (first.name() !== "model") return `This command takes one argument, <${first.name()}>; leave out the others.`;
     return "Only the model is given without an option; give the data with --data and the result with --out.";
   }
   const text = message

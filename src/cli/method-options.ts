@@ -16,7 +16,7 @@ import { PergradError } from "../errors.js";
 import { readTensors } from "../io/files.js";
 import { isFloat, type Tensor } from "../tensor/tensor.js";
 import { choice } from "./options.js";
-import { flagOf, number, UsageError, wholeNumber } from "./usage.js";
+import { alternatives, flagOf, number, UsageError, wholeNumber } from "./usage.js";
 
 export const methodWords = [
   "graddot",
@@ -78,16 +78,22 @@ const takenBy: readonly (readonly [option: keyof MethodOptions, ...methods: Meth
 /** The options that decide how parameters are approximated. */
 export function withApproximation(command: Command): Command {
   return command
-    .addOption(choice("--inverse <name>", "of influence and relatif (default: gram)", inverseWords))
+    .addOption(
+      choice("--inverse <name>", "for influence and relatif: how the matrix is inverted (default: gram)", inverseWords),
+    )
     .addOption(
       choice(
         "--curvature <name>",
-        "matrix that is inverted (default: fisher for gram, diagonal and datainf, else ggn)",
+        "for influence and relatif: the matrix (default: fisher for gram, diagonal and datainf; ggn for the others)",
         curvatureWords,
       ),
     )
-    .option("--dims <k>", "of trak and logra: numbers that a gradient is projected to (default: 2048)", wholeNumber(1))
-    .option("--layer <name>", "of representer: weight of the last linear layer (default: the last that fits)");
+    .option(
+      "--dims <k>",
+      "for trak and logra: numbers to which each gradient is projected (default: 2048)",
+      wholeNumber(1),
+    )
+    .option("--layer <name>", "for representer: the weight of the last linear layer (default: the last one that fits)");
 }
 
 /** One of the methods. */
@@ -100,10 +106,10 @@ export function method(text: string): string {
 export function rates(text: string): readonly number[] {
   return text.split(",").map((each) => {
     try {
-      return number(each, Number.isFinite, "a number");
+      return number(each, (rate) => rate >= 0, "a number");
     } catch (error) {
       if (!(error instanceof InvalidArgumentError)) throw error;
-      throw new InvalidArgumentError("it must be numbers, separated by commas, one for each checkpoint");
+      throw new InvalidArgumentError("it must be numbers from 0 up, separated by commas, one for each checkpoint");
     }
   });
 }
@@ -112,12 +118,16 @@ export function rates(text: string): readonly number[] {
 export function requireFitting(options: MethodOptions): void {
   for (const [name, ...methods] of takenBy) {
     if (options[name] === undefined || methods.includes(options.method)) continue;
-    throw new UsageError(`${flagOf(name)} is for --method ${methods.join(" or ")}, not for ${options.method}.`);
+    throw new UsageError(
+      `${flagOf(name)} is for --method ${alternatives(methods)}, not for ${options.method}; leave it out.`,
+    );
   }
   if (options.method === "representer" && options.l2 === undefined)
-    throw new UsageError("--method representer needs --l2 FACTOR, that of the penalty on the last layer's weights.");
+    throw new UsageError(
+      "--method representer needs the penalty with which the last layer was trained; give --l2 FACTOR.",
+    );
   if (options.projection !== undefined && (options.dims !== undefined || options.seed !== undefined))
-    throw new UsageError("--projection is given whole; leave out --dims and --seed.");
+    throw new UsageError("--projection FILE decides size and seed of the projection; leave out --dims and --seed.");
 }
 
 export async function methodOf(options: MethodOptions): Promise<GivenMethod> {
@@ -150,6 +160,6 @@ async function projectionIn(file: string): Promise<Tensor> {
   if (tensor && isFloat(tensor.dtype)) return tensor;
   throw new PergradError(
     "MISSING_TENSOR",
-    `"${file}" lacks "projection", numbers [parameters, dims]; give a file that holds them.`,
+    `"${file}" lacks "projection", a tensor of floats [numbers in all parameters, dims]; give a file that holds it.`,
   );
 }

@@ -95,7 +95,7 @@ export async function followed<R>(
       if (!signal.aborted) throw error;
       progress.stop();
       io.stderr.write(
-        `pergrad: stopped the job; the parts that are done stay in ${out}, and the same command goes on.\n`,
+        `pergrad: stopped the job; the finished parts stay in ${out}, and the same command resumes it.\n`,
       );
       return undefined;
     }),
@@ -110,9 +110,9 @@ const resultFile = /\.(safetensors|npz|csv|jsonl|json|parquet)$/i;
 /** A cluster reads and writes folders: checked before it is contacted. Throws UsageError. */
 export function requireFolders(data: string, out: string): void {
   if (dataFile.test(data))
-    throw new UsageError(`With --ray, --data is a folder or a glob of Parquet files, not "${data}"; give that.`);
+    throw new UsageError(`With --ray, --data must be a folder or a glob of Parquet files, but it is "${data}".`);
   if (resultFile.test(out) || out === standardOutput)
-    throw new UsageError(`With --ray, --out is a folder, into which parts are written, not "${out}"; give that.`);
+    throw new UsageError(`With --ray, --out must be the folder for the parts of the result, but it is "${out}".`);
 }
 
 /** Throws UsageError. */
@@ -122,7 +122,7 @@ export function addressOf(
   for (const name of ["threads", "memoryBudget", "workers"] as const)
     if (options[name] !== undefined)
       throw new UsageError(
-        `${flagOf(name)} has no meaning on a cluster, whose workers choose it by themselves; leave out ${flagOf(name)} or --ray.`,
+        `The workers of a cluster choose ${flagOf(name)} themselves; leave out ${flagOf(name)} or --ray.`,
       );
   try {
     return ray(options.ray ?? "");

@@ -22,12 +22,12 @@ export interface OutputKind {
 
 export const tensors: OutputKind = { formats: ".safetensors or .npz", check: outputFile };
 export const tables: OutputKind = {
-  formats: ".safetensors, .npz, .csv, .jsonl, .json, .parquet, or - for CSV",
+  formats: ".safetensors, .npz, .csv, .jsonl, .json, .parquet, or - for CSV on the standard output",
   check: tableFile,
 };
 
 export function outOption({ formats, check }: OutputKind): Option {
-  return required("--out <file>", `where to write, ${formats}`, check);
+  return required("--out <file>", `file to write: ${formats}`, check);
 }
 
 /** Execution providers, separated by commas. Throws InvalidArgumentError. */
@@ -44,22 +44,27 @@ function providers(text: string): readonly ExecutionProvider[] {
 
 /** A command that writes a file or, on a cluster (--ray), a folder. */
 export function withFolder(command: Command, { formats, check }: OutputKind): Command {
-  const out = required("--out <file>", `where to write, ${formats}; with --ray, a folder`);
+  const out = required("--out <file>", `file to write: ${formats}; with --ray, a folder`);
   return withOutputOf(command, out)
     .option(
       "--execution <list>",
-      "with --ray: what computes on its nodes, the preferred first, such as cuda,cpu",
+      "with --ray: execution providers of the nodes, the preferred one first, such as cuda,cpu",
       providers,
     )
-    .option("--ids <column>", 'with --ray: the column of the samples\' ids (default: "id", else rows are numbered)')
+    .option(
+      "--ids <column>",
+      'with --ray: the column with the ids of the samples (default: "id"; without it, rows are numbered)',
+    )
     .hook("preAction", (called) => {
       const { ray, out, execution, ids, shared } = called.opts<OnCluster & { readonly out?: string }>();
       if (ray === undefined && execution !== undefined)
-        throw new UsageError("--execution is for --ray; here the CPU computes.");
+        throw new UsageError(
+          "--execution is for --ray; give that too, or leave it out (this machine computes on its CPU).",
+        );
       if (ray === undefined && shared !== undefined)
-        throw new UsageError("--shared is for --ray; here the file of --data holds such inputs.");
+        throw new UsageError("--shared is for --ray; leave it out, and put shared inputs into the file of --data.");
       if (ray === undefined && ids !== undefined)
-        throw new UsageError('--ids is for --ray; here the tensor "ids" of the file names its samples.');
+        throw new UsageError('--ids is for --ray; leave it out, and put names into the tensor "ids" of the data file.');
       if (ray === undefined && out !== undefined) check(out);
     });
 }
@@ -69,9 +74,9 @@ export function withCluster(command: Command, kind: OutputKind = tensors): Comma
   return inWorkers(withFolder(command, kind))
     .option(
       "--ray <url>",
-      "compute on the Ray cluster with this dashboard; --data is then a folder or a glob of Parquet",
+      "compute on the Ray cluster with this dashboard; --data is then a folder or a glob of Parquet files",
     )
-    .option("--shared <file>", "with --ray: a file with the inputs that all samples share, .safetensors or .npz");
+    .option("--shared <file>", "with --ray: the inputs that all samples share, .safetensors or .npz");
 }
 
 /** A command that writes results in batches. */
@@ -84,8 +89,12 @@ function withOutputOf(command: Command, out: Option): Command {
     .addOption(out)
     .option(
       "--microbatch-size <b>",
-      "samples computed at a time (default: as memory allows, at most 256)",
+      "samples computed at a time (default: as many as memory allows, at most 256)",
       wholeNumber(1),
     )
-    .option("--memory-budget <size>", "memory for a run, such as 512MB; fewer samples at a time if necessary", bytes);
+    .option(
+      "--memory-budget <size>",
+      "the most memory that a run may use, such as 512MB; limits the samples computed at a time",
+      bytes,
+    );
 }

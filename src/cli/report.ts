@@ -71,7 +71,7 @@ async function lines(path: string, samples: number): Promise<string[]> {
   if (found.length === samples) return found;
   throw new PergradError(
     "BATCH_MISMATCH",
-    `"${path}" holds ${found.length} lines for ${samples} samples; give one line, or one entry of a JSON array, for each.`,
+    `"${path}" has ${found.length} entries for ${samples} samples; give one line, or one element of a JSON array, for each.`,
   );
 }
 
@@ -80,7 +80,7 @@ function entriesOf(path: string, text: string): string[] {
     const found: unknown = JSON.parse(text);
     if (Array.isArray(found)) return found.map(String);
   } catch (error) {
-    throw new PergradError("FILE_UNREADABLE", `"${path}" begins as a JSON array, but is none; correct it.`, {
+    throw new PergradError("FILE_UNREADABLE", `"${path}" begins like a JSON array but is not valid JSON; correct it.`, {
       cause: error,
     });
   }

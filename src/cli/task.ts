@@ -130,7 +130,9 @@ export async function modelKnowing(
   const { loaded, fixed } = await load(bytes, modelFile, options, known);
   for (const name of options.fix?.keys() ?? []) {
     if (known?.layout.has(name))
-      progress.note(`"${options.data}" also holds "${name}", which --fix makes a constant: the data's is not used.`);
+      progress.note(
+        `"${options.data}" also holds "${name}", which --fix makes a constant; the data is not used for it.`,
+      );
   }
   const model = options.replaceBatchNorm ? replaceBatchNorm(loaded) : loaded;
   return { model, fixed };
@@ -242,7 +244,7 @@ function sharedInData(
 
 function takenNote(name: string, { data }: Tensor): string {
   const value = Array.from<number | bigint>(data).join(",");
-  return `The input "${name}" controls what the model does, so it is fixed to the data's value: --fix ${name}=${value}.`;
+  return `The input "${name}" decides what the model computes, so it is fixed to its value in the data (--fix ${name}=${value}).`;
 }
 
 /** The given axis of the output that the loss reads, by the output's name or as "output". */
@@ -259,11 +261,13 @@ function outputSampleAxis(
     if (inputs.has(name) || !output) continue;
     if (name !== "output" && name !== output.name) {
       throw new UsageError(
-        `--sample-axis ${name}=${axis} is for an output that the loss does not use; it uses "${output.name}".`,
+        `--sample-axis ${name}=${axis ?? "shared"} names an output that the loss does not read; name "${output.name}" instead.`,
       );
     }
     if (axis === null)
-      throw new UsageError(`--sample-axis ${name}=shared makes no sense: the output must carry the samples.`);
+      throw new UsageError(
+        `--sample-axis ${name}=shared is impossible, because the output must hold the samples; give their axis.`,
+      );
     found = axis < 0 ? axis + output.value.shape.length : axis;
   }
   return found;
@@ -287,7 +291,7 @@ export async function checkOut(out: string, inputs: readonly string[], option = 
     const other = await stat(input).catch(() => undefined);
     if (other?.ino === own.ino && other.dev === own.dev && own.isFile()) {
       throw new UsageError(
-        `${option} "${out}" is the file that is read as "${input}"; give the result a name of its own.`,
+        `${option} "${out}" is the same file as the input "${input}"; give the result a name of its own.`,
       );
     }
   }

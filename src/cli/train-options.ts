@@ -6,7 +6,7 @@ import { schedules } from "../train/schedules.js";
 import { sgd } from "../train/sgd.js";
 import type { ClippingOptions, Noise } from "../train/types.js";
 import type { TaskOptions } from "./task.js";
-import { flagOf, number, UsageError, wholeNumber } from "./usage.js";
+import { alternatives, flagOf, number, UsageError, wholeNumber } from "./usage.js";
 
 export const optimizers = ["sgd", "adam", "adamw"] as const;
 export const scheduleNames = ["constant", "linear", "cosine"] as const;
@@ -21,11 +21,11 @@ export interface TrainCommandOptions extends TaskOptions {
   readonly steps?: number;
   readonly batchSize: number;
   readonly microbatchSize?: number;
-  readonly optimizer: (typeof optimizers)[number];
+  readonly optimizer?: (typeof optimizers)[number];
   readonly learningRate?: number;
   readonly momentum?: number;
   readonly weightDecay?: number;
-  readonly schedule: (typeof scheduleNames)[number];
+  readonly schedule?: (typeof scheduleNames)[number];
   readonly warmUp?: number;
   readonly seed?: number;
   readonly private?: boolean;
@@ -48,12 +48,23 @@ export type OptimizerOptions = Pick<
   "optimizer" | "learningRate" | "momentum" | "weightDecay" | "schedule" | "warmUp"
 >;
 
+const usualOptimizer = "adam";
+
+export const optimizerOptions = [
+  "optimizer",
+  "learningRate",
+  "momentum",
+  "weightDecay",
+  "schedule",
+  "warmUp",
+] as const satisfies readonly (keyof OptimizerOptions)[];
+
 /** Throws UsageError. */
-export function checkOptimizer(options: OptimizerOptions): void {
-  if (options.momentum !== undefined && options.optimizer !== "sgd")
-    throw new UsageError(`--momentum is for --optimizer sgd, not for ${options.optimizer}.`);
-  if (options.learningRate === undefined && options.optimizer === "sgd")
-    throw new UsageError("--optimizer sgd needs --learning-rate.");
+export function checkOptimizer({ optimizer = usualOptimizer, momentum, learningRate }: OptimizerOptions): void {
+  if (momentum !== undefined && optimizer !== "sgd")
+    throw new UsageError(`--momentum is for --optimizer sgd, not for ${optimizer}; leave it out.`);
+  if (learningRate === undefined && optimizer === "sgd")
+    throw new UsageError("--optimizer sgd has no default learning rate; give --learning-rate.");
 }
 
 /** Checks what commander cannot: options that need each other. Throws UsageError. */
@@ -61,13 +72,19 @@ export function checkTrainOptions(options: TrainCommandOptions): void {
   oneNeeded(options, ["epochs", "steps"]);
   for (const name of ["epsilon", "noiseMultiplier", "delta", "maxNorm", "clipping"] as const)
     if (options[name] !== undefined && !options.private)
-      throw new UsageError(`${flagOf(name)} is for --private training.`);
+      throw new UsageError(`${flagOf(name)} is for private training; give --private too, or leave it out.`);
+  if (options.allowNotFinite && !options.private)
+    throw new UsageError(
+      "--allow-not-finite is for private training, which drops samples with NaN or infinity; leave it out, and remove such samples from the data.",
+    );
   if (options.checkpointEvery !== undefined && options.checkpoint === undefined)
-    throw new UsageError("--checkpoint-every needs --checkpoint FOLDER.");
+    throw new UsageError("--checkpoint-every is for --checkpoint FOLDER; give that too, or leave it out.");
   if (options.diagnoseEvery !== undefined && options.diagnosePage === undefined)
-    throw new UsageError("--diagnose-every needs --diagnose-page FILE.");
+    throw new UsageError("--diagnose-every is for --diagnose-page FILE; give that too, or leave it out.");
   if (options.diagnosePage !== undefined && options.private)
-    throw new UsageError("--diagnose-page shows numbers without noise, so it is not for --private training.");
+    throw new UsageError(
+      "--diagnose-page would publish numbers without noise, so private training refuses it; leave out --diagnose-page or --private.",
+    );
   checkOptimizer(options);
 }
 
@@ -83,7 +100,9 @@ export function privacyOf(options: TrainCommandOptions): Privacy | null {
   oneNeeded(options, ["epsilon", "noiseMultiplier"]);
   const { epsilon, noiseMultiplier = 0, delta, maxNorm = 1, clipping } = options;
   if (delta === undefined)
-    throw new UsageError("--private needs --delta, a probability well below 1 / samples, such as 1e-5.");
+    throw new UsageError(
+      "--private needs --delta, a probability well below 1 / samples; give it, such as --delta 1e-5.",
+    );
   return {
     ...(epsilon === undefined ? { noiseMultiplier } : { targetEpsilon: epsilon }),
     delta,
@@ -101,18 +120,20 @@ export function given<K extends string, T>(key: K, value: T | undefined): { read
 /** Commander already refuses both together. */
 function oneNeeded(options: TrainCommandOptions, names: readonly (keyof TrainCommandOptions)[]): void {
   if (names.some((name) => options[name] !== undefined)) return;
-  throw new UsageError(`One of ${names.map(flagOf).join(" and ")} must be given.`);
+  throw new UsageError(`Give ${alternatives(names.map(flagOf))}.`);
 }
 
 export const positive = (text: string) => number(text, (value) => value > 0, "a number above 0");
 export const fromZero = (text: string) => number(text, (value) => value >= 0, "a number from 0 up");
-export const belowOne = (text: string) => number(text, (value) => value >= 0 && value < 1, "at least 0 and below 1");
-export const probability = (text: string) => number(text, (value) => value > 0 && value < 1, "above 0 and below 1");
+export const belowOne = (text: string) =>
+  number(text, (value) => value >= 0 && value < 1, "a number from 0 up and below 1");
+export const probability = (text: string) =>
+  number(text, (value) => value > 0 && value < 1, "a number above 0 and below 1");
 
 export function seed(text: string): number {
   const value = wholeNumber(0)(text);
   if (value < 2 ** 32) return value;
-  throw new InvalidArgumentError("it must be a whole number below 2^32");
+  throw new InvalidArgumentError("it must be a whole number from 0 up and below 2^32");
 }
 
 /** Checks the name of a model file to write. */
@@ -125,12 +146,16 @@ export function modelFile(path: string): string {
 export function optimizerFor(options: OptimizerOptions, steps: number): Optimizer<object> {
   const learningRate = learningRateFor(options, steps);
   const decay = options.weightDecay === undefined ? {} : { weightDecay: options.weightDecay };
-  if (options.optimizer === "adam") return adam({ learningRate, ...decay });
-  if (options.optimizer === "adamw") return adamW({ learningRate, ...decay });
+  const { optimizer = usualOptimizer } = options;
+  if (optimizer === "adam") return adam({ learningRate, ...decay });
+  if (optimizer === "adamw") return adamW({ learningRate, ...decay });
   return sgd({ learningRate, ...decay, ...(options.momentum === undefined ? {} : { momentum: options.momentum }) });
 }
 
-function learningRateFor({ learningRate = 1e-3, schedule, warmUp = 0 }: OptimizerOptions, steps: number): LearningRate {
+function learningRateFor(
+  { learningRate = 1e-3, schedule = "constant", warmUp = 0 }: OptimizerOptions,
+  steps: number,
+): LearningRate {
   const falling = { from: learningRate, steps: Math.max(1, steps - warmUp) };
   const then = schedule === "constant" ? learningRate : schedules[schedule](falling);
   return warmUp > 0 ? schedules.warmUp(warmUp, then) : then;

@@ -72,7 +72,7 @@ export class Dropped {
     const reasons = [
       ...(spoilt > 0 ? [`the data of ${spoilt} holds NaN or infinity`] : []),
       ...(spoilt < samples.length
-        ? [`the gradient of ${samples.length - spoilt} is not finite though the data is`]
+        ? [`the gradient of ${samples.length - spoilt} is not finite, although the data is`]
         : []),
     ];
     const [one, times] = [samples.length === 1, this.count === 1 ? "once" : `${this.count} times in all`];

@@ -69,7 +69,7 @@ export async function trainModel(
       stopped || interrupted
         ? ` of ${steps}`
         : done < steps
-          ? ` of ${steps}, as many as the budget allows after its interruptions`
+          ? ` of ${steps}, because interrupted steps have used up the rest of the privacy budget`
           : "";
     io.stdout.write(`wrote ${options.out}: ${done} ${done === 1 && fewer === "" ? "step" : "steps"}${fewer}\n`);
     if (guarantee !== undefined) io.stdout.write(`${guarantee}\n`);
@@ -80,7 +80,7 @@ export async function trainModel(
     if (stopped)
       throw new PergradError(
         "NOT_FINITE",
-        `${stopped.message.replace(/\.$/, "")}; "${options.out}" holds the weights after step ${done} of ${steps}, the last that are finite.`,
+        `${stopped.message.replace(/\.$/, "")}; "${options.out}" holds the weights after step ${done} of ${steps}, the last ones that are finite.`,
       );
   });
 }
@@ -99,7 +99,7 @@ function requireConverging(before: Model, after: Model, steps: number): void {
     const grew = `"${name}" grew from at most ${first.toPrecision(2)} to ${last.toPrecision(2)} in ${steps} steps`;
     throw new PergradError(
       "NOT_FINITE",
-      `The training diverged: ${grew}, so that nothing was written; try a smaller learning rate.`,
+      `The training diverged: ${grew}, so nothing was written; try a smaller learning rate.`,
     );
   }
 }
@@ -114,7 +114,7 @@ function largest(data: ArrayLike<number>): number {
 function warn({ model, options, samples }: FileTask, { delta }: Privacy, progress: Progress): void {
   if (!protects(delta, samples))
     progress.warn(
-      `--delta ${delta} is not below 1 / samples (${samples}), so that the guarantee protects little; give a smaller one.`,
+      `--delta ${delta} is not below 1 / samples (${samples}), so the guarantee protects little; give a smaller one.`,
     );
   const output = options.output ?? model.graph.outputs[0]?.name;
   for (const { severity, node, problem, fix } of validate(model, output === undefined ? {} : { outputs: [output] }))
@@ -186,7 +186,7 @@ function interruption(done: number, steps: number, { checkpoint, out }: TrainCom
   const stopped = `stopped after ${done} of ${steps} steps`;
   if (checkpoint !== undefined) return `${stopped}; the same command resumes from "${checkpoint}".`;
   if (done === 0) return `${stopped}; nothing was written.`;
-  return `${stopped}; "${out}" holds the weights of the last one (with --checkpoint FOLDER, the same command would resume).`;
+  return `${stopped}; "${out}" holds the weights of the last step (with --checkpoint FOLDER, the same command would resume).`;
 }
 
 function checkpointOf({ checkpoint: folder, checkpointEvery }: TrainCommandOptions) {

@@ -10,14 +10,24 @@ export class UsageError extends Error {
 const integer = /^[+-]?\d+$/;
 const decimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
-/** A whole number from `least` up. */
-export function wholeNumber(least: number): (text: string) => number {
+/** A whole number from `least` up, or to `most`. */
+export function wholeNumber(least: number, most = Number.POSITIVE_INFINITY): (text: string) => number {
   return (text) => {
     const value = integer.test(text) ? Number(text) : Number.NaN;
-    if (Number.isSafeInteger(value) && value >= least) return value;
-    const from = least === Number.NEGATIVE_INFINITY ? "" : ` from ${least} up`;
-    throw new InvalidArgumentError(`it must be a whole number${from}`);
+    if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
+    const upTo = Number.isFinite(most) ? `to ${most}` : "up";
+    throw new InvalidArgumentError(
+      `it must be a whole number${Number.isFinite(least) ? ` from ${least} ${upTo}` : ""}`,
+    );
   };
+}
+
+/** A number of threads. Starting more than this takes minutes and speeds up nothing. */
+export const threadCount = wholeNumber(1, 1024);
+
+/** "a, b or c" */
+export function alternatives(words: readonly string[]): string {
+  return [words.slice(0, -1).join(", "), ...words.slice(-1)].filter((part) => part !== "").join(" or ");
 }
 
 export function number(text: string, fits: (value: number) => boolean, what: string): number {
@@ -39,7 +49,8 @@ const units: Readonly<Record<string, number>> = {
 /** A number of bytes: 1000000, 512MB, 1.5GiB. */
 export function bytes(text: string): number {
   const [, amount, unit = ""] = /^(\d+(?:\.\d+)?) *([kmg]i?)?b?$/i.exec(text) ?? [];
-  const value = Math.floor(Number(amount) * (units[unit.toLowerCase()] ?? Number.NaN));
+  const exact = Number(amount) * (units[unit.toLowerCase()] ?? Number.NaN);
+  const value = unit === "" ? exact : Math.floor(exact);
   if (Number.isSafeInteger(value) && value >= 1) return value;
   throw new InvalidArgumentError("it must be a size such as 512MB, 2GiB or 1000000 (bytes)");
 }
@@ -77,7 +88,7 @@ function fixedValue(text: string): FixedValue {
     if (part === "true" || part === "false") return part === "true";
     if (integer.test(part)) return Number.isSafeInteger(Number(part)) ? Number(part) : BigInt(part);
     if (decimal.test(part)) return Number(part);
-    throw new InvalidArgumentError(`"${part}" is no number, true or false; several are written as 1,2,3`);
+    throw new InvalidArgumentError(`"${part}" must be a number, true or false; separate several by commas, as 1,2,3`);
   });
   return parts.length === 1 && parts[0] !== undefined ? parts[0] : parts;
 }
@@ -96,7 +107,7 @@ function limit(text: string): number {
 export function maxNorm(text: string, before?: MaxNorm): MaxNorm {
   if (before === undefined) return text.includes("=") ? perParameter(text) : limit(text);
   if (typeof before === "object" && text.includes("=")) return perParameter(text, before);
-  throw new InvalidArgumentError("give one number for the whole gradient, or NAME=C for each parameter, not both");
+  throw new InvalidArgumentError("give one number for the whole gradient, or NAME=C for each parameter, but not both");
 }
 
 /** The flag of an option, given the name of its value: "--memory-budget" for "memoryBudget". */

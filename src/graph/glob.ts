@@ -80,7 +80,7 @@ function isSet(members: string): boolean {
 
 const literalDash = (letter: string) => (letter === "-" ? "\\-" : letter);
 
-/** A character as a regular expression writes it, inside brackets and outside. */
+/** A character as a regular expression writes it, inside brackets and outside; a dash is one only outside. */
 function literal(letter: string): string {
-  return /[\\^$.*+?()[\]{}|/-]/.test(letter) ? `\\${letter}` : letter;
+  return /[\\^$.*+?()[\]{}|/]/.test(letter) ? `\\${letter}` : letter;
 }

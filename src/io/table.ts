@@ -21,7 +21,7 @@ export function tableFormat(path: string): TableFormat {
   if (found) return found;
   throw new PergradError(
     "FILE_UNWRITABLE",
-    `Cannot write "${path}": its name must end in .csv, .jsonl, .json, .parquet, .safetensors or .npz, which says the format; - is CSV on the standard output.`,
+    `Cannot write "${path}": its name must end in .csv, .jsonl, .json, .parquet, .safetensors or .npz, or be - for CSV on the standard output.`,
   );
 }
 

@@ -1,7 +1,7 @@
 /** Checks and converts what a user feeds to a program, and finds the batch size. */
 
 import { invalidArgument, isPromise, kindOf } from "../arguments.js";
-import { PergradError } from "../errors.js";
+import { advised, PergradError } from "../errors.js";
 import { isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import type { Expected, LabelLimit, RowLimit } from "../graph/model.js";
 import { meant } from "../meant.js";
@@ -219,9 +219,10 @@ function requireRecord(data: Readonly<Record<string, Data>>, names: readonly str
 function checkFinite(name: string, tensor: Tensor, sampleAxis: number | null, allowed: boolean): void {
   const bad = allowed ? -1 : firstNotFinite(tensor, sampleAxis);
   if (bad < 0) return;
-  throw new PergradError(
+  throw advised(
     "NOT_FINITE",
-    sentence`${describeInput(name)} holds NaN or infinity, first in sample ${bad}; remove it, or allow it (${option("allowNotFinite")}).`,
+    `${describeInput(name)} holds NaN or infinity, first in sample ${bad}`,
+    sentence`remove it, or allow it (${option("allowNotFinite")})`,
   );
 }
 

@@ -2,6 +2,7 @@
 
 import { invalidArgument, kindOf } from "../arguments.js";
 import { type Objective, parameterValue } from "../compile/objective.js";
+import { PergradError, readvised } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import type { Module } from "../nn/module.js";
 import { givenObjective } from "../program/given-objective.js";
@@ -34,8 +35,17 @@ export async function setup<S>(
   const objective = await givenObjective(of, "Training", options, options);
   const made = Object.keys(options.inputs?.(0, new Uint32Array()) ?? {});
   const parameters = [...objective.parameters].map(([name, value]) => [name, parameterValue(objective.model, value)]);
-  const data = await trainingData(objective, dataset, { made, allowNotFinite, inPlace: options.inPlace ?? false });
+  const how = { made, allowNotFinite, inPlace: options.inPlace ?? false };
+  const data = await trainingData(objective, dataset, how).catch((error: unknown) => {
+    throw allowNotFinite ? error : withoutAllowing(error);
+  });
   return { objective, data, parameters: Object.fromEntries(parameters) as Parameters };
+}
+
+/** Data that is not finite cannot be allowed where its gradients would reach the weights. */
+function withoutAllowing(error: unknown): unknown {
+  const is = error instanceof PergradError && error.code === "NOT_FINITE" && error.names("allowNotFinite");
+  return is ? readvised(error, "remove the sample, or correct it") : error;
 }
 
 /** Data in memory, or in a file, which stays open. Throws what `setup` throws. */

@@ -263,7 +263,7 @@ function finished<S>(trainer: PrivateTrainer<S>, options: PrivateStepOptions<S>,
 
 /** To three decimals, never rounded down, so that the printed value also holds. */
 export function epsilonText(epsilon: number): string {
-  return (Math.ceil(epsilon * 1000) / 1000).toFixed(3);
+  return Number.isFinite(epsilon) ? (Math.ceil(epsilon * 1000) / 1000).toFixed(3) : "infinite";
 }
 
 /** Whether a delta means anything: publishing one random sample as it is satisfies any larger one. */

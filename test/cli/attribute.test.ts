@@ -94,7 +94,7 @@ describe("attribute", () => {
     const { code, err } = await run("attribute", ...files, ...given);
     expect([code, err]).toEqual([
       0,
-      expect.stringMatching(/note: trak projects the gradients of the loss itself: mse has no label/),
+      expect.stringMatching(/note: trak projects the gradients of the loss itself, because mse has no label/),
     ]);
   });
 
@@ -111,16 +111,21 @@ describe("attribute", () => {
   it.each([
     [["--method", "gradot"], 2, /must be one of graddot/],
     [[], 2, /--method <name> must be given/],
-    [["--method", "graddot", "--damping", "1"], 2, /--damping is for --method influence or relatif or trak/],
+    [
+      ["--method", "graddot", "--damping", "1"],
+      2,
+      /--damping is for --method influence, relatif, trak or logra, not for graddot; leave it out/,
+    ],
     [["--method", "influence", "--inverse", "exat"], 2, /must be one of exact/],
     [
       ["--method", "influence", "--inverse", "gram", "--curvature", "hessian", "--damping", "1"],
       1,
       /"gram" is of fisher or ggn/,
     ],
-    [["--method", "representer"], 2, /needs --l2/],
-    [["--method", "tracin", "--learning-rates", "1,x"], 2, /numbers, separated by commas/],
-    [["--method", "tracin", "--learning-rates", "1,2"], 2, /1 checkpoints, MODEL among them, but 2/],
+    [["--method", "representer"], 2, /give --l2 FACTOR/],
+    [["--method", "tracin", "--learning-rates", "1,x"], 2, /numbers from 0 up, separated by commas/],
+    [["--method", "tracin", "--learning-rates", "-1"], 2, /numbers from 0 up, separated by commas/],
+    [["--method", "tracin", "--learning-rates", "1,2"], 2, /has 2 numbers, but there is 1 checkpoint, MODEL included/],
     [["--method", "trak", "--projection", path("0.safetensors")], 1, /lacks "projection"/],
   ])("%j is wrong usage", async (options, code, message) => {
     const found = await attribute([], ...options);

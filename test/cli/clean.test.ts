@@ -76,7 +76,8 @@ describe("what a page cannot show is refused before anything is computed or writ
     for (const out of [["clean", "--out", path("R.csv")], ["report"]] as const) {
       const [name, ...rest] = out;
       const ended = await command(name, "--loss", "cross_entropy", ...rest, "--report", path("R.html"), ...given);
-      expect(ended).toMatchObject({ code: 1, out: "", err: expect.stringMatching(message) });
+      expect(ended).toMatchObject({ code: 2, out: "", err: expect.stringMatching(message) });
+      expect(ended.err).toContain(`(see pergrad ${name} --help)`);
     }
     expect(files()).toEqual(before);
   });
@@ -85,7 +86,26 @@ describe("what a page cannot show is refused before anything is computed or writ
     const { command, path, files } = await workspace(linear(), { ...data, target: floats([6, 2]) });
     const options = ["--loss", "mse", "--class-names", "a,b", "--report", path("R.html")];
     const { code, err } = await command("report", ...options);
-    expect({ code, err }).toEqual({ code: 1, err: expect.stringMatching(/not one class label per sample/) });
+    expect({ code, err }).toEqual({ code: 2, err: expect.stringMatching(/not one class label per sample/) });
+    expect(files()).toEqual(["data.safetensors", "model.onnx"]);
+  });
+});
+
+describe("options that have no effect are refused", () => {
+  const data = { x: floats([6, 3]), target: labels(0, 1, 0, 1, 1, 0) };
+
+  it.each<readonly [string[], RegExp]>([
+    [["--optimizer", "sgd"], /--optimizer is for training the model here; give --epochs too, or leave it out/],
+    [["--learning-rate", "1"], /--learning-rate is for training the model here/],
+    [["--weight-decay", "1"], /--weight-decay is for training the model here/],
+    [["--schedule", "linear"], /--schedule is for training the model here/],
+    [["--warm-up", "2"], /--warm-up is for training the model here/],
+    [["--folds", "2"], /--folds is for training the model here/],
+    [["--neighbours", "6"], /--neighbours 6 is too many for 6 samples; give at most 5/],
+  ])("%j", async (options, message) => {
+    const { command, path, files } = await workspace(linear(), data);
+    const ended = await command("clean", "--loss", "cross_entropy", "--out", path("R.csv"), ...options);
+    expect(ended).toMatchObject({ code: 2, out: "", err: expect.stringMatching(message) });
     expect(files()).toEqual(["data.safetensors", "model.onnx"]);
   });
 });

@@ -49,7 +49,8 @@ describe("curvature", () => {
   });
 
   it.each([
-    [["--want", "hvp"], 2, /needs --vector/],
+    [["--want", "hvp"], 2, /needs a vector; give --vector FILE/],
+    [["--want", "ntk", "--microbatch-size", "2"], 2, /computes all samples at once; leave out --microbatch-size/],
     [["--want", "ntk", ...vectorOf("linear_2d")], 2, /--vector is for/],
     [["--want", "hvpp"], 2, /did you mean "hvp"/],
   ])("%j is wrong usage", async (options, code, message) => {

@@ -80,7 +80,7 @@ describe("batches", () => {
       expect([name, code, err.replace(/^pergrad: note: .*\n/gm, "")]).toEqual([
         name,
         1,
-        `pergrad: "${path("data.safetensors")}" holds no samples, so there is nothing to compute; give a file that holds some.\n`,
+        `pergrad: "${path("data.safetensors")}" holds no samples, so there is nothing to compute; give a file with samples.\n`,
       ]);
     }
     for (const file of ["out.npz", "out.csv", "out.html", "out.onnx"]) expect(existsSync(path(file))).toBe(false);
@@ -116,7 +116,10 @@ describe("sample axes", () => {
     const unknown = await command("check", "--sample-axis", "y=1");
     expect(unknown).toMatchObject({ code: 1, err: expect.stringMatching(/sample axis is given for "y"/) });
     const shared = await command("check", "--sample-axis", "x=1", "--sample-axis", "output=shared");
-    expect(shared).toMatchObject({ code: 2, err: expect.stringMatching(/the output must carry the samples/) });
+    expect(shared).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/the output must hold the samples; give their axis/),
+    });
   });
 
   test("an input may be shared by all samples", async () => {
@@ -156,7 +159,9 @@ describe("open dimensions", () => {
     await writeTensors(path("data.safetensors"), { ...sequences, x: floats([5, 3]) });
     expect((await command("check")).err).toMatch(/"x" is \[5, 3\] in ".*", but the model needs 3 axes/);
     await writeTensors(path("data.safetensors"), { y: sequences.x, target: sequences.target });
-    expect((await command("check")).err).toMatch(/data\.safetensors" lacks the input "x"; it holds "y", "target"\.$/m);
+    expect((await command("check")).err).toMatch(
+      /data\.safetensors" lacks the input "x"; add it \(the file holds "y", "target"\)\.$/m,
+    );
     const explained = await run("explain", inputs[0] ?? "", "--loss", "mse");
     expect(explained).toMatchObject({ code: 1, err: expect.stringMatching(/--dim time=128/) });
     expect((await run("explain", inputs[0] ?? "", "--loss", "mse", "--dim", "time=9")).code).toBe(0);
@@ -241,7 +246,9 @@ describe("losses", () => {
     }));
     const { result, command } = await workspace(model, data);
     const own = await result("grads", "--loss", "output:loss");
-    expect(own.err).toMatch(/^pergrad: note: ".*" also holds "target", which the model and the loss do not take\.\n$/);
+    expect(own.err).toMatch(
+      /^pergrad: note: ".*" also holds "target", which neither the model nor the loss reads\.\n$/,
+    );
     const same = await result("grads", "--loss", "output", "--output", "loss");
     close(values(own.tensors), values(same.tensors));
     const { code, err } = await command("check", "--loss", "output:loss", "--output", "logits");
@@ -418,7 +425,7 @@ describe("gradients that are not finite though the data is", () => {
 test("an input that --fix makes a constant is not taken from the data, and a note says so", async () => {
   const { result } = await workspace(linear(), data);
   const fixed = await result("norms", "--fix", "x=1");
-  expect(fixed.err).toMatch(/also holds "x", which --fix makes a constant: the data's is not used\./);
+  expect(fixed.err).toMatch(/also holds "x", which --fix makes a constant; the data is not used for it\./);
   const { result: ofOnes } = await workspace(linear(), { ...data, x: floats([5, 3], () => 1) });
   close(values(fixed.tensors), values((await ofOnes("norms")).tensors));
 });

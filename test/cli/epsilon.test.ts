@@ -18,7 +18,7 @@ test("epsilon of a training, by each accountant, as a table", async () => {
     expect(printed / computed).toBeCloseTo(1, 4);
   }
   expect(out).toContain("67 steps");
-  expect(out).toMatch(/probability of 0.00001; /);
+  expect(out).toMatch(/probability 0.00001\. This holds/);
 });
 
 test("the noise for an epsilon, as JSON", async () => {
@@ -58,12 +58,15 @@ describe("wrong usage exits with 2", () => {
     [["epsilon", ...rest, "--noise-multiplier", "1", "--samples", "10"], /cannot be used with option --samples/],
     [["epsilon", ...rest, "--noise-multiplier", "1", "--accountant", "moments"], /must be one of pld, rdp, gdp/],
     [["epsilon", "--delta", "2", "--noise-multiplier", "1"], /number from 0 to 1/],
-    [["epsilon", "--delta", "0", "--noise-multiplier", "1", "--steps", "1"], /The sampling is missing/],
+    [["epsilon", "--delta", "0", "--noise-multiplier", "1", "--steps", "1"], /Give the sampling rate: /],
     [
       ["epsilon", "--delta", "0", "--noise-multiplier", "1", "--batch-size", "1001", "--samples", "1000"],
-      /more than all 1000 samples/,
+      /--batch-size 1001 is more than --samples 1000/,
     ],
-    [["epsilon", "--delta", "0", "--noise-multiplier", "1", "--sampling-rate", "0", "--epochs", "1"], /no epochs/],
+    [
+      ["epsilon", "--delta", "0", "--noise-multiplier", "1", "--sampling-rate", "0", "--epochs", "1"],
+      /--epochs means nothing with a sampling rate of 0/,
+    ],
   ])("pergrad %j", async (argv, message) => {
     const { code, out, err } = await run(...argv);
     expect({ code, out, err }).toEqual({ code: 2, out: "", err: expect.stringMatching(/^pergrad: [^\n]+[.?]\n$/) });

@@ -45,7 +45,11 @@ describe("wrong usage exits with 2", () => {
     [["grads", ...full, "--microbatch-size", "0"], /whole number from 1 up/],
     [["grads", ...full, "--memory-budget", "much"], /size such as 512MB/],
     [["grads", ...full, "--memory-budget", "0GB"], /size such as 512MB/],
-    [["grads", ...full, "--threads", "two"], /whole number from 1 up/],
+    [["grads", ...full, "--threads", "two"], /whole number from 1 to 1024/],
+    [["grads", ...full, "--threads", "100000"], /whole number from 1 to 1024/],
+    [["grads", ...full, "--memory-budget", "1.5"], /size such as 512MB/],
+    [["doctor", "now"], /takes only options; leave out/],
+    [["completion", "bash", "zsh"], /takes one argument, <shell>; leave out the others/],
     [["grads", ...full, "--sample-axis", "1"], /NAME=AXIS or NAME=shared/],
     [["grads", ...full, "--sample-axis", "x=one"], /whole number/],
     [["grads", ...full, "--sample-axis", "x=0", "--sample-axis", "x=1"], /"x" is given twice/],
@@ -76,7 +80,7 @@ describe("wrong usage exits with 2", () => {
     symlinkSync("data.safetensors", path("link.safetensors"));
     for (const out of ["data.safetensors", "link.safetensors"]) {
       const { code, err } = await command("grads", "--out", path(out));
-      expect({ code, err }).toEqual({ code: 2, err: expect.stringMatching(/is the file that is read as/) });
+      expect({ code, err }).toEqual({ code: 2, err: expect.stringMatching(/is the same file as the input/) });
     }
     expect(readFileSync(path("data.safetensors"))).toEqual(before);
     expect(files()).toEqual(["data.safetensors", "link.safetensors", "model.onnx"]);
@@ -91,7 +95,7 @@ describe("wrong usage exits with 2", () => {
       err: expect.stringMatching(/would overwrite .*flowers.csv", which belongs to no earlier page/),
     });
     const ids = await command("report", "--ids", path("flowers.csv"), "--report", path("flowers.html"));
-    expect(ids).toMatchObject({ code: 2, err: expect.stringMatching(/is the file that is read as/) });
+    expect(ids).toMatchObject({ code: 2, err: expect.stringMatching(/is the same file as the input/) });
     const other = await command("clean", "--out", path("page.csv"), "--report", path("flowers.html"));
     expect(other).toMatchObject({ code: 1, err: expect.stringMatching(/would overwrite/) });
     for (const option of [
@@ -100,7 +104,10 @@ describe("wrong usage exits with 2", () => {
       ["--class-names", "a,b"],
     ]) {
       const alone = await command("clean", "--out", path("page.csv"), ...option);
-      expect(alone).toMatchObject({ code: 2, err: expect.stringMatching(/is for the page of --report; leave it out/) });
+      expect(alone).toMatchObject({
+        code: 2,
+        err: expect.stringMatching(/is for the page of --report; give --report FILE too, or leave it out/),
+      });
     }
     expect(readFileSync(path("flowers.csv"), "utf8")).toBe("mine");
     expect(files()).toEqual(["data.safetensors", "flowers.csv", "model.onnx"]);
@@ -157,9 +164,9 @@ describe("the model or the data at fault exits with 1 and leaves nothing", () =>
     ["an empty file", { model: new Uint8Array() }, /model.onnx" is not a readable ONNX model: it is empty/],
     ["a truncated model", { model: onnx.subarray(0, onnx.length >> 1) }, /model.onnx" is not a readable ONNX model/],
     ["an unknown operator", { model: encoded(linear(), ({ graph }) => renameFirst(graph?.node)) }, /FancyOp/],
-    ["no target", { data: { x: data.x } }, /data.safetensors" lacks the target; it holds "x"\./],
-    ["no input", { data: { target: data.target } }, /lacks the input "x"; it holds "target"\./],
-    ["no tensors", { data: {} }, /lacks the input "x"; it holds no tensors at all\./],
+    ["no target", { data: { x: data.x } }, /data.safetensors" lacks the target; add it \(the file holds "x"\)\./],
+    ["no input", { data: { target: data.target } }, /lacks the input "x"; add it \(the file holds "target"\)\./],
+    ["no tensors", { data: {} }, /lacks the input "x"; add it \(the file holds no tensors at all\)\./],
     ["batches that differ", { data: { x: floats([4, 3]), target: data.target } }, /holds 5 samples, but "x" holds 4/],
     [
       "a wrong shape",
@@ -208,9 +215,10 @@ describe("the model or the data at fault exits with 1 and leaves nothing", () =>
       [grads(path(""), tensors), /it is a directory, not a file/],
       [grads(model, path("none.npz")), /Cannot read ".*none.npz": it does not exist/],
       [grads(model, path("none.onnx")), /Cannot read ".*none.onnx": it does not exist/],
+      [grads(model, path("")), /Cannot read .*: it is a directory, not a file/],
       [grads(tensors, model), /holds tensors, not a model; the model comes first/],
-      [grads(model, model), /it seems to be a model; --data takes/],
-      [grads(model, path("model.bin")), /it seems to be a model; --data takes/],
+      [grads(model, model), /it seems to be a model; give the \.safetensors/],
+      [grads(model, path("model.bin")), /it seems to be a model; give the \.safetensors/],
       [grads(model, path("torn.safetensors")), /torn.safetensors" is not a readable safetensors file/],
     ];
     for (const [ended, message] of refused) {

@@ -92,12 +92,12 @@ describe("with --ray", () => {
   });
 
   it.each([
-    [["--threads", "2"], "--threads has no meaning on a cluster"],
-    [["--memory-budget", "1GB"], "--memory-budget has no meaning on a cluster"],
+    [["--threads", "2"], "The workers of a cluster choose --threads themselves; leave out --threads or --ray"],
+    [["--memory-budget", "1GB"], "choose --memory-budget themselves"],
     [["--ray", "head:8265"], "begins with http or https"],
     [["--execution", "gpu"], "of cpu, cuda"],
-    [["--out", "norms.csv"], "--out is a folder"],
-    [[], "--data is a folder or a glob of Parquet files, not"],
+    [["--out", "norms.csv"], "--out must be the folder for the parts of the result, but it is"],
+    [[], "--data must be a folder or a glob of Parquet files, but it is"],
   ])("%j is wrong usage", async (more, text) => {
     const { path, inputs } = await workspace(linear(), data);
     const own = more.includes("--ray") ? [] : ["--ray", "http://127.0.0.1:9"];
@@ -153,10 +153,13 @@ describe("attribute with --ray", () => {
   });
 
   it.each([
-    [["--method", "graddot"], "--ray needs --data"],
+    [["--method", "graddot"], "--ray needs the training samples; give --data"],
     [["--method", "graddot", "--data", "x", "--train", "y"], "leave out --train"],
-    [["--method", "graddot", "--data", "x", "--self"], "--self is computed on one machine"],
-    [["--method", "graddot", "--data", "x", "--threads", "2"], "--threads has no meaning on a cluster"],
+    [["--method", "graddot", "--data", "x", "--self"], "--self cannot be computed on a cluster"],
+    [
+      ["--method", "graddot", "--data", "x", "--threads", "2"],
+      "The workers of a cluster choose --threads themselves; leave out --threads or --ray",
+    ],
   ])("%j is wrong usage", async (more, text) => {
     const { path } = await workspace(linear(), data);
     const own = ["--query", path("data.safetensors"), "--loss", "cross_entropy", "--ray", "http://127.0.0.1:1"];
@@ -168,7 +171,10 @@ describe("attribute with --ray", () => {
     const { path } = await workspace(linear(), data);
     const own = ["--query", path("data.safetensors"), "--loss", "cross_entropy", "--method", "graddot"];
     const ended = await run("attribute", path("model.onnx"), ...own, "--out", path("s.safetensors"));
-    expect([ended.code, ended.err]).toEqual([2, expect.stringContaining("attribute needs --train FILE")]);
+    expect([ended.code, ended.err]).toEqual([
+      2,
+      expect.stringContaining("The option --train <file> must be given, or else --ray with --data"),
+    ]);
   });
 
   it("refuses what a cluster cannot compute, before anything is sent", async () => {

@@ -59,7 +59,7 @@ describe("samples with names", () => {
     const other = await workspace(linear(), numbered);
     expect((await other.command("norms", "--out", "-")).out).toMatch(/\n3,10,/);
     const few = await workspace(linear(), { ...data, ids: tensorOfTexts(["a"]) });
-    expect((await few.command("norms", "--out", "-")).err).toContain('"ids" names 1 samples, but there are 4');
+    expect((await few.command("norms", "--out", "-")).err).toContain("has 1 names for 4 samples; give one for each");
   });
 
   test("and numbers come back from Parquet as they were", async () => {

@@ -100,7 +100,10 @@ describe("pergrad train", () => {
     const { steps, ended: over }: { steps: { step: number }[]; ended: boolean } = JSON.parse(json);
     expect([steps.map(({ step }) => step), over]).toEqual([[1, 5], true]);
     const secret = await command("train", ...learning, "--steps", "6", "--out", out, ...privately, ...paged);
-    expect(secret).toMatchObject({ code: 2, err: expect.stringMatching(/not for --private training/) });
+    expect(secret).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/private training refuses it; leave out --diagnose-page or --private/),
+    });
   });
 
   it("trains privately to a target epsilon, and says what is guaranteed, in the file too", async () => {
@@ -285,7 +288,7 @@ describe("numbers that are not finite", () => {
     );
     expect(code).toBe(1);
     expect(err).toMatch(
-      /pergrad: Step \d+ .* not finite.*"[^"]*t\.onnx" holds the weights after step \d+ of 40, the last that are finite\.\n$/,
+      /pergrad: Step \d+ .* not finite.*"[^"]*t\.onnx" holds the weights after step \d+ of 40, the last ones that are finite\.\n$/,
     );
     expect(out).toMatch(/steps of 40\n/);
     const trained = await loadModel(own.path("t.onnx"));
@@ -313,7 +316,7 @@ describe("numbers that are not finite", () => {
     );
     expect(code).toBe(0);
     expect(out).toMatch(
-      /\nDropped 1 sample, 4 times in all \(2\), which count as zero: the gradient of 1 is not finite though the data is\. /,
+      /\nDropped 1 sample, 4 times in all \(2\), which count as zero: the gradient of 1 is not finite, although the data is\. /,
     );
   });
 });
@@ -370,18 +373,25 @@ describe("wrong usage of pergrad train exits with 2", () => {
   const full = ["m.onnx", "--data", "d.npz", "--loss", "mse", "--batch-size", "8", "--out", "t.onnx"];
   test.each<readonly [string[], RegExp]>([
     [["m.onnx"], /--loss <name>, --data <file>, --out <file> and --batch-size <B> must be given/],
-    [full, /One of --epochs and --steps must be given/],
+    [full, /Give --epochs or --steps \(see/],
     [[...full, "--epochs", "1", "--steps", "2"], /--epochs <E> cannot be used with option --steps <T>/],
     [[...full, "--steps", "1", "--out", "t.safetensors"], /must end in .onnx/],
-    [[...full, "--steps", "1", "--epsilon", "3"], /--epsilon is for --private training/],
-    [[...full, "--steps", "1", "--max-norm", "3"], /--max-norm is for --private training/],
-    [[...full, "--steps", "1", "--private"], /One of --epsilon and --noise-multiplier must be given/],
+    [
+      [...full, "--steps", "1", "--epsilon", "3"],
+      /--epsilon is for private training; give --private too, or leave it out/,
+    ],
+    [[...full, "--steps", "1", "--max-norm", "3"], /--max-norm is for private training/],
+    [[...full, "--steps", "1", "--private"], /Give --epsilon or --noise-multiplier \(see/],
     [[...full, "--steps", "1", "--private", "--epsilon", "3"], /--private needs --delta/],
+    [[...full, "--steps", "1", "--allow-not-finite"], /--allow-not-finite is for private training/],
     [[...full, "--steps", "1", "--private", "--epsilon", "0"], /a number above 0/],
     [[...full, "--steps", "1", "--private", "--delta", "1"], /above 0 and below 1/],
-    [[...full, "--steps", "1", "--checkpoint-every", "2"], /--checkpoint-every needs --checkpoint FOLDER/],
+    [[...full, "--steps", "1", "--checkpoint-every", "2"], /--checkpoint-every is for --checkpoint FOLDER/],
     [[...full, "--steps", "1", "--optimizer", "lion"], /it must be one of sgd, adam, adamw/],
-    [[...full, "--steps", "1", "--optimizer", "sgd"], /--optimizer sgd needs --learning-rate/],
+    [
+      [...full, "--steps", "1", "--optimizer", "sgd"],
+      /--optimizer sgd has no default learning rate; give --learning-rate/,
+    ],
     [[...full, "--steps", "1", "--momentum", "0.9"], /--momentum is for --optimizer sgd, not for adam/],
     [[...full, "--steps", "1", "--seed", "4294967296"], /below 2\^32/],
   ])("pergrad train %j", async (argv, message) => {

@@ -133,7 +133,9 @@ describe("a training", () => {
   it("refuses data that are not finite", async () => {
     const spoilt = { ...x, data: x.data.map((value, i) => (i === 9 ? Number.NaN : value)) };
     const attempt = train(model, { ...data, x: spoilt }, { ...common, optimizer: adam(), steps: 1 });
-    await expect(attempt).rejects.toThrow('The input "x" holds NaN or infinity, first in sample 2');
+    await expect(attempt).rejects.toThrow(
+      'The input "x" holds NaN or infinity, first in sample 2; remove the sample, or correct it.',
+    );
   });
 
   it.each([{ steps: -1 }, { steps: 1.5 }, { epochs: -1 }, { epochs: Number.NaN }, {}])(

@@ -16,6 +16,9 @@ export function curvatureCommand(program: Command, run: Runner): void {
     ),
   )
     .addOption(required("--want <list>", `what to compute, separated by commas, of ${curvatureNames}`, curvatureWants))
-    .option("--vector <file>", 'safetensors or npz file with "v/PARAMETER", for hvp and ggn-product')
+    .option(
+      "--vector <file>",
+      'for hvp and ggn-product: the vector, as "v/PARAMETER" for each parameter, .safetensors or .npz',
+    )
     .action(run.onModel<CurvatureCommandOptions>(curvatureOf));
 }

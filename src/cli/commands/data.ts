@@ -10,9 +10,9 @@ import type { Runner } from "./run.js";
 
 export function predictCommand(program: Command, run: Runner): void {
   ofModel(program, "predict", "write the model's outputs for each sample", "--data data.safetensors --out outputs.csv")
-    .addOption(required("--data <file>", "safetensors or npz file with the inputs"))
+    .addOption(required("--data <file>", "the inputs, .safetensors or .npz"))
     .addOption(outOption(tables))
-    .option("--output <name>", "the output to compute (default: all)")
+    .option("--output <name>", "the output to write (default: all)")
     .option("--microbatch-size <b>", "samples computed at a time (default: 256)", wholeNumber(1))
     .option("--allow-not-finite", "compute even if the data holds NaN or infinity")
     .action(run.onModel<PredictCommandOptions>(predictions));

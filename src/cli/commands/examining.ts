@@ -7,30 +7,30 @@ import { type InspectOptions, inspect } from "../inspect.js";
 import { method, methodWords, withApproximation } from "../method-options.js";
 import { repeatable } from "../options.js";
 import { ofModel, withData, withLoss } from "../shared-options.js";
-import { wholeNumber } from "../usage.js";
+import { threadCount, wholeNumber } from "../usage.js";
 import type { Runner } from "./run.js";
 
 export function explainCommand(program: Command, run: Runner): void {
   withApproximation(withLoss(program, "explain", "show how each parameter's gradients are computed", ""))
-    .option("--data <file>", "data that gives symbolic dimensions and the target's shape")
+    .option("--data <file>", "data from which symbolic dimensions and the shape of the target are taken")
     .addOption(
       repeatable(
         new Option(
           "--want <list>",
-          `wants of one program, of ${wantNames}; default: the first three, one program each`,
+          `what one program computes, separated by commas, of ${wantNames} (default: the first three, one program each)`,
         ),
         programs,
       ),
     )
-    .option("--graph", "print the graph that the runtime executes, one line for each node")
+    .option("--graph", "print the graph that the runtime executes, one node per line")
     .option("--rewrites", "print which rewriting rules fired, and where")
-    .option("--profile", "print time and bytes by node, for data or random numbers")
-    .option("--samples <K>", "samples that --profile runs (default: at most 64)", wholeNumber(1))
-    .option("--threads <n>", "threads that --profile uses (default: all cores)", wholeNumber(1))
-    .option("--save-stages <folder>", "write the graph of each stage there, as numbered .onnx files")
+    .option("--profile", "run the program on the data, or on random numbers, and print time and bytes of each node")
+    .option("--samples <K>", "with --profile: number of samples (default: at most 64)", wholeNumber(1))
+    .option("--threads <n>", "with --profile: number of threads (default: one for each core)", threadCount)
+    .option("--save-stages <folder>", "write the graph of each stage into this folder, as a numbered .onnx file")
     .option(
       "--method <name>",
-      `of attribute (${methodWords.join(", ")}): show by which approximation each parameter takes part`,
+      `show instead how this method of attribute approximates each parameter: ${methodWords.join(", ")}`,
       method,
     )
     .option("--json", "print JSON")
@@ -39,20 +39,20 @@ export function explainCommand(program: Command, run: Runner): void {
 
 export function checkCommand(program: Command, run: Runner): void {
   withData(program, "check", "compare gradients with a loop over samples and with finite differences", "")
-    .option("--samples <K>", "samples to compare, from the front (default: at most 8)", wholeNumber(1))
+    .option("--samples <K>", "number of samples to compare, from the first one (default: at most 8)", wholeNumber(1))
     .option(
       "--differences <K>",
-      "gradient elements to compare with finite differences, in all (default: 4 per parameter, at most 64)",
+      "number of gradient elements to compare with finite differences (default: 4 per parameter, at most 64)",
       wholeNumber(0),
     )
-    .option("--no-second-derivatives", "leave out second derivatives, which take long in deep recurrent models")
+    .option("--no-second-derivatives", "compare no second derivatives, which take long for deep recurrent models")
     .option("--json", "print JSON")
     .action(run.onModel<CheckCommandOptions>(checkModel));
 }
 
 export function inspectCommand(program: Command, run: Runner): void {
-  ofModel(program, "inspect", "show what is in a model, and what pergrad would do with it", "")
-    .option("--data <file>", "data that gives symbolic dimensions")
+  ofModel(program, "inspect", "show what a model contains, and what pergrad would do with it", "")
+    .option("--data <file>", "data from which symbolic dimensions are taken")
     .option("--json", "print JSON")
     .action(run.onModel<InspectOptions>(inspect));
 }

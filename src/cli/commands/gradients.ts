@@ -18,7 +18,7 @@ import type { Runner } from "./run.js";
 
 export function gradsCommand(program: Command, run: Runner): void {
   withCluster(withData(program, "grads", "write each sample's loss and gradients", "--out grads.safetensors"))
-    .option("--float16", "write the gradients in half precision: half the size; beyond 65504 they become infinite")
+    .option("--float16", "write the gradients in half precision; numbers beyond 65504 become infinite")
     .action(run.onModel<GradsOptions>(grads));
 }
 
@@ -36,15 +36,15 @@ export function normsCommand(program: Command, run: Runner): void {
 
 export function clippedSumCommand(program: Command, run: Runner): void {
   withCluster(
-    withData(program, "clipped-sum", "write the sum of all clipped gradients", "--max-norm 1 --out sum.safetensors"),
+    withData(program, "clipped-sum", "write the sum of the clipped gradients", "--max-norm 1 --out sum.safetensors"),
   )
     .addOption(
       repeatable(
-        required("--max-norm <C>", "clip norm of a sample's gradient, or NAME=C for each parameter's part"),
+        required("--max-norm <C>", "clip norm of each sample's gradient, or NAME=C for the part of each parameter"),
         maxNorm,
       ),
     )
-    .option("--leave-out-not-finite", "leave samples whose gradients are not finite out of the sum, and count them")
+    .option("--leave-out-not-finite", "leave samples whose gradient is not finite out of the sum, and count them")
     .action(run.onModel<ComputeOptions & { readonly maxNorm: MaxNorm }>(clippedSum));
 }
 
@@ -53,11 +53,11 @@ export function projectCommand(program: Command, run: Runner): void {
     withData(
       program,
       "project",
-      "write each sample's gradient, projected to a few numbers that keep inner products",
+      "write a random projection of each sample's gradient that preserves inner products",
       "--dims 512 --out projected.safetensors",
     ),
   )
-    .addOption(required("--dims <D>", "numbers for each sample", wholeNumber(1)))
-    .option("--seed <n>", "of the projection (default: 0)", seed)
+    .addOption(required("--dims <D>", "numbers to which each gradient is projected", wholeNumber(1)))
+    .option("--seed <n>", "seed of the projection (default: 0)", seed)
     .action(run.onModel<ProjectCommandOptions>(project));
 }

@@ -10,38 +10,55 @@ import { collect, wholeNumber } from "../usage.js";
 import type { Runner } from "./run.js";
 
 export function reportCommand(program: Command, run: Runner): void {
-  showing(withData(program, "report", "write a page on a data set's losses and gradient norms", "--report report.html"))
-    .addOption(required("--report <file>", "where to write the page, .html; numbers go beside it", pageFile))
+  showing(
+    withData(
+      program,
+      "report",
+      "write a page with the losses and gradient norms of a data set",
+      "--report report.html",
+    ),
+  )
+    .addOption(
+      required(
+        "--report <file>",
+        "page to write, .html; its numbers are written beside it, as .csv and .json",
+        pageFile,
+      ),
+    )
     .action(run.onModel<ReportCommandOptions>(report));
 }
 
 export function cleanCommand(program: Command, run: Runner): void {
-  const what = "score each sample: a wrong label, a copy, an outlier, of no use";
+  const what = "find wrong labels, copies, outliers and useless samples: a score of each kind for each sample";
   optimizing(
     showing(withData(program, "clean", what, "--out scores.csv"))
-      .option("--report <file>", "write a page too, .html, with its numbers beside it", pageFile)
+      .option(
+        "--report <file>",
+        "write a page too, .html; its numbers are written beside it, as .csv and .json",
+        pageFile,
+      )
       .addOption(outOption(tables))
       .addOption(
         repeatable(
           new Option(
             "--checkpoint <file>",
-            "parameters at a time of the training, in order: .onnx, .safetensors or .npz",
+            "parameters at an earlier time of the training, .onnx, .safetensors or .npz; give them in order",
           ),
           collect,
         ),
       )
-      .option("--dims <D>", "numbers that each gradient is projected to (default: 512)", wholeNumber(1))
-      .option("--neighbours <k>", "neighbours of each sample (default: 10)", wholeNumber(1))
-      .option("--damping <d>", "of self_influence (default: a tenth of the Fisher matrix's mean eigenvalue)", positive)
+      .option("--dims <D>", "numbers to which each gradient is projected (default: 512)", wholeNumber(1))
+      .option("--neighbours <k>", "neighbours that a sample is compared with (default: 10)", wholeNumber(1))
       .option(
-        "--epochs <E>",
-        "train the untrained model here, and cross-validate: passes over the data",
-        wholeNumber(1),
+        "--damping <d>",
+        "damping of self_influence (default: a tenth of the mean eigenvalue of the Fisher matrix)",
+        positive,
       )
-      .option("--batch-size <B>", "and: samples per step", wholeNumber(1))
+      .option("--epochs <E>", "train the model here, and cross-validate: passes over the data", wholeNumber(1))
+      .option("--batch-size <B>", "with --epochs: samples per step", wholeNumber(1))
       .option(
         "--folds <K>",
-        "and: parts of the data, each predicted by a model trained on the others (default: 5)",
+        "with --epochs: parts of the data, each predicted by a model trained on the others (default: 5)",
         wholeNumber(2),
       ),
   ).action(run.onModel<CleanCommandOptions>(clean));
@@ -53,14 +70,15 @@ const shows = ["image", "text", "table", "sound", "none"] as const;
 function showing(command: Command): Command {
   return command
     .addOption(
-      choice("--show <how>", "samples as pictures, texts, rows of numbers or sounds (default: as fits)", shows),
+      choice(
+        "--show <how>",
+        "how samples are shown (default: sound with --rate, text with --texts, image if an input looks like one, else table)",
+        shows,
+      ),
     )
-    .option("--rate <Hz>", "of sounds: numbers that make a second", wholeNumber(1))
-    .option("--ids <file>", "a name for each sample: a line of a text file, or an entry of a JSON array")
-    .option("--texts <file>", "a text for each sample, in the same way")
-    .option(
-      "--class-names <list>",
-      "names of the classes, with commas between, or the file NAME.classes.json that pack wrote",
-    )
-    .option("--title <text>", "title of the page");
+    .option("--rate <Hz>", "sampling rate of sounds", wholeNumber(1))
+    .option("--ids <file>", "a name for each sample: the lines of a text file, or a JSON array")
+    .option("--texts <file>", "a text for each sample, in the same form")
+    .option("--class-names <list>", "names of all classes, separated by commas, or the file NAME.classes.json of pack")
+    .option("--title <text>", "title of the page (default: Gradients of N samples)");
 }
