@@ -5,6 +5,7 @@ import { writeFileSafely } from "../io/atomic.js";
 import { unreadable } from "../io/failure.js";
 import { writeTensors } from "../io/files.js";
 import { idsName } from "../io/table.js";
+import { listed } from "../meant.js";
 import { unboundScales } from "../tensor/scaled.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { tensorOfTexts } from "../tensor/texts.js";
@@ -50,6 +51,7 @@ export async function pack(source: string, options: PackCommandOptions, io: Io, 
   const shapes = Object.entries(packed.tensors).map(
     ([name, { dtype, dims }]) => `${name} ${dtype} [${dims.join(", ")}]`,
   );
+  if (packed.classNames) shapes.push(`${packed.classNames.length} classes: ${listed(packed.classNames, 5)}`);
   io.stdout.write(`wrote ${[options.out, ...written].join(", ")}: ${shapes.join(", ")}\n`);
   if (removed.length > 0) io.stdout.write(`removed ${removed.join(", ")}, which an earlier file had\n`);
 }

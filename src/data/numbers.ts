@@ -30,12 +30,19 @@ export function numberIn(value: unknown): number | undefined {
 /** What is wrong with a value, and what to do. */
 type Problem = readonly [what: string, advice: string];
 
-const dateOrTime = /^\d{4}-\d\d?-\d\d?([T ]\S+)?$|^\d{1,2}:\d\d(:\d\d(\.\d+)?)?$|^P[\dT][\d.,TYMWDHS-]*$/;
+const dateOrTime = [
+  /^\d{4}-\d\d?-\d\d?([T ]\S+)?$/,
+  /^\d{1,4}\/\d{1,2}\/\d{1,4}( .*)?$/,
+  /^\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AP]M)?$/i,
+  // Durations, as ISO 8601 and pandas write them.
+  /^P[\dT][\d.,TYMWDHS-]*$/,
+  /^-?\d+ days?( .*)?$/,
+];
 const otherFormat = /^[+-]?\d[\d.,_' \u00a0\u202f\u2019]*%?$/;
 
 /** Of a text that only looks like a number or a time; undefined for other texts, which may name a class. */
 export function formatProblem(text: string): Problem | undefined {
-  if (dateOrTime.test(text.trim()))
+  if (dateOrTime.some((form) => form.test(text.trim())))
     return ["is a date or a time", "convert it to a number first, such as the seconds since a certain day"];
   if (otherFormat.test(text.trim()))
     return ["is a number in another form", "write it with a decimal point and without separators"];

@@ -1,7 +1,7 @@
 /** Rows as tensors: inputs of numbers, and a target of numbers or classes. */
 import { checkGlobs, checkOptions, invalidArgument, kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
-import { meant } from "../meant.js";
+import { listed, meant } from "../meant.js";
 import { option, sentence } from "../sentence.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkClasses } from "./classes.js";
@@ -77,7 +77,7 @@ export async function packRows(
   rows: AsyncIterable<Row | Readonly<Record<string, unknown>>> | Iterable<Row | Readonly<Record<string, unknown>>>,
   options: PackRowsOptions,
 ): Promise<Packed> {
-  check(options);
+  check(rows, options);
   let table: Table | undefined;
   for await (const each of rows) {
     const row: Row = each instanceof Map ? each : new Map(Object.entries(each));
@@ -89,7 +89,9 @@ export async function packRows(
 }
 
 /** Throws INVALID_ARGUMENT. */
-function check(options: PackRowsOptions): void {
+function check(rows: unknown, options: PackRowsOptions): void {
+  if (typeof rows !== "object" || rows === null || !(Symbol.asyncIterator in rows || Symbol.iterator in rows))
+    throw invalidArgument(`packRows takes rows, not ${kindOf(rows)}; read those of a file with readRows(path).`);
   checkOptions("packRows(rows, options)", options, optionNames);
   const { target, targetType, inputs, integers = [], classes } = options;
   const given: unknown = target;
@@ -201,7 +203,7 @@ function columnsOf(names: readonly string[], options: PackRowsOptions): Columns 
     if (!names.includes(name))
       throw new PergradError(
         "MISSING_TENSOR",
-        `The rows have no column "${name}"${meant(name, names) || `; their columns are ${names.join(", ")}.`}`,
+        `The rows have no column "${name}"${meant(name, names) || `; their columns are ${listed(names, 10)}.`}`,
       );
   requireOnce(target, "The target");
   if (classes && target.length > 1)

@@ -74,17 +74,24 @@ describe("values that are no numbers are refused by one rule", () => {
     },
   );
 
-  test.each(["2020-01-31", "2020-01-31 10:00", "2020-01-31T10:00:00Z", "10:30", "23:59:59.5", "PT1.5S"])(
-    "%s in CSV",
-    async (time) => {
-      const path = written("t.csv", `a,kind\n1,${time}\n2,${time}\n`);
-      await expect(packRows(readRows(path), { target: "kind" })).rejects.toThrow(/is a date or a time; convert it/);
-      await expect(packRows(readRows(path), { target: "a" })).rejects.toThrow(/is a date or a time; convert it/);
-      // Who calls them classes means them.
-      const packed = await packRows(readRows(path), { target: "kind", classes: [time] });
-      expect(packed.tensors.target?.data).toEqual(BigInt64Array.of(0n, 0n));
-    },
-  );
+  test.each([
+    "2020-01-31",
+    "2020-01-31 10:00",
+    "2020-01-31T10:00:00Z",
+    "10:30",
+    "23:59:59.5",
+    "31/01/2020",
+    "9:30 pm",
+    "PT1.5S",
+    "-1 days +23:59:59",
+  ])("%s in CSV", async (time) => {
+    const path = written("t.csv", `a,kind\n1,${time}\n2,${time}\n`);
+    await expect(packRows(readRows(path), { target: "kind" })).rejects.toThrow(/is a date or a time; convert it/);
+    await expect(packRows(readRows(path), { target: "a" })).rejects.toThrow(/is a date or a time; convert it/);
+    // Who calls them classes means them.
+    const packed = await packRows(readRows(path), { target: "kind", classes: [time] });
+    expect(packed.tensors.target?.data).toEqual(BigInt64Array.of(0n, 0n));
+  });
 
   test("durations and maps in Arrow", async () => {
     for (const [column, message] of [
@@ -177,6 +184,11 @@ describe("targets of numbers and texts", () => {
     const whole = packRows([{ a: 2n ** 60n, kind: 0 }], { target: "kind", integers: ["x"] });
     await expect(whole).rejects.toThrow(/no whole number within 2\^53/);
   });
+});
+
+test.each(["t.csv", null, Promise.resolve([])])("%s in place of rows is refused", async (rows) => {
+  const given = rows as unknown as Row[];
+  await expect(packRows(given, { target: "kind" })).rejects.toThrow(/packRows takes rows, not .*readRows\(path\)/);
 });
 
 describe("the type of the target", () => {

@@ -18,7 +18,11 @@ test("classes of two files that are packed apart have the same numbers", async (
   write("query.csv", "a,kind\n1,dog\n");
   const pack = (name: string, ...more: string[]) =>
     run("pack", path(`${name}.csv`), "--target", "kind", "--out", path(`${name}.safetensors`), ...more);
-  expect(await pack("train")).toMatchObject({ code: 0, err: "" });
+  expect(await pack("train")).toMatchObject({
+    code: 0,
+    err: "",
+    out: expect.stringMatching(/3 classes: bird, cat, dog\n$/),
+  });
   for (const classes of [path("train.classes.json"), "bird,cat,dog"]) {
     expect(await pack("query", "--classes", classes)).toMatchObject({ code: 0, err: "" });
     expect((await readTensors(path("query.safetensors"))).target?.data).toEqual(BigInt64Array.of(2n));
