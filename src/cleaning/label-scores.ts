@@ -2,7 +2,7 @@
 import { largest, largestBut, marginOf } from "./by-class.js";
 import type { Ridge } from "./ridge.js";
 import { farAbove, logistic } from "./scales.js";
-import { columnsOf, type Targets } from "./targets.js";
+import { columnsOf, isKnown, type Targets } from "./targets.js";
 import type { OutOfSample } from "./training-here.js";
 import type { Issues } from "./types.js";
 
@@ -26,12 +26,16 @@ export function labelScores(
   outOfSample: OutOfSample | undefined,
   scores?: Float32Array,
 ): LabelScores {
-  if (targets.kind === "none") return { score: farAbove(losses), by: "loss" };
+  if (targets.kind === "none") {
+    const known = losses.map((loss, n) => (isKnown(targets, n) ? loss : Number.NaN));
+    return { score: farAbove(known).map((score, n) => (isKnown(targets, n) ? score : 0)), by: "loss" };
+  }
   const { columns, values } = columnsOf(targets);
   const { predictions } = ridge.leaveOneOut(values, columns);
   if (targets.kind === "values") {
-    const score = targets.binary ? wrongBits(values, predictions, columns) : farOff(values, predictions, columns);
-    return { score, by: "neighbours" };
+    if (targets.binary) return { score: wrongBits(values, predictions, columns), by: "neighbours" };
+    const errors = errorsOf(values, predictions, columns).map((error, n) => (isKnown(targets, n) ? error : Number.NaN));
+    return { score: farAbove(errors), by: "neighbours" };
   }
   const { labels } = targets;
   const rows = (n: number) => predictions.subarray(n * columns, (n + 1) * columns);
@@ -46,9 +50,9 @@ export function labelScores(
     return (others + trust * logistic(-(modelMargins[n] ?? 0))) / (1 + trust);
   });
   const suggested = labels.map((label, n) => {
-    if (label < 0) return largest(rows(n));
-    if (!((score[n] ?? 0) > 0.5)) return label;
-    return largestBut(combined(rows(n), outOfSample?.probabilities.subarray(n * columns, (n + 1) * columns)), label);
+    const all = combined(rows(n), outOfSample?.probabilities.subarray(n * columns, (n + 1) * columns));
+    if (label < 0) return largest(all);
+    return (score[n] ?? 0) > 0.5 ? largestBut(all, label) : label;
   });
   return { score, by: outOfSample ? "neighbours and cross-validation" : "neighbours", margin, suggested };
 }
@@ -64,8 +68,9 @@ function modelMargin(scores: Float32Array | undefined, classes: number, n: numbe
  * 0 if it is always right.
  */
 function trustInModel(labels: Int32Array, others: Float32Array, model: Float32Array): number {
+  const labelled = labels.filter((label) => label >= 0).length;
   const share = (margins: Float32Array) =>
-    margins.filter((margin, n) => (labels[n] ?? -1) >= 0 && margin > 0).length / Math.max(1, labels.length);
+    margins.filter((margin, n) => (labels[n] ?? -1) >= 0 && margin > 0).length / Math.max(1, labelled);
   const [byOthers, byModel] = [share(others), share(model)];
   return Math.max(0, Math.min(1, 1 - (byModel - byOthers) / Math.max(1e-6, 1 - byOthers)));
 }
@@ -86,12 +91,11 @@ function wrongBits(values: Float32Array, predictions: Float32Array, columns: num
   });
 }
 
-/** For numbers: how far off the prediction is, compared with the other samples. */
-function farOff(values: Float32Array, predictions: Float32Array, columns: number): Float32Array {
-  const errors = Float64Array.from({ length: values.length / columns }, (_, n) => {
+/** For numbers: how far off each prediction is. */
+function errorsOf(values: Float32Array, predictions: Float32Array, columns: number): Float64Array {
+  return Float64Array.from({ length: values.length / columns }, (_, n) => {
     let sum = 0;
     for (let i = n * columns; i < (n + 1) * columns; i++) sum += ((values[i] ?? 0) - (predictions[i] ?? 0)) ** 2;
     return Math.sqrt(sum / columns);
   });
-  return farAbove(errors);
 }

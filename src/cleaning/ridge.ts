@@ -1,5 +1,7 @@
 /** Ridge regression on rows of features, with its predictions for each sample from all others. */
+
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
+import { nth } from "../present.js";
 import { compiled } from "../program/compiled.js";
 import { elementsIn } from "../tensor/tensor.js";
 import { einsum } from "../trace/einsum.js";
@@ -22,11 +24,13 @@ export class Ridge {
     /** The rows in the basis of eigenvectors, `[N, dims]`. */
     private readonly rotated: Float32Array,
     private readonly eigenvalues: Float64Array,
+    private readonly isKnown: (n: number) => boolean,
   ) {}
 
-  static async of(rows: ProjectedGradients): Promise<Ridge> {
+  /** @param isKnown whether row n takes part; the others are only predicted */
+  static async of(rows: ProjectedGradients, isKnown: (n: number) => boolean = () => true): Promise<Ridge> {
     const { samples, dims } = rows;
-    const gram = await gramOf(rows);
+    const gram = await gramOf(only(rows, isKnown));
     const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(
       new Matrix(Array.from({ length: dims }, (_, k) => gram.subarray(k * dims, (k + 1) * dims))),
       { assumeSymmetric: true },
@@ -37,6 +41,7 @@ export class Ridge {
       dims,
       rotated,
       Float64Array.from(realEigenvalues, (value) => Math.max(0, value)),
+      isKnown,
     );
   }
 
@@ -54,18 +59,20 @@ export class Ridge {
   /**
    * The prediction for each sample from all others, `[N, columns]`: from the prediction p of all samples and the
    * sample's leverage h it is (p - h y) / (1 - h), without training again. The damping is the one with the smallest
-   * squared error.
+   * squared error. The values of rows that do not take part do not count.
    */
   leaveOneOut(values: Float32Array, columns: number): { readonly predictions: Float32Array; readonly damping: number } {
     const weights = this.#weights(values, columns);
-    const step = Math.max(1, Math.floor(this.samples / mostTried));
-    const scale = Math.max(Number.MIN_VALUE, this.eigenvalues.reduce((a, b) => a + b, 0) / Math.max(1, this.samples));
+    const known = Array.from({ length: this.samples }, (_, n) => n).filter(this.isKnown);
+    const step = Math.max(1, Math.floor(known.length / mostTried));
+    const scale = Math.max(Number.MIN_VALUE, this.eigenvalues.reduce((a, b) => a + b, 0) / Math.max(1, known.length));
     const tried = dampings.map((share) => {
       const damping = share * scale;
       const predict = this.#predictor(weights, values, columns, damping);
       const out = new Float64Array(columns);
       let error = 0;
-      for (let n = 0; n < this.samples; n += step) {
+      for (let k = 0; k < known.length; k += step) {
+        const n = nth(known, k);
         predict(n, out);
         for (let c = 0; c < columns; c++) error += ((out[c] ?? 0) - (values[n * columns + c] ?? 0)) ** 2;
       }
@@ -96,6 +103,7 @@ export class Ridge {
   #weights(values: Float32Array, columns: number): Float64Array {
     const weights = new Float64Array(this.dims * columns);
     for (let n = 0; n < this.samples; n++) {
+      if (!this.isKnown(n)) continue;
       for (let c = 0; c < columns; c++) {
         const value = values[n * columns + c] ?? 0;
         // Most elements are 0 if the values are classes.
@@ -110,7 +118,7 @@ export class Ridge {
   #predictor(weights: Float64Array, values: Float32Array, columns: number, damping: number) {
     const factors = this.#factors(damping);
     return (n: number, out: Float64Array): void => {
-      const leverage = Math.min(this.#leverage(n, factors), 1 - 1e-6);
+      const leverage = this.isKnown(n) ? Math.min(this.#leverage(n, factors), 1 - 1e-6) : 0;
       out.fill(0);
       for (let k = 0; k < this.dims; k++) {
         const factor = (this.rotated[n * this.dims + k] ?? 0) * (factors[k] ?? 0);
@@ -120,6 +128,14 @@ export class Ridge {
         out[c] = ((out[c] ?? 0) - leverage * (values[n * columns + c] ?? 0)) / (1 - leverage);
     };
   }
+}
+
+/** The rows that take part; zeros in place of the others. */
+function only(rows: ProjectedGradients, isKnown: (n: number) => boolean): ProjectedGradients {
+  const { samples, dims } = rows;
+  const data = rows.data.slice();
+  for (let n = 0; n < samples; n++) if (!isKnown(n)) data.fill(0, n * dims, (n + 1) * dims);
+  return { samples, dims, data };
 }
 
 /** The sum of the rows' outer products with themselves, `[dims, dims]`, in float64 over blocks. */

@@ -1,4 +1,5 @@
 /** Scores every sample of a data set: runs each part of the work in turn. */
+
 import { checkNumber, checkWhole, invalidArgument, kindOf } from "../arguments.js";
 import type { Objective } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
@@ -21,7 +22,7 @@ import { type Neighbours, nearestOf } from "./nearest.js";
 import { preparedPieces, type Read, readOnce, withoutTarget } from "./reading.js";
 import { Ridge } from "./ridge.js";
 import { farAbove, median } from "./scales.js";
-import type { Targets } from "./targets.js";
+import { isKnown, type Targets } from "./targets.js";
 import { checkTraining, type TrainedHere, trainHere } from "./training-here.js";
 import type { FindIssuesOptions, IssueMeasures, Issues } from "./types.js";
 import { varianceOfGradients } from "./variance-of-gradients.js";
@@ -62,7 +63,7 @@ export async function issuesOf(objective: Objective, data: Dataset, options: Fin
   const labels = labelScores(
     read.targets,
     followed.losses,
-    await Ridge.of(features),
+    await Ridge.of(features, (n) => isKnown(read.targets, n)),
     trained?.outOfSample,
     followed.scores,
   );
@@ -146,10 +147,10 @@ function assembled(
   return {
     samples,
     scores: {
-      label: unless(labels.score, (n) => (targets.kind === "values" && !hasValues(targets, n) ? 1 : 0)),
+      label: unless(labels.score, (n) => (targets.kind === "values" && !isKnown(targets, n) ? 1 : 0)),
       duplicate: copies(near, sameAs, features),
       outlier: farAbove(neighbourDistance),
-      uninformative: unless(uninformative(followed.grand), () => 0),
+      uninformative: unless(uninformative(followed.grand, targets), () => 0),
     },
     measures: {
       loss,
@@ -172,11 +173,6 @@ function oddOnes({ losses, norms }: Followed): number[] {
   return [...losses.keys()].filter((n) => !(Number.isFinite(losses[n]) && Number.isFinite(norms[n])));
 }
 
-/** Whether the target holds numbers. */
-function hasValues({ values, columns }: Extract<Targets, { kind: "values" }>, n: number): boolean {
-  return values.subarray(n * columns, (n + 1) * columns).every(Number.isFinite);
-}
-
 function classesOf(targets: Targets, { suggested }: LabelScores, scores: Float32Array | undefined) {
   if (targets.kind !== "classes" || !scores || !suggested) return {};
   const { classes, labels } = targets;
@@ -191,13 +187,13 @@ function meanDistances({ count, distances }: Neighbours, samples: number): Float
   );
 }
 
-/** The share of the neighbours that have the sample's own label. */
+/** The share, of the neighbours that have labels, with the sample's own one; NaN if it has none, or none of them has. */
 function agreementOf({ count, indices }: Neighbours, targets: Targets): Float32Array | undefined {
   if (targets.kind !== "classes") return undefined;
   const { labels } = targets;
   return Float32Array.from(labels, (label, n) => {
-    const own = indices.subarray(n * count, (n + 1) * count);
-    return own.reduce((sum, other) => sum + (labels[other] === label ? 1 : 0), 0) / Math.max(1, count);
+    const others = indices.subarray(n * count, (n + 1) * count).filter((other) => isKnown(targets, other));
+    return isKnown(targets, n) ? others.filter((other) => labels[other] === label).length / others.length : Number.NaN;
   });
 }
 
@@ -214,9 +210,9 @@ function copies({ count, distances }: Neighbours, sameAs: Int32Array, features: 
   });
 }
 
-/** e^(-|g| / mean |g|): near 1 if the gradient is much shorter than usual. */
-function uninformative(grand: Float32Array): Float32Array {
-  const finite = grand.filter(Number.isFinite);
+/** e^(-|g| / mean |g|): near 1 if the gradient is much shorter than that of samples with labels. */
+function uninformative(grand: Float32Array, targets: Targets): Float32Array {
+  const finite = grand.filter((norm, n) => Number.isFinite(norm) && isKnown(targets, n));
   const mean = finite.reduce((sum, norm) => sum + norm, 0) / Math.max(1, finite.length);
   return grand.map((norm) => (mean > 0 ? Math.exp(-norm / mean) : 1));
 }

@@ -91,7 +91,10 @@ export interface IssueMeasures {
   readonly vog?: Float32Array;
   /** The same with variances. */
   readonly vogVariance?: Float32Array;
-  /** The share of the neighbours with the same label; for classes. */
+  /**
+   * The share of the neighbours with the same label, among those that have one; NaN if there are none, or if the
+   * sample's own label is ignored; for classes.
+   */
   readonly neighbourAgreement?: Float32Array;
   /** Log-probability of the label minus the largest other one, by a model that did not see the sample. */
   readonly outOfSampleMargin?: Float32Array;
