@@ -1,6 +1,6 @@
 /** Computes the numbers that a report shows for a data set. */
 import { largest } from "../cleaning/by-class.js";
-import { type Targets, targetKind, targetsOf } from "../cleaning/targets.js";
+import { isKnown, type Targets, targetKind, targetsOf } from "../cleaning/targets.js";
 import type { Objective } from "../compile/objective.js";
 import { bindShape } from "../graph/dim.js";
 import { Program } from "../program/program.js";
@@ -70,7 +70,8 @@ export async function contentOf(
     { key: "norm", name: "gradient norm", values: total },
     { key: "loss", name: "loss", values: losses },
   ];
-  const classes = classesOf(targetsOf(objective, feeds.target), scores);
+  const targets = targetsOf(objective, feeds.target);
+  const classes = classesOf(targets, scores);
   const { ids, classNames } = options;
   return {
     title: options.title ?? `Gradients of ${samples.toLocaleString("en-US")} samples`,
@@ -83,7 +84,7 @@ export async function contentOf(
     layers: layersOf(objective, norms.parameters, total),
     show,
     shown: shownSamples(objective, feeds, show, options, { samples, columns }),
-    facts: factsOf(losses, total, classes),
+    facts: factsOf(losses, total, classes, (n) => isKnown(targets, n)),
   };
 }
 
@@ -129,14 +130,25 @@ function layersOf(
   });
 }
 
-function factsOf(losses: Float32Array, norms: Float32Array, { labels, predictions }: Classes): [string, string][] {
-  const mean = (values: Float32Array) => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
-  // A label of -1 is one that the loss ignores.
-  const known = labels?.filter((label) => label >= 0).length;
-  const right = labels?.filter((label, n) => label >= 0 && label === predictions?.[n]).length;
-  const facts: [string, string][] = [[losses.length.toLocaleString("en-US"), "samples"]];
-  if (known !== undefined && right !== undefined)
-    facts.push([`${((100 * right) / Math.max(1, known)).toFixed(1)} %`, "predicted as labelled"]);
-  facts.push([mean(losses).toPrecision(3), "mean loss"], [mean(norms).toPrecision(3), "mean gradient norm"]);
+/** @param isKnown whether the target of sample n counts; others are left out of all means */
+function factsOf(
+  losses: Float32Array,
+  norms: Float32Array,
+  { labels, predictions }: Classes,
+  isKnown: (n: number) => boolean,
+): [string, string][] {
+  const known = Array.from(losses.keys()).filter(isKnown);
+  const mean = (of: (n: number) => number) => known.reduce((sum, n) => sum + of(n), 0) / known.length;
+  const write = (value: number) => value.toLocaleString("en-US");
+  const facts: [string, string][] = [[write(losses.length), "samples"]];
+  const others = losses.length - known.length;
+  if (others > 0) facts.push([write(others), "of them without a target that counts"]);
+  if (known.length === 0) return facts;
+  if (labels && predictions)
+    facts.push([`${(100 * mean((n) => Number(labels[n] === predictions[n]))).toFixed(1)} %`, "predicted as labelled"]);
+  facts.push(
+    [mean((n) => losses[n] ?? 0).toPrecision(3), "mean loss"],
+    [mean((n) => norms[n] ?? 0).toPrecision(3), "mean gradient norm"],
+  );
   return facts;
 }

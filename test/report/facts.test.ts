@@ -7,6 +7,41 @@ test("samples whose label the loss ignores are not counted as wrongly predicted"
   const model = nn.trace({ x: ["N", 2] }, { gain: nn.ones([2]) }, ({ x }, { gain }) => x.mul(gain));
   const x = { dtype: "float32", dims: [5, 2], data: Float32Array.of(3, 0, 0, 3, 3, 0, 0, 3, 3, 0) } as const;
   const target = { dtype: "int64", dims: [5], data: BigInt64Array.of(0n, 1n, -1n, -1n, 1n) } as const;
-  const { facts } = await reportContent(model, { x, target }, { loss: losses.crossEntropy({ ignoreIndex: -1 }) });
-  expect(facts).toContainEqual(["66.7 %", "predicted as labelled"]);
+  const { facts, columns } = await reportContent(
+    model,
+    { x, target },
+    { loss: losses.crossEntropy({ ignoreIndex: -1 }) },
+  );
+  expect(facts.map(([, meaning]) => meaning)).toEqual([
+    "samples",
+    "of them without a target that counts",
+    "predicted as labelled",
+    "mean loss",
+    "mean gradient norm",
+  ]);
+  expect(facts.slice(0, 3).map(([value]) => value)).toEqual(["5", "2", "66.7 %"]);
+  for (const [k, key] of [
+    [3, "loss"],
+    [4, "norm"],
+  ] as const) {
+    const values = columns.find((column) => column.key === key)?.values ?? [];
+    const mean = [0, 1, 4].reduce((sum, n) => sum + (values[n] ?? Number.NaN), 0) / 3;
+    expect(facts[k]?.[0]).toBe(mean.toPrecision(3));
+  }
+});
+
+test("sequences of ignored labels, and data without any label, have no part in means", async () => {
+  const model = nn.trace({ x: ["N", 2, 2] }, { gain: nn.ones([2]) }, ({ x }, { gain }) => x.mul(gain));
+  const loss = losses.crossEntropy({ ignoreIndex: -1, classAxis: 2 });
+  const x = { dtype: "float32", dims: [3, 2, 2], data: Float32Array.of(3, 0, 0, 3, 3, 0, 0, 3, 1, 2, 3, 4) } as const;
+  const of = async (...target: bigint[]) => {
+    const given = { x, target: { dtype: "int64", dims: [3, 2], data: BigInt64Array.from(target) } as const };
+    const { facts, columns } = await reportContent(model, given, { loss });
+    return { facts, values: columns.find(({ key }) => key === "loss")?.values ?? [] };
+  };
+  const { facts, values } = await of(0n, -1n, -1n, -1n, 1n, 1n);
+  expect(facts).toContainEqual(["1", "of them without a target that counts"]);
+  const mean = ((values[0] ?? Number.NaN) + (values[2] ?? Number.NaN)) / 2;
+  expect(facts).toContainEqual([mean.toPrecision(3), "mean loss"]);
+  expect((await of(-1n, -1n, -1n, -1n, -1n, -1n)).facts).toHaveLength(2);
 });

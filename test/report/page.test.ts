@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findIssues, nn, sgd, train, writeReport } from "../../src/index.js";
+import { findIssues, losses, nn, sgd, train, writeReport } from "../../src/index.js";
 import { reportContent } from "../../src/report/report.js";
 import { writePage } from "../../src/report/write.js";
 import { temporaryFolder } from "../support/folder.js";
@@ -99,6 +99,30 @@ describe.skipIf(!existsSync(executablePath))(`with Chromium at ${executablePath}
     await page.locator("#more").focus();
     await page.keyboard.press("Enter");
     expect(await names(page)).toHaveLength(80);
+    await page.close();
+  });
+
+  test("samples without a label are neither right nor wrong, and there is no class -1", async () => {
+    const out = join(folder, "ignored.html");
+    const some = target.map((label, n) => (n % 10 === 0 ? -1 : label));
+    const loss = losses.crossEntropy({ ignoreIndex: -1 });
+    await writeReport(nn.model(nn.linear(side * side, classes), { seed: 1 }), { x, target: some }, { loss, out });
+    const page = await browser.newPage();
+    await page.goto(pathToFileURL(out).href);
+    await page.waitForSelector("#list li");
+    expect(await page.locator("select[name=label] option").allTextContents()).toEqual(["all", "none", "0", "1", "2"]);
+    const found = async () => Number((await page.locator("#found").textContent())?.split(" ")[0]);
+    const counts: number[] = [];
+    for (const kind of ["right", "wrong", ""]) {
+      await page.locator("select[name=kind]").selectOption(kind);
+      counts.push(await found());
+    }
+    const [right = 0, wrong = 0] = counts;
+    expect([right + wrong, counts[2]]).toEqual([108, 120]);
+    await page.locator("select[name=label]").selectOption("-1");
+    expect(await found()).toBe(12);
+    expect(await page.locator("#list em").count()).toBe(0);
+    expect(await page.locator("#list li").first().textContent()).toContain("label none, predicted");
     await page.close();
   });
 

@@ -70,7 +70,7 @@ export class List {
     const found = [];
     for (let n = 0; n < data.samples; n++) {
       if (label !== "" && String(data.labels[n]) !== label) continue;
-      if (kind !== "" && (data.labels[n] === data.predictions[n]) !== (kind === "right")) continue;
+      if (kind !== "" && this.kindOf(n) !== kind) continue;
       if (text !== "" && !this.textOf(n).includes(text)) continue;
       found.push(n);
     }
@@ -78,6 +78,12 @@ export class List {
     const sign = controls.order.value === "rising" ? 1 : -1;
     const of = values ? (n) => values[n] ?? Number.POSITIVE_INFINITY : (n) => n;
     return found.sort((a, b) => sign * (of(a) - of(b)) || a - b);
+  }
+
+  /** "right" or "wrong"; null without a label. */
+  kindOf(n) {
+    const { labels, predictions } = this.data;
+    return labels[n] < 0 ? null : labels[n] === predictions[n] ? "right" : "wrong";
   }
 
   textOf(n) {
@@ -128,7 +134,7 @@ export class List {
     const { labels, predictions, suggested } = this.data;
     const line = element("div", {}, `label ${this.className(labels[n])}, `);
     const predicted = `predicted ${this.className(predictions[n])}`;
-    line.append(predictions[n] === labels[n] ? predicted : element("em", { textContent: predicted }));
+    line.append(this.kindOf(n) === "wrong" ? element("em", { textContent: predicted }) : predicted);
     if (suggested && suggested[n] !== labels[n])
       line.append(", ", element("em", { textContent: `suggested ${this.className(suggested[n])}` }));
     return line;

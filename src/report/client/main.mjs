@@ -12,8 +12,10 @@ use([BarChart, LineChart, ScatterChart, GridComponent, LegendComponent, TooltipC
 const data = JSON.parse(document.getElementById("data").textContent);
 const column = (key) => data.columns.find((each) => each.key === key)?.values;
 const [norms, losses] = [column("norm"), column("loss")];
-const wrong = (n) => data.predictions !== undefined && data.labels[n] !== data.predictions[n];
-const className = (label) => data.classNames?.[label] ?? String(label);
+/** A label of -1 is one that the loss ignores. */
+const labelled = (n) => !data.labels || data.labels[n] >= 0;
+const wrong = (n) => data.predictions !== undefined && labelled(n) && data.labels[n] !== data.predictions[n];
+const className = (label) => (label < 0 ? "none" : (data.classNames?.[label] ?? String(label)));
 const nameOf = (n) => data.ids?.[n] ?? `sample ${n}`;
 const list = new List(data, { nameOf, className });
 
@@ -21,8 +23,11 @@ const escaped = (text) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt
 
 const kinds = data.predictions
   ? [
-      { name: "predicted as labelled", colour: "main", has: (n) => !wrong(n) },
+      { name: "predicted as labelled", colour: "main", has: (n) => labelled(n) && !wrong(n) },
       { name: "predicted otherwise", colour: "alert", has: wrong },
+      ...(norms.every((_, n) => labelled(n))
+        ? []
+        : [{ name: "without a label", colour: "muted", has: (n) => !labelled(n) }]),
     ]
   : [{ name: "samples", colour: "main", has: () => true }];
 
