@@ -43,7 +43,7 @@ export function checkOptions<O>(call: string, options: O, names: OptionNames<O>)
   if (isPromise(given)) throw invalidArgument(`The options of ${call} are a promise; await it first.`);
   if (typeof given !== "object" || given === null || Array.isArray(given) || ArrayBuffer.isView(given))
     throw invalidArgument(
-      `${call} takes its options by name, as { ${Object.keys(names).slice(0, 2).join(", ")} }, not ${kindOf(given)}.`,
+      `${call} takes an object of options, such as { ${Object.keys(names).slice(0, 2).join(", ")} }, not ${kindOf(given)}; give one.`,
     );
   const known = Object.keys(names);
   for (const [name, value] of Object.entries(given)) {
@@ -58,7 +58,7 @@ export function checkOptions<O>(call: string, options: O, names: OptionNames<O>)
 export function checkWhole(what: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): void {
   if (value === undefined || (Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most)) return;
   const range = most === Number.MAX_SAFE_INTEGER ? `${least} up` : `${least} to ${most}`;
-  throw invalidArgument(`${what} is a whole number from ${range}, not ${kindOf(value)}; give one.`);
+  throw invalidArgument(`${what} must be a whole number from ${range}, not ${kindOf(value)}.`);
 }
 
 /** The ends of a range of numbers. */
@@ -85,7 +85,7 @@ export function checkNumber(what: string, value: unknown, { from, above, below }
     ...(above === undefined ? [] : [` above ${above}`]),
     ...(below === undefined ? [] : [` below ${below}`]),
   ];
-  throw invalidArgument(`${what} is a number${parts.join(" and")}, not ${kindOf(value)}; give one.`);
+  throw invalidArgument(`${what} must be a number${parts.join(" and")}, not ${kindOf(value)}.`);
 }
 
 /** Refuses what is none of these words, if it is given. Throws INVALID_ARGUMENT. */
@@ -94,13 +94,13 @@ export function checkWord(what: string, value: unknown, words: readonly string[]
   const advice = typeof value === "string" ? meant(value, words) : "";
   const quoted = words.map((word) => `"${word}"`);
   const all = `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`;
-  throw invalidArgument(`${what} is ${all}, not ${kindOf(value)}${advice || "; give one of these."}`);
+  throw invalidArgument(`${what} must be ${all}, not ${kindOf(value)}${advice || "."}`);
 }
 
 /** Refuses what is neither true nor false, if it is given. Throws INVALID_ARGUMENT. */
 export function checkSwitch(what: string, value: unknown): void {
   if (value === undefined || typeof value === "boolean") return;
-  throw invalidArgument(`${what} is true or false, not ${kindOf(value)}; give one of these.`);
+  throw invalidArgument(`${what} must be true or false, not ${kindOf(value)}.`);
 }
 
 /** Refuses what is no tensor. Throws INVALID_ARGUMENT. */
@@ -114,7 +114,7 @@ export function checkGlobs(option: string, globs: readonly string[] | undefined)
   const given: unknown = globs;
   if (given === undefined || (Array.isArray(given) && given.every((glob) => typeof glob === "string"))) return;
   const advice = typeof given === "string" ? `; write ["${given}"]` : "";
-  throw invalidArgument(`${option} is an array of names or globs, not ${kindOf(given)}${advice}.`);
+  throw invalidArgument(`${option} must be an array of names or globs, not ${kindOf(given)}${advice}.`);
 }
 
 /**
@@ -136,5 +136,5 @@ export function awaited<T>(promise: Promise<T>, accessors: PropertyDescriptorMap
 }
 
 function forgotten(what: string, name: string): never {
-  throw invalidArgument(`${what} gives a promise, which has no "${name}"; write (await ${what}).${name} instead.`);
+  throw invalidArgument(`${what} returns a promise, which has no "${name}"; write (await ${what}).${name} instead.`);
 }

@@ -48,8 +48,8 @@ test("globs that select nothing are errors that show the names", () => {
     );
   refused(["conv*", "fc*"], /"fc\*" matches no parameter: the names are "conv1.weight", /);
   refused(["!fc*"], /"!fc\*" matches no parameter/);
-  refused(["!*"], /leave no parameter selected/);
-  refused(["conv*", "!conv*"], /leave no parameter selected/);
+  refused(["!*"], /together select no parameter/);
+  refused(["conv*", "!conv*"], /together select no parameter/);
 });
 
 // picomatch knows paths: without slashes, which are ordinary letters here.

@@ -60,7 +60,7 @@ describe("what is wrong with a message is found", () => {
   it.each([
     'unsupported(call, "has the mode x")',
     "new PergradError('MISSING_TENSOR', `The model has no output \"@{name}\"; give one of @{names.at(-1) ?? 'none'}.`)",
-    'invalid(`einsum: "@{equation}" is no equation; write one.`)',
+    'invalid(`einsum: "@{equation}" is not an equation; write one.`)',
   ])("and nothing in %s", (source) => {
     expect(sample(source)).toHaveLength(1);
     expect(faultsIn(source)).toEqual([]);

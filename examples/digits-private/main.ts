@@ -41,7 +41,7 @@ function parseOptions(args: string[]): Options {
     const options = { seeds: { type: "string", default: "3" }, out: { type: "string" } } as const;
     const { values } = parseArgs({ args, options, allowPositionals: false });
     const seeds = /^\d{1,4}$/.test(values.seeds) ? Number(values.seeds) : 0;
-    if (seeds < 1) throw new Failure(`--seeds is a whole number from 1 up, not "${values.seeds}". ${usage}`, 2);
+    if (seeds < 1) throw new Failure(`--seeds must be a whole number from 1 up, not "${values.seeds}". ${usage}`, 2);
     // From dist/examples/digits-private to the root of the repository.
     const out = values.out ?? fileURLToPath(new URL("../../../out/digits-private.html", import.meta.url));
     return { seeds, out: resolve(out) };

@@ -24,7 +24,7 @@ export interface Options {
 function wholeNumber(name: string, text: string, least: number): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= least && value < 2 ** 32) return value;
-  throw new Failure(`--${name} is a whole number from ${least} up, not "${text}". ${usage}`, 2);
+  throw new Failure(`--${name} must be a whole number from ${least} up, not "${text}". ${usage}`, 2);
 }
 
 /** Throws Failure. */

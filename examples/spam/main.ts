@@ -36,7 +36,7 @@ function parseOptions(args: string[]): Options {
     // From dist/examples/spam to the root of the repository.
     const out = resolve(values.out ?? fileURLToPath(new URL("../../../out", import.meta.url)));
     if (/^\d+$/.test(values.seed) && seed < 2 ** 32) return { seed, out };
-    throw new Failure(`--seed is a whole number from 0 to 2^32 - 1, not "${values.seed}". ${usage}`, 2);
+    throw new Failure(`--seed must be a whole number from 0 to 2^32 - 1, not "${values.seed}". ${usage}`, 2);
   } catch (error) {
     if (error instanceof Failure || !(error instanceof TypeError)) throw error;
     throw new Failure(`${error.message.replace(/\.$/, "")}. ${usage}`, 2);

@@ -226,7 +226,7 @@ def _check_labels(each: Input, array: Array, limit: LabelLimit) -> None:
     raise PergradError(
         "LABEL_OUT_OF_RANGE",
         f"{describe(each.name)} holds the label {array.reshape(-1)[at]} in sample {_sample_at(at, each, array)}, "
-        f"outside 0..{limit.classes - 1} of the {limit.by}; correct it, or mark it as the model ignores labels "
+        f"outside 0..{limit.classes - 1} of the {limit.by}; correct it, or give a label that the model ignores "
         f"({instead}).",
     )
 

@@ -43,7 +43,7 @@ def providers(execution: Sequence[str]) -> list[str]:
 
     here = ort.get_available_providers()
     if not execution:
-        raise PergradError("INVALID_ARGUMENT", f"execution is a list of {_words()}, the preferred first; give one.")
+        raise PergradError("INVALID_ARGUMENT", f"execution must be a list of {_words()}, the preferred one first.")
     for each in execution:
         if each not in NAMES:
             raise PergradError("INVALID_ARGUMENT", f'There is no execution provider "{each}"; give some of {_words()}.')

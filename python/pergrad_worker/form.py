@@ -176,7 +176,7 @@ def read_form(text: str | None, file_name: str) -> Form:
     if text is None:
         raise PergradError(
             "INVALID_ARGUMENT",
-            f'"{file_name}" is no program that pergrad saved with what it needs to run it; '
+            f'"{file_name}" is not a program that pergrad saved with what it needs to run it; '
             "compile the model again and save it.",
         )
     try:
@@ -204,7 +204,7 @@ def _no_constant(text: str) -> None:
 def damaged(file_name: str, what: str) -> PergradError:
     """The error of a file whose metadata do not fit its program."""
     return PergradError(
-        "INVALID_MODEL", f'What "{file_name}" says of its program is damaged: {what}; save the program again.'
+        "INVALID_MODEL", f'The description of the program in "{file_name}" is damaged: {what}; save the program again.'
     )
 
 

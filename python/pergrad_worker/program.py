@@ -218,7 +218,7 @@ class Program:
     def size_for(self, samples: int, asked: int | None = None) -> int:
         """How many of these samples to compute at a time. Raises PergradError INVALID_ARGUMENT if they cannot be split."""
         if asked is not None and asked < 1:
-            raise PergradError("INVALID_ARGUMENT", f"batch_size is a whole number from 1 up, not {asked}.")
+            raise PergradError("INVALID_ARGUMENT", f"batch_size must be a whole number from 1 up, not {asked}.")
         if self.form.whole is not None:
             if asked is not None and asked < samples:
                 raise whole_error(self.form, f"A batch of {samples} samples cannot be computed {asked} at a time")

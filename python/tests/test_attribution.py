@@ -89,7 +89,7 @@ def test_what_a_cluster_cannot_compute_is_refused(attributed: tuple[Path, dict[s
     for error in refused.values():
         assert error["code"] == "INVALID_ARGUMENT"
         assert (
-            'on a cluster take gradDot, gradCos, tracIn, trak, loGra, or influence with the inverse "ekfac"'
+            'on a cluster, use gradDot, gradCos, tracIn, trak, loGra, or influence with the inverse "ekfac"'
             in (error["message"])
         )
 

@@ -144,7 +144,7 @@ def test_what_is_wrong_with_a_form(perceptron: Case) -> None:
         assert caught.value.code == "INVALID_MODEL"
         return caught.value.message
 
-    start, end = 'What "p.onnx" says of its program is damaged: ', "; save the program again."
+    start, end = 'The description of the program in "p.onnx" is damaged: ', "; save the program again."
     assert said(("weights",), "none") == f'{start}"weights" is neither "inside" nor "inputs"{end}'
     assert said(("inputs", 0, "sampleAxis"), 7) == f'{start}"inputs" is no list of inputs{end}'
     assert said(("inputs", 0, "sampleAxis"), 1) == f'{start}"inputs" is no list of inputs{end}'

@@ -38,7 +38,7 @@ def test_one_that_is_not_installed_says_what_to_install(perceptron: Case, execut
 
 
 def test_words_that_are_none(perceptron: Case) -> None:
-    for execution, text in ((("gpu",), 'no execution provider "gpu"'), ((), "execution is a list of cpu, cuda")):
+    for execution, text in ((("gpu",), 'no execution provider "gpu"'), ((), "execution must be a list of cpu, cuda")):
         with pytest.raises(PergradError, match=text):
             open_program(perceptron.program, execution=execution)
 

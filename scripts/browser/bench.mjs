@@ -215,7 +215,7 @@ const { values, positionals } = parseArgs({
 });
 const samples = values.samples === undefined ? undefined : Number(values.samples);
 if (samples !== undefined && !(Number.isInteger(samples) && samples > 0))
-  throw new Error(`--samples is a whole number above 0, not "${values.samples}".`);
+  throw new Error(`--samples must be a whole number above 0, not "${values.samples}".`);
 const limit = Number(values.limit);
 if (!(limit > 0)) throw new Error(`--limit is a number of seconds above 0, not "${values.limit}".`);
 const chosen = (positionals.length > 0 ? positionals : ["mlp", "lstm"]).map((id) => {

@@ -106,8 +106,8 @@ export class SampleAxes {
 function numbersSamples(node: Node): PergradError {
   return interaction(
     node,
-    "numbers the samples of the batch, and more than picking each sample's own row is done with its numbers",
-    "say by other means which elements a sample uses",
+    "numbers the samples of the batch, and these numbers do more than pick each sample's own row",
+    "select the elements of a sample in another way",
   );
 }
 

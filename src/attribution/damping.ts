@@ -213,7 +213,7 @@ async function chosen({ trace, scores }: Halves, reference: number): Promise<num
   if (!(trace > 0))
     throw new PergradError(
       "INVALID_ARGUMENT",
-      "The curvature of the training samples is 0, so that no damping can be measured; give one.",
+      "The curvature of the training samples is 0, so no damping can be measured; give one.",
     );
   const other = ranked(await scores(1, reference * trace));
   const agreements: number[] = [];

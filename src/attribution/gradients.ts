@@ -80,7 +80,7 @@ function checkTracIn({ learningRates, cosine, adam, beta1, beta2, epsilon }: Tra
   const rates: unknown = learningRates;
   if (rates !== undefined && !(Array.isArray(rates) && rates.every(Number.isFinite)))
     throw invalidArgument(
-      `The learning rates of tracIn are an array of numbers, not ${Array.isArray(rates) ? rates.map(kindOf).join(", ") : kindOf(rates)}; give one for each checkpoint.`,
+      `The learning rates of tracIn must be an array of numbers, not ${Array.isArray(rates) ? rates.map(kindOf).join(", ") : kindOf(rates)}; give one for each checkpoint.`,
     );
   checkSwitch("The option cosine of tracIn", cosine);
   checkNumber("The beta1 of tracIn", beta1, { from: 0, below: 1 });
@@ -91,13 +91,13 @@ function checkTracIn({ learningRates, cosine, adam, beta1, beta2, epsilon }: Tra
     for (const [name, value] of Object.entries({ beta1, beta2, epsilon }))
       if (value !== undefined)
         throw invalidArgument(
-          `tracIn uses ${name} for steps of Adam only; give adam, its states, or leave ${name} out.`,
+          `tracIn uses ${name} for steps of Adam only; give adam (its states) too, or leave out ${name}.`,
         );
     return;
   }
   if (!(Array.isArray(states) && states.every(isState)))
     throw invalidArgument(
-      `The option adam of tracIn is an array with { first, second, steps } for each checkpoint, not ${kindOf(states)}; give this.`,
+      `The option adam of tracIn must be an array with { first, second, steps } for each checkpoint, not ${kindOf(states)}.`,
     );
   if (cosine === false) throw invalidArgument("With the steps of Adam, tracIn always gives cosines; leave out cosine.");
 }

@@ -186,7 +186,7 @@ function rootsOf(self: Float64Array): Float64Array {
   const wrong = self.findIndex((value) => value < -rounding * most);
   if (wrong < 0) return self.map((value) => Math.sqrt(Math.max(0, value)));
   throw invalidArgument(
-    sentence`relatIF takes the root of a sample's influence on itself, but that of training sample ${wrong} is ${(self[wrong] ?? 0).toPrecision(3)}, because the curvature is not positive; give a larger ${option("damping")}, ${option("of", "ggn")}, or ${option("by", "parameters")}.`,
+    sentence`relatIF takes the square root of each sample's influence on itself, but that of training sample ${wrong} is ${(self[wrong] ?? 0).toPrecision(3)}, because the curvature is not positive; give a larger ${option("damping")}, ${option("of", "ggn")}, or ${option("by", "parameters")}.`,
   );
 }
 

@@ -96,12 +96,12 @@ async function tablesOf(
   const method = asMethod(options.method);
   if (!method.each && !calibrated)
     throw invalidArgument(
-      `The scores of ${method.name} are no changes of a loss; take attribution.influence(...), or give trainings without some samples (retrained), which tell how large changes are.`,
+      `The scores of ${method.name} are not changes of a loss; use attribution.influence(...), or give trainings without some samples (retrained), which show how large changes are.`,
     );
   const checkpoints = asCheckpoints(model, "attribution.leaveOut", options);
   if (checkpoints.length < 2 && !calibrated)
     throw invalidArgument(
-      "An error bar needs several models (trainings from other first weights), or trainings without some samples (retrained); give one of these.",
+      "An error bar needs several models (trained from different initial weights), or trainings without some samples (retrained); give one of these.",
     );
   try {
     const setting = { checkpoints, train };
@@ -139,7 +139,7 @@ function ofModels(each: readonly Table[], mean: Table): Table {
 function groupsOf(groups: readonly (readonly number[])[], samples: number): readonly (readonly number[])[] {
   const given: unknown = groups;
   if (!Array.isArray(given) || !given.every(Array.isArray))
-    throw invalidArgument(`The groups are lists of numbers of training samples, not ${kindOf(given)}; give these.`);
+    throw invalidArgument(`The groups must be lists of numbers of training samples, not ${kindOf(given)}.`);
   for (const [g, group] of groups.entries()) {
     const odd = group.find((n) => !(Number.isSafeInteger(n) && n >= 0 && n < samples));
     if (odd !== undefined)

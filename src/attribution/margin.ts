@@ -17,7 +17,7 @@ export function margin(loss: Loss): Loss {
   if (loss.name !== "cross_entropy" || !labelsOf)
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `TRAK looks at the odds of a label, and the loss ${loss.name} has none; use cross_entropy, or trak({ output: "loss" }).`,
+      `TRAK differentiates the odds of a label, but the loss ${loss.name} has no labels; use cross_entropy, or trak({ output: "loss" }).`,
     );
   return {
     ...(loss.output === undefined ? {} : { output: loss.output }),

@@ -26,7 +26,7 @@ export class RowProducts {
     this.#compiled.set(key, product);
     const { products } = await (await product).run({ a, b }, { notFinite: "ignore" });
     if (products.data instanceof Float32Array) return products.data;
-    throw new PergradError("RUNTIME", "The program of inner products returned no float32 numbers; report it.");
+    throw new PergradError("RUNTIME", "The program of inner products returned no float32 numbers; please report it.");
   }
 
   async release(): Promise<void> {

@@ -34,7 +34,7 @@ export class PulledBack {
     if (!(elements <= mostElements))
       throw new PergradError(
         "INVALID_ARGUMENT",
-        `A sample's output has ${elements} elements, and the inverse "gram" of the ggn takes at most ${mostElements}; use "cg" or "ekfac", or "gram" of the fisher.`,
+        `A sample's output has ${elements} elements, but the inverse "gram" of the ggn takes at most ${mostElements}; use "cg" or "ekfac", or "gram" of the fisher.`,
       );
     this.scalars = checkpoint.with({ loss: along, target: { shape: ["N", ...this.#own] } });
   }
@@ -81,7 +81,8 @@ const along: Loss = {
   name: "along",
   target: ({ shape }) => ({ dtype: "float32", shape }),
   apply: (output, target) => {
-    if (!target) throw new PergradError("INTERNAL", "The scalars of pseudo-gradients lack their target; report it.");
+    if (!target)
+      throw new PergradError("INTERNAL", "The scalars of pseudo-gradients lack their target; please report it.");
     const axes = [...output.value.shape.keys()].slice(1);
     return axes.length === 0 ? output.mul(target) : output.mul(target).sum(axes);
   },

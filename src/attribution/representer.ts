@@ -60,9 +60,11 @@ export function representerPoints(options: RepresenterOptions): Method {
   checkOptions("attribution.representerPoints(options)", options, representerOptions);
   const { l2, layer } = options;
   if (layer !== undefined && typeof layer !== "string")
-    throw invalidArgument(`The layer of representerPoints is the name of a parameter, not ${kindOf(layer)}; give one.`);
+    throw invalidArgument(`The layer of representerPoints must be the name of a parameter, not ${kindOf(layer)}.`);
   if (!(typeof l2 === "number" && l2 > 0 && Number.isFinite(l2)))
-    throw invalidArgument(`representerPoints needs l2, the penalty's factor, a number above 0, not ${kindOf(l2)}.`);
+    throw invalidArgument(
+      `representerPoints needs l2, the factor of the penalty, which must be a number above 0, not ${kindOf(l2)}.`,
+    );
   return {
     name: "representerPoints",
     settings: { l2, ...(layer === undefined ? {} : { layer }) },
@@ -173,7 +175,7 @@ function layerOf(checkpoint: Checkpoint, classes: number, given: string | undefi
   const found = matrices.find((each) => each.name === name);
   if (!found)
     throw invalidArgument(
-      `The layer "${name}" is no weight of a linear layer to ${classes} classes${meantOne(name, matrices)}`,
+      `The layer "${name}" is not the weight of a linear layer to ${classes} classes${meantOne(name, matrices)}`,
     );
   if (isLinear(logitsOf(new Traced(output)).value, found.value)) return found;
   throw invalidArgument(

@@ -34,7 +34,7 @@ export function removedIn({ subsets }: Retrained, samples: number): readonly (re
   if (count < fewest)
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `An error is told by at least ${fewest} trainings without some samples, and there are ${count}; give more.`,
+      `An error bar needs at least ${fewest} trainings without some samples, but there are ${count}; give more.`,
     );
   return Array.from({ length: count }, (_, s) => {
     const removed = Array.from({ length: samples }, (_, n) => n).filter((n) => !Number(subsets.data[s * samples + n]));
@@ -57,7 +57,7 @@ export function fitted(foretold: Table, { losses }: Retrained): Fit {
   if (!(whole.xx > 0))
     throw new PergradError(
       "INVALID_ARGUMENT",
-      "The trainings without some samples are all foretold the same losses, so that they tell nothing; give other subsets.",
+      "The trainings without some samples all have the same predicted losses, so they show nothing; give other subsets.",
     );
   const { rows, columns } = x;
   // Leaving training s out moves the mean of the others by 1/(S - 1) of it.

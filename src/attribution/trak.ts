@@ -139,7 +139,7 @@ function requireOptions({ projection, output, ...options }: TrakOptions): void {
   requireTensor("The projection of trak", projection);
   const { dims, seed } = options;
   if (seed !== undefined)
-    throw invalidArgument("trak draws no projection where one is given; leave out the seed, or the projection.");
+    throw invalidArgument("trak draws no random projection if one is given; leave out the seed or the projection.");
   if (dims !== undefined && projection.dims[1] !== dims)
     throw invalidArgument(
       `The projection has ${projection.dims[1] ?? 0} columns, but dims is ${dims}; leave dims out.`,
@@ -189,7 +189,7 @@ export function inverseOf(
   if (inverse) return inverse;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `The ${dims} features of ${samples} training samples are not independent, so that their matrix has no inverse with the damping ${damping}; give a larger damping, or fewer dims than samples.`,
+    `The ${dims} features of ${samples} training samples are not independent, so their matrix has no inverse with the damping ${damping}; give a larger damping, or fewer dims than samples.`,
   );
 }
 
@@ -244,7 +244,7 @@ function byGiven(checkpoint: Checkpoint, projection: Tensor): (data: Dataset) =>
   if (projection.dims.length !== 2 || rows !== size)
     throw new PergradError(
       "SHAPE_MISMATCH",
-      `The projection is [${projection.dims.join(", ")}], but the model has ${size} numbers of parameters; give a row for each.`,
+      `The projection is [${projection.dims.join(", ")}], but the parameters of the model have ${size} elements; give a row for each element.`,
     );
   const columns = new Float32Array(size * dims);
   for (const [k, value] of projection.data.entries()) columns[(k % dims) * size + Math.floor(k / dims)] = Number(value);

@@ -14,7 +14,7 @@ import { grad } from "./grad.js";
 import { plain, reverse } from "./reverse.js";
 
 function requireLike(call: string, what: string, given: Traced, like: Traced): void {
-  if (!(given instanceof Traced)) throw invalidArgument(`${call}: ${what} is no traced tensor; give one for each.`);
+  if (!(given instanceof Traced)) throw invalidArgument(`${call}: ${what} is not a traced tensor; give one for each.`);
   if (sameShape(given.value.shape, like.value.shape) && given.dtype === like.dtype) return;
   throw new PergradError(
     "SHAPE_MISMATCH",

@@ -38,8 +38,8 @@ export function factor(build: Build, node: Node, cotangent: Cotangent, axes: Sam
 function cannot(node: Node): PergradError {
   return new PergradError(
     "UNSUPPORTED_OP",
-    `${describeNode(node)} joins parameters with samples in a way for which pergrad has no per-sample gradient; ` +
-      "leave out the parameters before it, or express it with other operators.",
+    `${describeNode(node)} combines parameters with samples in a way for which pergrad has no per-sample gradient; ` +
+      "leave out the parameters before it, or express it by other operators.",
   );
 }
 

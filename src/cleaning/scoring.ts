@@ -83,18 +83,18 @@ function checkGiven(
 ): asserts data is Batch | string {
   if (typeof data !== "string" && !isBatch(data))
     throw invalidArgument(
-      "findIssues reads the data several times, which an iterable allows once; give all samples by name, or the path of a file.",
+      "findIssues reads the data several times, but an iterable can be read only once; give all samples by name, or the path of a file.",
     );
   checkWhole("The number of dims of findIssues", dims, 1);
   checkWhole("The number of neighbours of findIssues", neighbours, 1);
   checkNumber("The damping of findIssues", damping, { above: 0 });
   if (checkpoints !== undefined && !Array.isArray(checkpoints))
     throw invalidArgument(
-      `The checkpoints of findIssues are an array of parameters by name, not ${kindOf(checkpoints)}; give one.`,
+      `The checkpoints of findIssues must be an array of parameters by name, not ${kindOf(checkpoints)}.`,
     );
   if (training !== undefined) checkTraining(training);
   if (checkpoints && training)
-    throw invalidArgument("findIssues takes checkpoints, or makes its own by training; leave one of the two out.");
+    throw invalidArgument("findIssues takes checkpoints, or makes its own by training; leave out one of the two.");
   if (checkpoints?.length === 0) throw invalidArgument("The list of checkpoints is empty; give some, or leave it out.");
 }
 

@@ -86,7 +86,7 @@ export function checkTraining(training: CleaningTraining): void {
   const { optimizer, epochs, batchSize, folds } = training;
   if (typeof optimizer !== "function")
     throw invalidArgument(
-      `The optimizer of findIssues' training is a function of the number of steps, not ${kindOf(optimizer)}; give one, such as () => adam({ learningRate: 1e-3 }).`,
+      `The optimizer of findIssues' training must be a function of the number of steps, not ${kindOf(optimizer)}; give one, such as () => adam({ learningRate: 1e-3 }).`,
     );
   for (const [name, value] of Object.entries({ epochs, batchSize }))
     if (value === undefined) throw invalidArgument(`The training of findIssues needs ${name}; give a whole number.`);
@@ -102,7 +102,7 @@ export async function trainHere(task: TrainingTask, targets: Targets, options: C
   checkWhole("The number of folds of findIssues", folds, 2, samples);
   if (options.folds !== undefined && targets.kind !== "classes")
     throw invalidArgument(
-      sentence`Only samples with one class label each are predicted by models that did not see them; leave out ${option("folds")}.`,
+      sentence`Cross-validation needs samples with one class label each; leave out ${option("folds")}.`,
     );
   const checkpoints = await train({ ...task, data: lent(task.data) }, options);
   const model = withParameters(task.objective.model, checkpoints[checkpoints.length - 1] ?? {});

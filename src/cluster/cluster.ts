@@ -72,7 +72,9 @@ export function ray(url: string): RayAddress {
  */
 export function cluster(address: RayAddress): Cluster {
   if (typeof address !== "object" || address?.kind !== "ray")
-    throw invalidArgument(`cluster(address) takes ray("http://127.0.0.1:8265"), not ${kindOf(address)}; give that.`);
+    throw invalidArgument(
+      `cluster(address) takes an address such as ray("http://127.0.0.1:8265"), not ${kindOf(address)}; give one.`,
+    );
   return {
     address,
     map: async (program, data, options) => {

@@ -37,7 +37,7 @@ export async function givenOf(program: MappedProgram, options: GivenToMap): Prom
 function ofFile({ parameters = {}, vectors = {}, others }: GivenToMap): Record<string, Tensor> {
   if (others)
     throw invalidArgument(
-      "A saved program cannot compute what it needs of another batch (others); give the program that was compiled.",
+      "A saved program cannot compute what it needs from another batch (others); give the compiled program.",
     );
   const named = Object.entries(vectors).flatMap(([want, each]) =>
     Object.entries(each).map(([parameter, tensor]) => [`${want}/with/${parameter}`, tensor] as const),

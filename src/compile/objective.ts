@@ -120,13 +120,13 @@ function samplesFirst(name: string, value: Value, axes: SampleAxes, given: numbe
   if (at === null) {
     throw new PergradError(
       "SAMPLES_INTERACT",
-      `The output "${name}" ${showShape(value.shape)} does not depend on the samples, so there is nothing to differentiate per sample; choose another output, or say which inputs hold the samples.`,
+      `The output "${name}" ${showShape(value.shape)} does not depend on the samples, so there is nothing to differentiate per sample; choose another output, or state which inputs hold the samples.`,
     );
   }
   if (given !== undefined && at.axis !== given) {
     throw new PergradError(
       "SHAPE_MISMATCH",
-      `The output "${name}" ${showShape(value.shape)} carries its samples along axis ${at.axis}, not ${given}; leave that option out, or correct the inputs' sample axes.`,
+      `The output "${name}" ${showShape(value.shape)} has its samples along axis ${at.axis}, not ${given}; leave out its sample axis, or correct those of the inputs.`,
     );
   }
   const { axis, outer, inner } = at;
@@ -150,7 +150,7 @@ function targetOf(
   if (inputs.has(targetName)) {
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The model has an input named "${targetName}", which is the loss's target; rename the input, or use a loss that is an output of the model.`,
+      `The model has an input named "${targetName}", which is the name of the loss's target; rename the input, or use a loss that is an output of the model.`,
     );
   }
   return leaf(targetName, type, { kind: "input" });

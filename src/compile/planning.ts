@@ -43,7 +43,7 @@ export function planFor(
   if (Object.keys(want).length === 0)
     throw new PergradError(
       "INVALID_ARGUMENT",
-      "Nothing is wanted; say what to compute, such as { norms: want.norms() }.",
+      "There are no wants; say what to compute, such as { norms: want.norms() }.",
     );
   if (plannedBatchSize !== undefined && !(Number.isSafeInteger(plannedBatchSize) && plannedBatchSize >= 1)) {
     throw new PergradError(

@@ -104,7 +104,7 @@ function requireRoot(of: Differentiable, vector: Value): Value {
   if (root) return root;
   throw new PergradError(
     "UNSUPPORTED_OP",
-    "No square root of this loss's second derivative is known, which drawn labels need; take one of pergrad's losses, or leave drawing out.",
+    "Drawn labels need a square root of the loss's second derivative, which is not known for this loss; use one of pergrad's losses, or another kind.",
   );
 }
 
@@ -192,10 +192,10 @@ export function kindOfTargets(call: string, { kind, probes, seed }: TargetOption
   if (kind === "drawn") return drawnOf(call, { probes, seed });
   if (kind !== "empirical" && kind !== "type2")
     throw invalidArgument(
-      `${call}: the kind is "empirical", "type2" or "drawn", not ${kindOf(kind)}${meant(String(kind), kinds) || '; say which: { kind: "type2" }.'}`,
+      `${call}: the kind must be "empirical", "type2" or "drawn", not ${kindOf(kind)}${meant(String(kind), kinds) || '; say which: { kind: "type2" }.'}`,
     );
   if (probes === undefined && seed === undefined) return kind;
-  throw invalidArgument(`${call}: probes and seed are for the kind "drawn"; leave them out of "${kind}".`);
+  throw invalidArgument(`${call}: probes and seed are for the kind "drawn"; leave them out for "${kind}".`);
 }
 
 /** A caller's options. */
@@ -208,9 +208,9 @@ export interface TargetOptions {
 /** Throws INVALID_ARGUMENT. */
 export function drawnOf(call: string, { probes = 1, seed = 0 }: Omit<TargetOptions, "kind">): Drawn {
   if (!Number.isSafeInteger(probes) || probes < 1)
-    throw invalidArgument(`${call}: probes is a whole number from 1 up, not ${kindOf(probes)}.`);
+    throw invalidArgument(`${call}: probes must be a whole number from 1 up, not ${kindOf(probes)}.`);
   if (!Number.isSafeInteger(seed) || seed < 0 || seed >= 2 ** 32)
-    throw invalidArgument(`${call}: the seed is a whole number from 0 to 2^32 - 1, not ${kindOf(seed)}.`);
+    throw invalidArgument(`${call}: the seed must be a whole number from 0 to 2^32 - 1, not ${kindOf(seed)}.`);
   return { probes, seed };
 }
 

@@ -95,7 +95,7 @@ function check(rows: unknown, options: PackRowsOptions): void {
   checkOptions("packRows(rows, options)", options, optionNames);
   const { target, targetType, inputs, integers = [], classes } = options;
   const given: unknown = target;
-  if (typeof given !== "string") throw invalidArgument(`target is the name of a column, not ${kindOf(given)}.`);
+  if (typeof given !== "string") throw invalidArgument(`target must be the name of a column, not ${kindOf(given)}.`);
   if (targetType !== undefined && targetType !== "float32" && targetType !== "int64")
     throw invalidArgument(sentence`${option("targetType")} must be "float32" or "int64", not ${kindOf(targetType)}.`);
   checkGlobs("integers", integers);

@@ -25,7 +25,10 @@ export function selectByGlob(names: readonly string[], globs: readonly string[])
     (name) => (wanted.length === 0 || wanted.some((match) => match(name))) && !unwanted.some((match) => match(name)),
   );
   if (selected.length > 0 || globs.length === 0) return selected;
-  throw new PergradError("NO_PARAMETERS", `The globs ${listed(globs)} together leave no parameter selected.`);
+  throw new PergradError(
+    "NO_PARAMETERS",
+    `The globs ${listed(globs)} together select no parameter; correct one of them.`,
+  );
 }
 
 /** @param names those that there are */

@@ -34,7 +34,7 @@ export function debugOf(text = ""): ReadonlySet<DebugWord> {
   if (unknown !== undefined) {
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `PERGRAD_DEBUG cannot be "${unknown}"; it is a list, separated by commas, of ${debugWords.join(", ")}.`,
+      `PERGRAD_DEBUG cannot be "${unknown}"; it must be a list, separated by commas, of ${debugWords.join(", ")}.`,
     );
   }
   return new Set(debugWords.filter((word) => words.includes(word)));

@@ -4,7 +4,7 @@ import { PergradError } from "../errors.js";
 function refused(path: string): PergradError {
   return new PergradError(
     "FILE_UNWRITABLE",
-    `Cannot write "${path}": a browser has no files to write; take the bytes (encode) and offer them as a download.`,
+    `Cannot write "${path}": a browser cannot write files; encode the bytes and offer them as a download.`,
   );
 }
 

@@ -41,7 +41,7 @@ export function unknownTensor(path: string, name: string): PergradError {
 export function changedFile(path: string): PergradError {
   return new PergradError(
     "FILE_UNREADABLE",
-    `"${path}" was written to while it was read; let it stay as it is until the end, and begin again.`,
+    `"${path}" changed while it was being read; leave it unchanged until the end, and start again.`,
   );
 }
 

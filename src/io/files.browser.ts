@@ -22,6 +22,6 @@ export async function readTensors(path: string): Promise<Map<string, Tensor>> {
 export async function writeTensors(path: string, _tensors: Named<Tensor>): Promise<void> {
   throw new PergradError(
     "FILE_UNWRITABLE",
-    `Cannot write "${path}": a browser has no files by path; hand the tensors over as they are.`,
+    `Cannot write "${path}": a browser has no files by path; use the tensors as they are.`,
   );
 }

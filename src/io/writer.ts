@@ -49,7 +49,7 @@ export class PieceChecker<L extends TensorLayout> {
   #invalid(problem: string): PergradError {
     return new PergradError(
       "INVALID_ARGUMENT",
-      `Cannot write "${this.path}": ${problem}; write each tensor once, as it was announced.`,
+      `Cannot write "${this.path}": ${problem}; write each tensor once, with the announced dtype and shape.`,
     );
   }
 }

@@ -90,6 +90,6 @@ export function flatten(startAxis = 1): Module {
 function sizeOfAll(shape: Shape) {
   const size = elementsOf(shape);
   if (size === undefined)
-    throw invalid("flatten: two axes that grow with the batch cannot become one; flatten from a later axis on.");
+    throw invalid("flatten: two axes that grow with the batch cannot become one; flatten from a later axis.");
   return specOf(size);
 }

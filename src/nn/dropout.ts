@@ -101,7 +101,7 @@ function sampleAxisOf(x: Traced): number {
   if (isBatch(dim) && dim.perSample === 1) return axis;
   throw new PergradError(
     "SHAPE_MISMATCH",
-    `it takes a tensor with an axis of the samples alone, N, but its input is ${showShape(x.value.shape)}.`,
+    `it takes a tensor with a sample axis of size N, but its input is ${showShape(x.value.shape)}.`,
   );
 }
 

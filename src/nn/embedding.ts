@@ -44,7 +44,9 @@ function paddingRow(rows: number, paddingIndex: number | undefined): number | un
   if (paddingIndex === undefined) return undefined;
   const row = paddingIndex < 0 ? paddingIndex + rows : paddingIndex;
   if (Number.isInteger(row) && row >= 0 && row < rows) return row;
-  throw invalid(`embedding: paddingIndex ${paddingIndex} is outside a table of ${rows} rows; give one below that.`);
+  throw invalid(
+    `embedding: paddingIndex ${paddingIndex} is outside a table of ${rows} rows; give an index below ${rows}.`,
+  );
 }
 
 function requireIndices(x: Traced): void {

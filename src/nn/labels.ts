@@ -25,7 +25,7 @@ function requireLabels(loss: string, dtype: DType): void {
 export function byClass(target: string, needed: string): PergradError {
   return new PergradError(
     "DTYPE_MISMATCH",
-    `${target}, a number for each class (one-hot rows, or probabilities), but ${needed}; give the place of the largest number (argmax), or for probabilities a loss of your own (losses.custom).`,
+    `${target}, a number for each class (one-hot rows, or probabilities), but ${needed}; give the index of the largest number (argmax), or, for probabilities, a loss of your own (losses.custom).`,
   );
 }
 
@@ -65,7 +65,7 @@ export function classAxisOf(loss: string, output: Shape, chosenAxis: number | un
   ) {
     throw new PergradError(
       "INVALID_ARGUMENT",
-      sentence`${loss}: the class axis ${chosenAxis} (${option("classAxis")}) is that of the samples; give that of the classes.`,
+      sentence`${loss}: the class axis ${chosenAxis} (${option("classAxis")}) is the sample axis; give the axis of the classes.`,
     );
   }
   const axis = chosenAxis === undefined ? undefined : axisOf(chosenAxis, rank, loss);

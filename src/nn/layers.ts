@@ -94,7 +94,7 @@ function paddings(
     return [...both, ...both];
   }
   if (perAxis(layer, "stride", options.stride ?? 1, rank).some((step) => step !== 1)) {
-    throw invalid(`${layer}: padding "same" needs stride 1; give that, or the padding in numbers.`);
+    throw invalid(`${layer}: padding "same" needs stride 1; give that, or give the padding as numbers.`);
   }
   const total = kernel.map((size, axis) => nth(dilation, axis) * (size - 1));
   const before = total.map((amount) => Math.floor(amount / 2));

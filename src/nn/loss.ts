@@ -169,7 +169,10 @@ export function requirePerSample(loss: string, output: Traced, result: Traced): 
     );
   }
   if (!isFloat(result.dtype)) {
-    throw new PergradError("DTYPE_MISMATCH", `${loss}: a loss is a floating-point number, not ${result.dtype}.`);
+    throw new PergradError(
+      "DTYPE_MISMATCH",
+      `${loss}: a loss must be a floating-point number, not ${result.dtype}; cast it.`,
+    );
   }
   return result;
 }

@@ -255,7 +255,7 @@ function requireSameElements(name: string, output: Shape, target: Shape): void {
   if (own !== undefined && other !== undefined && sameDim(own, other) && target.length > 0) return;
   throw new PergradError(
     "SHAPE_MISMATCH",
-    `${name}: the target ${showShape(target)} does not have the elements of the output ${showShape(output)}; give it as many, or take cross_entropy for class labels.`,
+    `${name}: the target ${showShape(target)} does not have the elements of the output ${showShape(output)}; give it as many, or use cross_entropy for class labels.`,
   );
 }
 

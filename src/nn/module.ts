@@ -100,7 +100,10 @@ export function checkGiven(module: Module, given: Named): void {
       throw invalid(`it takes no input "${name}" beside its first; ${known}.`);
     }
     if (own.dtype !== dtype)
-      throw new PergradError("DTYPE_MISMATCH", `its input "${name}" is ${own.dtype}, but is given ${dtype}; cast it.`);
+      throw new PergradError(
+        "DTYPE_MISMATCH",
+        `its input "${name}" is ${own.dtype}, but it was given ${dtype}; cast it.`,
+      );
   }
 }
 

@@ -34,7 +34,7 @@ export function gradientNoiseMultiplier(noiseMultiplier: number, { countNoise }:
   if (left > 0) return left ** -0.5;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `countNoise is ${countNoise}; it must be above half the noise multiplier ${noiseMultiplier}, or the count alone spends more than that.`,
+    `countNoise is ${countNoise}; it must be above half the noise multiplier ${noiseMultiplier}, or the count alone spends more than this noise allows.`,
   );
 }
 

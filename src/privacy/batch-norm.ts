@@ -95,6 +95,6 @@ function groupsFor(node: Node, { shape }: Value, asked: number | undefined): num
   if (Number.isSafeInteger(asked) && asked >= 1 && channels % asked === 0) return asked;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `${asked} groups do not divide the ${channels} channels of ${describeNode(node)}; give a divisor of all channels, or none.`,
+    `${asked} groups do not divide the ${channels} channels of ${describeNode(node)}; give a number that divides all channels, or leave it out.`,
   );
 }

@@ -34,7 +34,7 @@ const accountantOptions: OptionNames<AccountantOptions> = { accountant: true, or
 function requireMechanisms(given: readonly Mechanism[]): void {
   if (Array.isArray(given)) return;
   throw invalidArgument(
-    `The mechanisms are an array, not ${kindOf(given)}; give [{ kind: "gaussian", noiseMultiplier, samplingRate, steps }].`,
+    `The mechanisms must be an array, not ${kindOf(given)}; give [{ kind: "gaussian", noiseMultiplier, samplingRate, steps }].`,
   );
 }
 

@@ -77,7 +77,7 @@ function checkMechanism({ kind, noiseMultiplier, samplingRate, steps }: Mechanis
 }
 
 export function outOfRange(what: string, value: number, range: string): PergradError {
-  return new PergradError("INVALID_ARGUMENT", `The ${what} is ${value}, and must be ${range}.`);
+  return new PergradError("INVALID_ARGUMENT", `The ${what} is ${value}; it must be ${range}.`);
 }
 
 export function checkDelta(delta: number): void {

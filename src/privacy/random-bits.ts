@@ -33,7 +33,7 @@ function mixed(word: number): number {
 /** Throws INVALID_ARGUMENT. */
 export function checkSeed(seed: number): void {
   if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32) return;
-  throw new PergradError("INVALID_ARGUMENT", `A seed is a whole number from 0 to 2^32 - 1, not ${seed}.`);
+  throw new PergradError("INVALID_ARGUMENT", `A seed must be a whole number from 0 to 2^32 - 1, not ${seed}.`);
 }
 
 /**

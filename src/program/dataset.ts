@@ -36,7 +36,7 @@ export async function openDataset(dataset: Dataset, options: SourceOptions): Pro
   const given: unknown = dataset;
   if (isPromise(given) || (typeof given !== "string" && (typeof given !== "object" || given === null)))
     throw invalidArgument(
-      `A dataset is all samples by the inputs' names, an iterable of batches, or the path of a file, not ${kindOf(given)}.`,
+      `A dataset must be all samples by the inputs' names, an iterable of batches, or the path of a file, not ${kindOf(given)}.`,
     );
   if (typeof dataset === "string") return FileSource.open(dataset, options);
   if (isIterable(dataset)) return new Batches(dataset, options);

@@ -20,7 +20,7 @@ function requireTraced(outputs: Readonly<Record<string, Traced>>): void {
   const given: unknown = outputs;
   if (typeof given !== "object" || given === null || given instanceof Traced)
     throw invalidArgument(
-      `compile takes traced tensors by names of your own, as compile({ y }), not ${kindOf(given)}.`,
+      `compile takes traced tensors by names of your own, not ${kindOf(given)}; give them as in compile({ y }).`,
     );
   for (const [name, each] of Object.entries(given)) {
     if (each instanceof Traced) continue;

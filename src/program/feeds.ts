@@ -77,7 +77,7 @@ export function shaped(name: string, data: Exclude<PlainData, Tensor>, { value }
 function fromNumbers(name: string, data: readonly (number | bigint)[], dtype: DType, dims: readonly number[]): Tensor {
   const at = data.findIndex((element) => typeof element !== "number" && typeof element !== "bigint");
   if (at >= 0)
-    throw new PergradError("DTYPE_MISMATCH", `${describeInput(name)} holds ${kindOf(data[at])}; give numbers alone.`);
+    throw new PergradError("DTYPE_MISMATCH", `${describeInput(name)} holds ${kindOf(data[at])}; give only numbers.`);
   if (isFloat(dtype)) return { dtype: "float32", dims, data: Float32Array.from(data, Number) };
   const wrong = data.find((element) => typeof element === "number" && !Number.isSafeInteger(element));
   if (wrong !== undefined)
@@ -241,7 +241,7 @@ function checkLabels(name: string, { data, dims }: Tensor, axis: number | null, 
       : `the node ignores ${ignored} alone`;
   throw new PergradError(
     "LABEL_OUT_OF_RANGE",
-    `${describeInput(name)} holds the label ${data[at]} in sample ${sample}, outside 0..${classes - 1} of the ${by}; correct it, or mark it as the model ignores labels (${instead}).`,
+    `${describeInput(name)} holds the label ${data[at]} in sample ${sample}, outside 0..${classes - 1} of the ${by}; correct it, or give a label that the model ignores (${instead}).`,
   );
 }
 

@@ -124,7 +124,7 @@ function vectorFeeds(
     if (tensor) return [value.name, checkShape(`The vector of "${want}" for`, value, parameter, tensor)] as const;
     throw new PergradError(
       "MISSING_TENSOR",
-      `"${want}" takes inner products with vectors, but has none for the parameter "${parameter}"; give it by \`vectors\` to run, or to want.dot.`,
+      `"${want}" takes inner products with vectors, but there is none for the parameter "${parameter}"; give one to run (\`vectors\`) or to want.dot.`,
     );
   });
   return Object.fromEntries(fed);

@@ -28,7 +28,7 @@ export interface MemoryOptions {
 
 function checkCount(value: number | undefined, what: string): void {
   if (value === undefined || (Number.isSafeInteger(value) && value >= 1)) return;
-  throw new PergradError("INVALID_ARGUMENT", `${what} is a whole number from 1 up, not ${value}.`);
+  throw new PergradError("INVALID_ARGUMENT", `${what} must be a whole number from 1 up, not ${value}.`);
 }
 
 /** Throws INVALID_ARGUMENT. */

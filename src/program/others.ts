@@ -40,13 +40,13 @@ export class GivenFactors implements Others {
     if (!factors)
       throw new PergradError(
         "MISSING_TENSOR",
-        `"${want}" is computed with vectors, but the run is given none; give them by \`others\`.`,
+        `"${want}" is computed with vectors, but the run has none; give them as \`others\`.`,
       );
     const found: Record<string, Tensor> = {};
     for (const [name, data] of Object.entries(factors)) {
       const tensor = plainData(name, data);
       if (!isTensor(tensor))
-        throw new PergradError("MISSING_TENSOR", `The vectors of "${want}" for "${name}" are no tensor; give one.`);
+        throw new PergradError("MISSING_TENSOR", `The vectors of "${want}" for "${name}" are not a tensor; give one.`);
       found[name] = tensor;
     }
     requireSamples(want, samplesOf(found), this.samples);
@@ -94,7 +94,7 @@ function requireSamples(want: string, samples: number, compiled: number): void {
   if (samples === compiled) return;
   throw new PergradError(
     "BATCH_MISMATCH",
-    `The other batch of "${want}" holds ${samples} samples, but the program was compiled for ${compiled}; give it as many, or compile another program.`,
+    `The other batch of "${want}" holds ${samples} samples, but the program was compiled for ${compiled}; give it as many samples, or compile another program.`,
   );
 }
 

@@ -53,7 +53,7 @@ export async function predict(
   checkOptions("predict(model, data, options)", options, optionNames);
   const { microbatchSize = 256, allowNotFinite = false, onProgress } = options;
   if (!Number.isSafeInteger(microbatchSize) || microbatchSize < 1)
-    throw invalidArgument(`microbatchSize is a whole number from 1 up, not ${microbatchSize}.`);
+    throw invalidArgument(`microbatchSize must be a whole number from 1 up, not ${microbatchSize}.`);
   const own = await withMissing(() => asModel(model, "predict", options));
   const chosen = outputsOf(own, options.outputs);
   const expected = inputsOf(own, chosen);
@@ -116,7 +116,7 @@ export function outputAxes({ graph, sampleAxes }: Pick<Model, "graph" | "sampleA
       throw new PergradError(
         at ? "UNSUPPORTED_OP" : "SAMPLES_INTERACT",
         at
-          ? `The output "${name}" has its samples inside another axis, so that parts cannot be joined; give them an axis of their own.`
+          ? `The output "${name}" has its samples folded into another axis, so parts cannot be joined; give them an axis of their own.`
           : `The output "${name}" does not depend on the samples; leave it out of \`outputs\`.`,
       );
     }),

@@ -32,7 +32,10 @@ export async function profileOf(
   if (!(Number.isSafeInteger(runs) && runs >= 1))
     throw new PergradError("INVALID_ARGUMENT", `The runs of a profile must be a whole number from 1 up, not ${runs}.`);
   if (samples === 0)
-    throw new PergradError("INVALID_ARGUMENT", "An empty batch is not run, so it has no profile; give a sample.");
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      "An empty batch is not run, so it has no profile; give at least one sample.",
+    );
   const { profiler } = target;
   if (!profiler) throw noProfiler(target);
   const { objective, plan } = planned;

@@ -51,9 +51,7 @@ export interface SavedFor {
 /** Throws INVALID_ARGUMENT. */
 function requireWeights(weights: unknown): void {
   if (weights === "inside" || weights === "inputs") return;
-  throw invalidArgument(
-    `The weights of a saved program are "inside" it or "inputs", not ${kindOf(weights)}; give one of these.`,
-  );
+  throw invalidArgument(`The weights of a saved program must be "inside" it or "inputs", not ${kindOf(weights)}.`);
 }
 
 /** Throws INVALID_ARGUMENT. */

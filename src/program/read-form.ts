@@ -28,7 +28,7 @@ export function readForm(text: string | undefined, fileName: string, want: Wants
   if (text === undefined)
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `"${fileName}" is no program that pergrad saved with what it needs to run it; compile the model again and save it.`,
+      `"${fileName}" is not a program that pergrad saved with what it needs to run it; compile the model again and save it.`,
     );
   const form = parsed(text, fileName);
   requireWants(form, fileName, want);
@@ -93,7 +93,7 @@ function requireOwn({ others, whole }: StoredForm, { graph, expected }: ReadForm
 function damaged(fileName: string, what: string): PergradError {
   return new PergradError(
     "INVALID_MODEL",
-    `What "${fileName}" says of its program is damaged: ${what}; save the program again.`,
+    `The description of the program in "${fileName}" is damaged: ${what}; save the program again.`,
   );
 }
 
@@ -121,7 +121,7 @@ function requireWants({ wants }: StoredForm, fileName: string, want: Wants): voi
   if (stored === given) return;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `"${fileName}" computes ${stored}, but the wants given are ${given}; give those that it was compiled with.`,
+    `"${fileName}" computes ${stored}, but the given wants are ${given}; give those with which it was compiled.`,
   );
 }
 

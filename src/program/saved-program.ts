@@ -132,6 +132,6 @@ function requireSize({ name, value }: Output, found: Tensor | undefined, samples
   const shown = found ? `[${found.dims.join(", ")}]` : "nothing";
   throw new PergradError(
     "INVALID_MODEL",
-    `"${fileName}" gives ${shown} for "${name}", where it says that it gives [${dims.join(", ")}]; save the program again.`,
+    `"${fileName}" gives ${shown} for "${name}", but says that it gives [${dims.join(", ")}]; save the program again.`,
   );
 }

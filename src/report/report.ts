@@ -39,7 +39,7 @@ export async function writeReport(
 ): Promise<string[]> {
   checkOptions("writeReport(model, data, options)", options, optionNames);
   if (typeof options.out !== "string" || !/\.html?$/i.test(options.out))
-    throw invalidArgument("A report's name, out, must end in .html; correct it.");
+    throw invalidArgument("The name of a report (out) must end in .html; correct it.");
   const { requireOwnFiles, writePage } = await import("./write.js");
   await requireOwnFiles(options.out);
   const content = await reportContent(model, data, options);

@@ -39,10 +39,10 @@ export interface TrainingPage {
 export async function trainingPage(out: string, options: TrainingPageOptions = {}): Promise<TrainingPage> {
   checkOptions("trainingPage(out, options)", options, optionNames);
   if (typeof out !== "string" || !/\.html?$/i.test(out))
-    throw invalidArgument("The name of a training's page must end in .html; correct it.");
+    throw invalidArgument("The name of a training page must end in .html; correct it.");
   const { title = "Training", seconds = 1 } = options;
   if (!(typeof seconds === "number" && seconds > 0))
-    throw invalidArgument(`trainingPage: seconds is a number above 0, not ${String(seconds)}.`);
+    throw invalidArgument(`trainingPage: seconds must be a number above 0, not ${String(seconds)}.`);
   // The parts of pages are loaded when a page is made.
   const [{ clientScript }, { trainingHtml }, { writeFileSafely }] = await Promise.all([
     import("./client-script.js"),

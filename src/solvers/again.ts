@@ -14,6 +14,6 @@ export function requireAgain(data: Dataset, why: string): void {
   if (once)
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The data can be read once only, but ${why}; give a batch, a file's path, or an object whose [Symbol.asyncIterator] begins anew.`,
+      `The data can be read only once, but ${why}; give a batch, a file's path, or an object whose [Symbol.asyncIterator] starts again each time.`,
     );
 }

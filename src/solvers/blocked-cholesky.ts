@@ -188,7 +188,10 @@ class BlockProducts {
       { notFinite: "ignore" },
     );
     if (product.data instanceof Float64Array) return product.data;
-    throw new PergradError("RUNTIME", "The program of products of blocks returned no float64 numbers; report it.");
+    throw new PergradError(
+      "RUNTIME",
+      "The program of products of blocks returned no float64 numbers; please report it.",
+    );
   }
 
   release(): Promise<void> {

@@ -252,7 +252,7 @@ export class Curvature {
     checkOptions("estimateTrace(options)", options ?? {}, traceOptions);
     const { probes, seed = 0 } = options ?? {};
     if (probes === undefined)
-      throw invalidArgument("estimateTrace needs probes, the number of products; give at least 3.");
+      throw invalidArgument("estimateTrace needs probes, the number of random vectors; give at least 3.");
     checkWhole("The number of probes of estimateTrace", probes, 3);
     checkSeed("estimateTrace", seed);
     return hutchPlusPlus((vector) => this.multiply(vector), { size: this.size, products: probes, seed });
@@ -295,7 +295,7 @@ export class Curvature {
     const { damping, tolerance = 1e-5, maxIterations = 250, preconditioner } = options ?? {};
     if (!(typeof damping === "number" && Number.isFinite(damping) && damping >= 0))
       throw invalidArgument(
-        `solve needs a damping, a number from 0 up that is added to the diagonal, not ${kindOf(damping)}; give one: { damping: 0.01 }.`,
+        `solve needs a damping, which must be a number from 0 up, not ${kindOf(damping)}; give one: { damping: 0.01 }.`,
       );
     checkIterations("solve", { tolerance, maxIterations });
     const times = async (direction: Float64Array) => {
@@ -316,7 +316,7 @@ export class Curvature {
     if (kind === undefined) return undefined;
     if (damping === 0)
       throw invalidArgument(
-        "A preconditioner needs a damping above 0, as it may be singular without; give one: { damping: 0.01 }.",
+        "A preconditioner needs a damping above 0, because it may be singular without one; give one: { damping: 0.01 }.",
       );
     const { of: matrix, ...options } = this.options;
     const of = matrix === "fisher" ? "empirical" : "type2";

@@ -40,7 +40,7 @@ export async function tridiagonalEigenpairs(
   product: Product,
 ): Promise<Eigenpairs> {
   if (!diagonal.every(Number.isFinite) || !beside.every(Number.isFinite))
-    throw new PergradError("NOT_FINITE", "A matrix whose eigenvectors are wanted is not finite; look at the data.");
+    throw new PergradError("NOT_FINITE", "A matrix is not finite, so it has no eigenvectors; check the data.");
   return divided(diagonal, beside, product);
 }
 

@@ -112,7 +112,7 @@ function productOf(a: Float64Array, b: Float64Array, size: number): Float64Array
 
 function float64Of({ data }: Tensor): Float64Array {
   if (data instanceof Float64Array) return data;
-  throw new PergradError("RUNTIME", "A program of matrix products returned no float64 numbers; report it.");
+  throw new PergradError("RUNTIME", "A program of matrix products returned no float64 numbers; please report it.");
 }
 
 async function compiledBy<T extends Readonly<Record<string, Traced>>>(

@@ -261,7 +261,7 @@ function between(tensor: Tensor, dims: readonly number[], from: number, to: numb
 export function requireDamping(call: string, damping: unknown): asserts damping is number {
   if (typeof damping === "number" && Number.isFinite(damping) && damping > 0) return;
   throw invalidArgument(
-    `${call} needs a damping, a number above 0 that is added to each eigenvalue, not ${kindOf(damping)}; give one: { damping: 0.01 }.`,
+    `${call} needs a damping, which must be a number above 0, not ${kindOf(damping)}; give one: { damping: 0.01 }.`,
   );
 }
 

@@ -247,11 +247,11 @@ function factorOf(objective: Objective, { noise }: LaplaceOptions): number {
   const { loss } = objective;
   if (!loss.likelihood)
     throw invalidArgument(
-      `A Laplace approximation needs a loss that is a likelihood: cross_entropy, bce_with_logits or mse; "${loss.name}" is none of these.`,
+      `A Laplace approximation needs a loss that is a likelihood: cross_entropy, bce_with_logits or mse; "${loss.name}" is not one of these.`,
     );
   if (noise !== undefined && !isGaussian(objective))
     throw invalidArgument(
-      `The noise is that of targets around outputs, which "${loss.name}" does not have; leave it out.`,
+      `The noise describes how targets scatter around outputs, which "${loss.name}" does not model; leave it out.`,
     );
   const { terms } = differentiableOf(objective, { options: {} }, false);
   return isGaussian(objective) ? terms / (2 * (noise ?? 1) ** 2) : terms;
@@ -288,7 +288,7 @@ async function partsOf(
   const { size } = new Space(objective.parameters);
   if (size > mostParameters)
     throw invalidArgument(
-      `The structure "${structure}" is for up to ${mostParameters} parameters, but there are ${size}; take "kronecker", or fewer parameters.`,
+      `The structure "${structure}" is for up to ${mostParameters} parameters, but there are ${size}; use "kronecker", or select fewer parameters.`,
     );
   const { matrix } = await over(objective, { matrix: ggnMatrix() });
   const columns = await sideOf(matrix, threads);
@@ -300,13 +300,13 @@ async function partsOf(
 function requireOptions({ structure, priorPrecision, noise = 1 }: LaplaceOptions): void {
   if (!["diagonal", "kronecker", "lastLayer", "full"].includes(structure))
     throw invalidArgument(
-      `The structure of laplace is "diagonal", "kronecker", "lastLayer" or "full", not ${kindOf(structure)}; give one of these.`,
+      `The structure of laplace must be "diagonal", "kronecker", "lastLayer" or "full", not ${kindOf(structure)}.`,
     );
   if (priorPrecision !== "marginalLikelihood" && !isPositive(priorPrecision))
     throw invalidArgument(
-      `The priorPrecision of laplace is a number above 0 or "marginalLikelihood", not ${kindOf(priorPrecision)}; give one of these.`,
+      `The priorPrecision of laplace must be a number above 0 or "marginalLikelihood", not ${kindOf(priorPrecision)}.`,
     );
-  if (!isPositive(noise)) throw invalidArgument(`The noise of laplace is a number above 0, not ${kindOf(noise)}.`);
+  if (!isPositive(noise)) throw invalidArgument(`The noise of laplace must be a number above 0, not ${kindOf(noise)}.`);
 }
 
 function isPositive(value: unknown): boolean {

@@ -43,7 +43,7 @@ export class Space {
       if (tensor.dims.length !== dims.length || tensor.dims.some((dim, axis) => dim !== dims[axis]))
         throw new PergradError(
           "SHAPE_MISMATCH",
-          `The vector for "${name}" is [${tensor.dims.join(", ")}], but the parameter is [${dims.join(", ")}]; give one element for each of its own.`,
+          `The vector for "${name}" is [${tensor.dims.join(", ")}], but the parameter is [${dims.join(", ")}]; give it the same shape.`,
         );
       vector.set(Array.from<number | bigint, number>(tensor.data, Number), start);
     }
@@ -88,7 +88,7 @@ export class Space {
     if (unknown !== undefined)
       throw new PergradError(
         "MISSING_TENSOR",
-        `A vector is given for "${unknown}", which is no parameter here${meant(unknown, names) || "; leave it out."}`,
+        `A vector is given for "${unknown}", which is not a parameter here${meant(unknown, names) || "; leave it out."}`,
       );
   }
 

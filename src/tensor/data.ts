@@ -41,7 +41,7 @@ export function plainData(what: string, data: Data): PlainData {
     throw invalidArgument(`${what} cannot be ${kindOf(given)}; ${advice}.`);
   if (Array.isArray(given)) {
     if (given.some((element) => typeof element === "object"))
-      throw invalidArgument(`${what} is an array of arrays; flatten it (.flat(Infinity)), its shape is known.`);
+      throw invalidArgument(`${what} is an array of arrays; flatten it, because its shape is known from the model.`);
     return given;
   }
   if (ArrayBuffer.isView(given)) {

@@ -21,7 +21,7 @@ export interface Random {
 /** A source that draws the same numbers for the same seed, a whole number below 2^32. */
 export function random(seed: number): Random {
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
-    throw new PergradError("INVALID_ARGUMENT", `A seed is a whole number from 0 to 2^32 - 1, not ${seed}.`);
+    throw new PergradError("INVALID_ARGUMENT", `A seed must be a whole number from 0 to 2^32 - 1, not ${seed}.`);
   }
   const generator = new Xoroshiro(seed);
   const block = new Float64Array(blockSize);

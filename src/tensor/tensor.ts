@@ -131,7 +131,7 @@ export function tensor<D extends DType>(dtype: D, dims: readonly number[], data:
   const given: { readonly dtype: unknown; readonly dims: unknown; readonly data: unknown } = { dtype, dims, data };
   if (typeof given.dtype !== "string" || !isDType(given.dtype) || !Array.isArray(given.dims))
     throw invalidArgument(
-      'tensor takes a dtype, its dimensions and its data, as tensor("float32", [2, 3], data); give these.',
+      'tensor takes a dtype, dimensions and data, as in tensor("float32", [2, 3], data); give all three.',
     );
   if (!ArrayBuffer.isView(given.data) || tagOf(given.data) !== arrays[dtype].name)
     throw new PergradError(

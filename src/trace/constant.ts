@@ -14,13 +14,14 @@ export function isTensor(value: unknown): value is Tensor {
 /** Throws INVALID_ARGUMENT if `dtype` cannot hold the number. */
 function checkElement(element: number, dtype: DType): void {
   const fits = isFloat(dtype) || (dtype === "bool" ? element === 0 || element === 1 : Number.isSafeInteger(element));
-  if (!fits) throw invalid(`${element} is no ${dtype}; use a whole number, or cast the tensor to float32 first.`);
+  if (!fits)
+    throw invalid(`${element} is not a valid ${dtype}; use a whole number, or cast the tensor to float32 first.`);
 }
 
 function collect(nested: Nested, depth: number, dims: number[], into: number[]): void {
   if (!Array.isArray(nested)) {
     if (depth < dims.length || (typeof nested !== "number" && typeof nested !== "boolean")) {
-      throw invalid("A constant is a number, a tensor, or nested arrays of equal lengths; give one of these.");
+      throw invalid("A constant must be a number, a tensor, or nested arrays of equal lengths.");
     }
     into.push(Number(nested));
     return;

@@ -13,7 +13,7 @@ export function einsum(equation: string, ...operands: readonly Traced[]): Traced
   const [first, ...others] = operands;
   if (!first) throw invalid("einsum: there are no operands; give one per term.");
   if (!/^[a-zA-Z,.\s]*(->[a-zA-Z.\s]*)?$/.test(equation))
-    throw invalid(`einsum: "${equation}" is no equation; write one such as "ij,jk->ik".`);
+    throw invalid(`einsum: "${equation}" is not an equation; write one such as "ij,jk->ik".`);
   requireSameDType(
     "einsum",
     operands.map((operand) => operand.value),

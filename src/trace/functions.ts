@@ -79,7 +79,7 @@ export function expand(x: Traced, to: DimSpec | readonly DimSpec[]): Traced {
  */
 export function where(condition: Traced, a: Operand, b: Operand): Traced {
   if (condition.dtype !== "bool") {
-    throw new PergradError("DTYPE_MISMATCH", `where: its condition is ${condition.dtype}, not bool.`);
+    throw new PergradError("DTYPE_MISMATCH", `where: the condition must be bool, not ${condition.dtype}.`);
   }
   const dtype = a instanceof Traced ? a.dtype : b instanceof Traced ? b.dtype : "float32";
   const [then, otherwise] = leadingOf(

@@ -27,7 +27,7 @@ export function requireSameDType(op: string, inputs: readonly (Value | null)[]):
   if (first && odd) {
     throw new PergradError(
       "DTYPE_MISMATCH",
-      `${op}: ${first.dtype} and ${odd.dtype} do not go together; cast one of them.`,
+      `${op}: ${first.dtype} and ${odd.dtype} cannot be combined; cast one of them.`,
     );
   }
 }
@@ -94,7 +94,7 @@ export class Traced {
 
   private operand(op: string, other: Operand): Value {
     if (typeof other !== "number" && !(other instanceof Traced))
-      throw invalid(`${op}: an operand is a number or a traced tensor, not ${kindOf(other)}; give one of these.`);
+      throw invalid(`${op}: an operand must be a number or a traced tensor, not ${kindOf(other)}.`);
     const value = typeof other === "number" ? scalarOf(other, this.dtype) : other.value;
     requireSameDType(op, [this.value, value]);
     return value;
@@ -312,7 +312,7 @@ export class Traced {
       : axesOf(undefined, this.rank, "").reverse();
     if (order.length !== this.rank) {
       throw invalid(
-        `transpose: [${order}] is no permutation of the ${this.rank} axes of ${showShape(this.value.shape)}; name each axis once.`,
+        `transpose: [${order}] is not a permutation of the ${this.rank} axes of ${showShape(this.value.shape)}; name each axis once.`,
       );
     }
     return this.wrap(build.transpose(this.value, order));

@@ -58,7 +58,7 @@ export function* miniBatches<D extends Readonly<Record<string, Tensor>>>(
   { size, shuffle }: BatchOptions,
 ): Generator<Batch<D>> {
   if (!Number.isSafeInteger(size) || size < 1) {
-    throw new PergradError("INVALID_ARGUMENT", `A batch's size is a whole number from 1 up, not ${size}.`);
+    throw new PergradError("INVALID_ARGUMENT", `A batch's size must be a whole number from 1 up, not ${size}.`);
   }
   const samples = countSamples(data);
   const source = typeof shuffle === "number" ? random(shuffle) : shuffle;

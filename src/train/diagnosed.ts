@@ -44,10 +44,12 @@ function requireDiagnose(given: DiagnoseOptions): Required<DiagnoseOptions> {
   const { onDiagnostics, every = 1, curvature = false } = given;
   if (typeof onDiagnostics !== "function")
     throw invalidArgument(
-      `diagnose needs the function onDiagnostics, which takes what is computed, not ${kindOf(onDiagnostics)}.`,
+      `diagnose needs onDiagnostics, which must be a function that receives the results, not ${kindOf(onDiagnostics)}.`,
     );
   if (!Number.isSafeInteger(every) || every < 1)
-    throw invalidArgument(`diagnose.every is a number of steps from 1 up, not ${kindOf(every)}; give a whole number.`);
+    throw invalidArgument(
+      `diagnose.every must be a number of steps from 1 up, not ${kindOf(every)}; give a whole number.`,
+    );
   return { onDiagnostics, every, curvature };
 }
 

@@ -32,7 +32,7 @@ export function need(name: string, value: number, holds: boolean, range: string)
 export function rateAt(learningRate: LearningRate, step: number): number {
   const given: unknown = learningRate;
   if (typeof given !== "number" && typeof given !== "function")
-    throw invalidArgument(`learningRate is a number, or a function of the step, not ${kindOf(given)}; give one.`);
+    throw invalidArgument(`learningRate must be a number, or a function of the step, not ${kindOf(given)}.`);
   const rate = typeof learningRate === "number" ? learningRate : learningRate(step);
   need("learningRate", rate, rate >= 0 && rate < Number.POSITIVE_INFINITY, "a finite number from 0 up");
   return rate;

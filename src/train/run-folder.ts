@@ -138,7 +138,10 @@ async function readCheckpoint<S>(path: string): Promise<Checkpoint<S>> {
   const file = join(path, checkpointFile);
   const found = (await readState(file)) as Partial<Checkpoint<S>>;
   if (found.format === format) return found as Checkpoint<S>;
-  throw new PergradError("FILE_UNREADABLE", `Cannot read "${file}": it is no checkpoint that this pergrad knows.`);
+  throw new PergradError(
+    "FILE_UNREADABLE",
+    `Cannot read "${file}": it is not a checkpoint that this version of pergrad can read.`,
+  );
 }
 
 /** A run that was killed between its first checkpoint and its ledger has spent nothing. */

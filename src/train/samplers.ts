@@ -39,7 +39,7 @@ export function stepsOfEpochs(epochs: number, perEpoch: number): number {
 export function samplerOf(sampling: Sampling, options: SamplerOptions): Sampler {
   const { samples, batchSize, seed } = options;
   if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
-    throw new PergradError("INVALID_ARGUMENT", `A batch's size is a whole number from 1 up, not ${batchSize}.`);
+    throw new PergradError("INVALID_ARGUMENT", `A batch's size must be a whole number from 1 up, not ${batchSize}.`);
   }
   if (batchSize > samples) {
     throw new PergradError(

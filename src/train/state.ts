@@ -31,7 +31,7 @@ export function requirePaid<S>({ steps, ledger, recorded }: TrainerState<S>): vo
   if (recorded >= steps && (byEpoch || stepsOf(ledger) >= steps)) return;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `The state to resume from has taken ${steps} steps, but its ledger holds fewer, so that what it has spent is not known; give the state as a training left it.`,
+    `The state to resume from has taken ${steps} steps, but its ledger holds fewer, so its privacy cost is not known; give the state as the training left it.`,
   );
 }
 

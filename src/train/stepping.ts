@@ -43,7 +43,7 @@ export abstract class Stepping<S, R extends StepResult> {
    */
   async step(): Promise<R> {
     if (this.#busy)
-      throw new PergradError("INVALID_ARGUMENT", "A step is under way; await it before you begin another.");
+      throw new PergradError("INVALID_ARGUMENT", "A step is still running; await it before you start another.");
     this.#busy = true;
     try {
       return await this.take();

@@ -33,7 +33,7 @@ export function stepNotTaken(step: number, samples: readonly NotFiniteSample[]):
   const which = samples.length > 0 ? describeNotFinite(samples, false) : "The sum of the gradients is not finite.";
   return new PergradError(
     "NOT_FINITE",
-    `Step ${step} was not taken, so that the weights stay as they are: ${which.charAt(0).toLowerCase()}${which.slice(1, -1)}; leave such samples out, or try a smaller learning rate.`,
+    `Step ${step} was not taken, and the weights stay as they are: ${which.charAt(0).toLowerCase()}${which.slice(1, -1)}; leave such samples out, or try a smaller learning rate.`,
   );
 }
 

@@ -218,7 +218,7 @@ function stepsFor({ steps, epochs }: Length, perEpoch: number): number {
   const given = steps === undefined ? `epochs: ${epochs}` : `steps: ${steps}, epochs: ${epochs}`;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `Give either the number of steps, a whole number, or of epochs, from 0 up, not ${given}.`,
+    `Give either steps, a whole number from 0 up, or epochs, a number from 0 up, not ${given}.`,
   );
 }
 
@@ -228,7 +228,7 @@ function noiseFor<S>(options: PrivateTrainOptions<S>, samples: number, steps: nu
   if (targetEpsilon === undefined || noiseMultiplier !== undefined)
     throw new PergradError(
       "INVALID_ARGUMENT",
-      "Give either noiseMultiplier or targetEpsilon: one of them says how much noise.",
+      "Give either noiseMultiplier or targetEpsilon, which decides how much noise is added.",
     );
   const perEpoch = Math.ceil(samples / batchSize);
   const shuffled = sampling === "shuffled";
@@ -242,7 +242,7 @@ function noiseFor<S>(options: PrivateTrainOptions<S>, samples: number, steps: nu
   if (Number.isFinite(noise)) return noise;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `No amount of noise is enough for an epsilon of ${targetEpsilon} at delta ${delta}; take a larger epsilon or delta.`,
+    `No amount of noise is enough for an epsilon of ${targetEpsilon} at delta ${delta}; give a larger epsilon or delta.`,
   );
 }
 

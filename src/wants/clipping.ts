@@ -83,7 +83,7 @@ function checkOptions({ maxNorm, groups, automatic }: ClippedSumOptions): void {
   const given: unknown = maxNorm;
   if (typeof given !== "number" && (typeof given !== "object" || given === null))
     throw invalidArgument(
-      sentence`${option("maxNorm")} is a number, or numbers by parameter or group, not ${kindOf(given)}; give one.`,
+      sentence`${option("maxNorm")} must be a number, or numbers by parameter or group, not ${kindOf(given)}.`,
     );
   if (typeof maxNorm === "number") checkMaxNorm(maxNorm);
   else for (const [name, limit] of Object.entries(maxNorm)) checkMaxNorm(limit, ` of "${name}"`);

@@ -62,7 +62,7 @@ function vectorsOf({ plan, vector }: WantContext, given: ByParameter | undefined
   if (unknown !== undefined)
     throw new PergradError(
       "MISSING_TENSOR",
-      `A vector is given for "${unknown}", which is no parameter here${meant(unknown, plan.parameters) || "; leave it out."}`,
+      `A vector is given for "${unknown}", which is not a parameter here${meant(unknown, plan.parameters) || "; leave it out."}`,
     );
   return new Map(names.map((name) => [name, vector(name)]));
 }
@@ -144,7 +144,7 @@ export function fisherProduct({
   if (labels !== "true" && labels !== "drawn")
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The labels of want.fisherProduct are "true" or "drawn", not ${JSON.stringify(labels)}; give one of these.`,
+      `The labels of want.fisherProduct must be "true" or "drawn", not ${JSON.stringify(labels)}.`,
     );
   if (labels === "drawn") {
     const drawn = drawnOf("want.fisherProduct", { probes, seed });
@@ -154,7 +154,7 @@ export function fisherProduct({
   if (probes !== undefined || seed !== undefined)
     throw new PergradError(
       "INVALID_ARGUMENT",
-      'The want fisherProduct draws no labels unless labels is "drawn"; say so, or leave probes and seed out.',
+      'The want fisherProduct draws no labels unless labels is "drawn"; give that, or leave out probes and seed.',
     );
   return productWant("fisherProduct", fisherProducts, vector, give);
 }
@@ -176,7 +176,7 @@ export function ggnDiagonal({ probes, seed, mean = false }: DiagonalOptions = {}
   if (typeof mean !== "boolean")
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The option mean of want.ggnDiagonal is true or false, not ${String(mean)}; leave it out for each sample's own.`,
+      `The option mean of want.ggnDiagonal must be true or false, not ${String(mean)}; leave it out for each sample's own.`,
     );
   const diagonal = mean ? meanGaussNewtonDiagonal : gaussNewtonDiagonal;
   return {
@@ -212,7 +212,10 @@ export interface EstimateOptions {
 function probesOf(call: string, { probes, seed = 0 }: EstimateOptions): Probes | null {
   if (probes === undefined) return null;
   if (!Number.isSafeInteger(probes) || probes < 1)
-    throw new PergradError("INVALID_ARGUMENT", `${call}: probes is a whole number from 1 up, not ${String(probes)}.`);
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `${call}: probes must be a whole number from 1 up, not ${String(probes)}.`,
+    );
   return { count: probes, seed };
 }
 
@@ -271,7 +274,7 @@ export function trace({ of = "hessian", ...estimate }: TraceOptions = {}): Want<
   if (!["hessian", "ggn", "fisher"].includes(of))
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The matrix of want.trace is "hessian", "ggn" or "fisher", not ${JSON.stringify(of)}; give one of these.`,
+      `The matrix of want.trace must be "hessian", "ggn" or "fisher", not ${JSON.stringify(of)}.`,
     );
   return {
     name: "trace",

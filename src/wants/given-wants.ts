@@ -10,10 +10,10 @@ const example = "{ norms: want.norms() }";
 export function requireWants(given: Wants): void {
   const wants: unknown = given;
   if (wants === undefined || wants === null)
-    throw invalidArgument(`What is wanted is missing; say what to compute: want: ${example}.`);
+    throw invalidArgument(`The wants are missing; say what to compute: want: ${example}.`);
   if (isWant(wants)) throw invalidArgument(`The want needs a name of its own; write want: ${example}.`);
   if (typeof wants !== "object" || isPromise(wants))
-    throw invalidArgument(`want is a record of wants by names of your own, as ${example}, not ${kindOf(wants)}.`);
+    throw invalidArgument(`want must be a record of wants by names of your own, as ${example}, not ${kindOf(wants)}.`);
   for (const [name, each] of Object.entries(wants)) if (!isWant(each)) throw wrong(name, each);
 }
 

@@ -34,7 +34,7 @@ export function dot(vectors?: ByParameter): Want<Dots> {
       if (unknown !== undefined)
         throw new PergradError(
           "MISSING_TENSOR",
-          `A vector is given for "${unknown}", which is no parameter here; leave it out.`,
+          `A vector is given for "${unknown}", which is not a parameter here; leave it out.`,
         );
       const dots = names.map((name) => [`of/${name}`, plan.dot(name, vector(name))] as const);
       const all = dots.map(([, value]) => value);

@@ -77,7 +77,7 @@ export function kroneckerFactors(options: KroneckerFactorsOptions): Want<Kroneck
   const kind = kindOfTargets("want.kroneckerFactors", given);
   if (approximation !== "expand" && approximation !== "reduce")
     throw invalidArgument(
-      `The approximation of want.kroneckerFactors is "expand" or "reduce", not ${kindOf(approximation)}; give one of these.`,
+      `The approximation of want.kroneckerFactors must be "expand" or "reduce", not ${kindOf(approximation)}.`,
     );
   return {
     name: "kroneckerFactors",

@@ -50,7 +50,7 @@ export function project({ dims, seed = 0, by = "shifts" }: ProjectOptions): Want
   if (!Number.isSafeInteger(dims) || dims < 1)
     throw new PergradError("INVALID_ARGUMENT", `dims is ${dims}; it must be a whole number from 1 up.`);
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32)
-    throw new PergradError("INVALID_ARGUMENT", `A seed is a whole number from 0 to 2^32 - 1, not ${seed}.`);
+    throw new PergradError("INVALID_ARGUMENT", `A seed must be a whole number from 0 to 2^32 - 1, not ${seed}.`);
   if (by !== "shifts" && by !== "signs")
     throw new PergradError(
       "INVALID_ARGUMENT",

@@ -123,7 +123,7 @@ function checked(result: Traced, dtype: DType): Value {
   if (result.value.shape.some(isBatch))
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The function of want.reduce is of one sample, but returned ${showShape(result.value.shape)}; return a shape without N.`,
+      `The function of want.reduce works on one sample, but returned ${showShape(result.value.shape)}; return a shape without N.`,
     );
   if (result.dtype === dtype) return result.value;
   throw new PergradError(

@@ -169,7 +169,7 @@ describe("leaving samples out", () => {
       "scores that are no changes",
       [modelOf(whole), modelOf(whole)],
       { method: "gradDot" as const },
-      /no changes of a loss/,
+      /not changes of a loss/,
     ],
     ["a sample that is not there", [modelOf(whole), modelOf(whole)], { groups: [[samples]] }, /numbered from 0 to 119/],
     ["a sample twice", [modelOf(whole), modelOf(whole)], { groups: [[1, 1]] }, /twice/],

@@ -20,7 +20,7 @@ describe("a method of attribution", () => {
     [
       { inverse: "arnoldi", rank: 0 },
       influence,
-      /The rank of attribution.influence is a whole number from 1 up, not 0/,
+      /The rank of attribution.influence must be a whole number from 1 up, not 0/,
     ],
     [{ inverse: "arnoldi", rank: "a" }, influence, /The rank .* not "a"/],
     [{ inverse: "arnoldi", rank: 1.5 }, relatIF, /The rank of attribution.relatIF .* not 1.5/],
@@ -30,7 +30,7 @@ describe("a method of attribution", () => {
     [{ inverse: "lissa", maxIterations: 3 }, influence, /"lissa" does not use maxIterations; .* inverse: "cg"/],
     [{ inverse: "exact", tolerance: 0.1 }, influence, /"exact" does not use tolerance/],
     [{ inverse: "ekfac", scale: 0.1 }, influence, /"ekfac" does not use scale/],
-    [{ inverse: "cg", tolerance: 0 }, influence, /The tolerance .* is a number above 0, not 0/],
+    [{ inverse: "cg", tolerance: 0 }, influence, /The tolerance .* must be a number above 0, not 0/],
     [{ inverse: "cg", maxIterations: -1 }, influence, /The maxIterations .* from 1 up, not -1/],
     [{ inverse: "lissa", terms: "many" }, influence, /The terms .* not "many"/],
     [{ inverse: "lissa", scale: -1 }, influence, /The scale .* above 0, not -1/],
@@ -40,24 +40,28 @@ describe("a method of attribution", () => {
     [{ dampign: 0.1 }, influence, /no option "dampign"; did you mean "damping"\?/],
     [{ by: "los" }, relatIF, /not "los"; did you mean "loss"\?/],
     [{ bye: "loss" }, relatIF, /no option "bye"; did you mean "by"\?/],
-    [{ learningRates: 0.1 }, tracIn, /learning rates of tracIn are an array of numbers, not 0.1/],
+    [{ learningRates: 0.1 }, tracIn, /learning rates of tracIn must be an array of numbers, not 0.1/],
     [{ learningRates: ["0.1"] }, tracIn, /array of numbers, not "0.1"/],
-    [{ cosine: "yes" }, tracIn, /cosine of tracIn is true or false, not "yes"/],
+    [{ cosine: "yes" }, tracIn, /cosine of tracIn must be true or false, not "yes"/],
     [{ beta1: 0.5 }, tracIn, /uses beta1 for steps of Adam only/],
-    [{ adam: state }, tracIn, /adam of tracIn is an array with \{ first, second, steps \}/],
+    [{ adam: state }, tracIn, /adam of tracIn must be an array with \{ first, second, steps \}/],
     [{ adam: [{ first: {}, second: {} }] }, tracIn, /adam of tracIn/],
-    [{ adam: [state], beta2: 1 }, tracIn, /The beta2 of tracIn is a number from 0 and below 1, not 1/],
+    [{ adam: [state], beta2: 1 }, tracIn, /The beta2 of tracIn must be a number from 0 and below 1, not 1/],
     [{ adam: [state], cosine: false }, tracIn, /always gives cosines/],
-    [{ output: "logit" }, trak, /The output of trak is "margin" or "loss", not "logit"/],
+    [{ output: "logit" }, trak, /The output of trak must be "margin" or "loss", not "logit"/],
     [{ dims: 0 }, trak, /The number of dims of trak .* not 0/],
     [{ seed: -1 }, trak, /The seed of trak .* not -1/],
     [{ projection: [1, 2] }, trak, /The projection of trak must be a tensor, not an array/],
     [{ projection: { dtype: "float32", dims: [12, 1], data: [] }, seed: 1 }, trak, /leave out the seed/],
     [{ dims: "a" }, loGra, /The number of dims of loGra .* not "a"/],
     [{ seed: 0.5 }, loGra, /The seed of loGra .* not 0.5/],
-    [{ l2: 1, layer: 3 }, representerPoints, /The layer of representerPoints is the name of a parameter, not 3/],
+    [{ l2: 1, layer: 3 }, representerPoints, /The layer of representerPoints must be the name of a parameter, not 3/],
     [{ l2: "1" }, representerPoints, /a number above 0, not "1"/],
-    [{ samples: 4, fraction: "0.5" }, subsets, /The fraction of subsets is a number above 0 and below 1, not "0.5"/],
+    [
+      { samples: 4, fraction: "0.5" },
+      subsets,
+      /The fraction of subsets must be a number above 0 and below 1, not "0.5"/,
+    ],
     [{ samples: 4, seed: -1 }, subsets, /The seed of subsets .* not -1/],
     [{}, subsets, /subsets needs samples/],
   ])("refuses %j", (options, make, message) => {
@@ -84,7 +88,7 @@ describe("functions of attribution", () => {
     [{ dims: 0 }, /The number of dims of an index .* not 0/],
     [{ dims: "a" }, /The number of dims of an index .* not "a"/],
     [{ seed: 1.5 }, /The seed of an index .* not 1.5/],
-    [{ storage: "float61" }, /The storage of an index is .*; did you mean "float16"\?/],
+    [{ storage: "float61" }, /The storage of an index must be .*; did you mean "float16"\?/],
     [{ shardSize: 0 }, /The shardSize of an index .* not 0/],
   ])("index refuses %j", async (options, message) => {
     const given = { ...common, method: "gradDot", out: "never-made", ...any(options) };
@@ -110,9 +114,9 @@ describe("curvature", () => {
     );
     const whole = await curvature(model, data, { ...common, of: "ggn" });
     for (const [options, message] of [
-      [{ end: "both" }, /The end of topEigenvalues is "largest", "smallest" or "either", not "both"/],
+      [{ end: "both" }, /The end of topEigenvalues must be "largest", "smallest" or "either", not "both"/],
       [{ end: "largets" }, /did you mean "largest"\?/],
-      [{ tolerance: -1 }, /The tolerance of topEigenvalues is a number above 0, not -1/],
+      [{ tolerance: -1 }, /The tolerance of topEigenvalues must be a number above 0, not -1/],
       [{ maxIterations: 0 }, /The maxIterations of topEigenvalues .* not 0/],
       [{ seed: "a" }, /The seed of topEigenvalues .* not "a"/],
     ] as const)
@@ -134,7 +138,7 @@ describe("curvature", () => {
       refused(/did you mean "type2"\?/),
     );
     await expect(kroneckerCurvature(model, data, any({ ...common, kind: "type2", corrected: "no" }))).rejects.toEqual(
-      refused(/corrected of kroneckerCurvature is true or false, not "no"/),
+      refused(/corrected of kroneckerCurvature must be true or false, not "no"/),
     );
   });
 });
@@ -146,7 +150,7 @@ describe("findIssues", () => {
     ["dims", { ...common, dims: any("a") }, /The number of dims of findIssues .* not "a"/],
     ["neighbours", { ...common, neighbours: 0 }, /The number of neighbours of findIssues .* not 0/],
     ["a damping that is text", { ...common, damping: any("0.1") }, /The damping of findIssues .* not "0.1"/],
-    ["checkpoints that are no list", { ...common, checkpoints: any({}) }, /are an array of parameters by name/],
+    ["checkpoints that are no list", { ...common, checkpoints: any({}) }, /must be an array of parameters by name/],
     [
       "a misspelt option of training",
       { ...common, training: { ...training, ...any({ epoch: 3 }) } },
@@ -155,7 +159,7 @@ describe("findIssues", () => {
     [
       "no epochs",
       { ...common, training: any({ batchSize: 2, optimizer: {} }) },
-      /optimizer of findIssues' training is a function/,
+      /optimizer of findIssues' training must be a function/,
     ],
     ["a batch size", { ...common, training: { ...training, batchSize: 0 } }, /The batchSize of findIssues .* not 0/],
     ["folds", { ...common, training: { ...training, folds: 7 } }, /The number of folds .* from 2 to 6, not 7/],

@@ -112,7 +112,7 @@ describe("sample axes", () => {
     const { command } = await workspace(timeFirst, { x: transposed, target });
     const { code, err } = await command("check", "--sample-axis", "x=1", "--sample-axis", "output=0");
     expect(code).toBe(1);
-    expect(err).toMatch(/"output" \[4, N, 2\] carries its samples along axis 1, not 0/);
+    expect(err).toMatch(/"output" \[4, N, 2\] has its samples along axis 1, not 0/);
     const unknown = await command("check", "--sample-axis", "y=1");
     expect(unknown).toMatchObject({ code: 1, err: expect.stringMatching(/sample axis is given for "y"/) });
     const shared = await command("check", "--sample-axis", "x=1", "--sample-axis", "output=shared");

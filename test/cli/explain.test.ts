@@ -166,7 +166,7 @@ describe("PERGRAD_DEBUG", () => {
     const { code, out, err } = await command("norms", "--out", path("out.safetensors"));
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toBe(
-      'pergrad: PERGRAD_DEBUG cannot be "tine"; it is a list, separated by commas, of plan, rewrite, graph, time, memory, stack.\n',
+      'pergrad: PERGRAD_DEBUG cannot be "tine"; it must be a list, separated by commas, of plan, rewrite, graph, time, memory, stack.\n',
     );
     expect(existsSync(path("out.safetensors"))).toBe(false);
   });

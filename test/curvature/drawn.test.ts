@@ -139,11 +139,11 @@ it("signs differ between samples, elements and probes", async () => {
 });
 
 it("what cannot be drawn is said", async () => {
-  expect(() => want.ggnDiagonal({ probes: 0 })).toThrow(/probes is a whole number from 1 up/);
+  expect(() => want.ggnDiagonal({ probes: 0 })).toThrow(/probes must be a whole number from 1 up/);
   expect(() => want.fisherProduct({ labels: "model" as never })).toThrow(/"true" or "drawn"/);
   expect(() => want.fisherProduct({ probes: 3 })).toThrow(/labels is "drawn"/);
   expect(() => want.kroneckerFactors({ kind: "type2", seed: 1 })).toThrow(/leave them out/);
-  expect(() => want.kroneckerFactors({ kind: "drawn", seed: -1 })).toThrow(/seed is a whole number/);
+  expect(() => want.kroneckerFactors({ kind: "drawn", seed: -1 })).toThrow(/seed must be a whole number/);
   const loss = losses.custom((y, t) => y.sub(t).square().mean([1]));
   const own = perSample(nn.model(nn.linear(2, 2), { seed: 1 }), { loss, want: { d: want.ggnDiagonal({ probes: 1 }) } });
   await expect(own).rejects.toThrow(/square root/);

@@ -79,7 +79,7 @@ describe.each(Object.entries(models))("%s", (_, { module, input, x, classes }) =
 });
 
 it("refuses what is neither true nor false", () => {
-  expect(() => want.ggnDiagonal({ mean: "yes" } as never)).toThrow(/mean of want.ggnDiagonal is true or false/);
+  expect(() => want.ggnDiagonal({ mean: "yes" } as never)).toThrow(/mean of want.ggnDiagonal must be true or false/);
 });
 
 describe("a cross entropy's root, one of whose columns for each label is 0, gives what its second derivative does", () => {

@@ -314,7 +314,7 @@ describe("options that contradict each other are refused", () => {
     ["the same class twice", { classes: ["x", "x"] }, /names "x" twice/],
     ["no classes", { classes: [] }, /at least one/],
     ["an option that does not exist", { labels: "kind" }, /no option "labels"/],
-    ["a target that is a list", { target: ["kind"] }, /target is the name of a column/],
+    ["a target that is a list", { target: ["kind"] }, /target must be the name of a column/],
   ])("%s", async (_, own, message) => {
     const options = { target: "kind", ...own } as Parameters<typeof packRows>[1];
     await expect(packRows(rows, options)).rejects.toMatchObject({

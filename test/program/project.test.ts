@@ -187,6 +187,6 @@ describe("want.project", () => {
   it("takes whole numbers", () => {
     expect(() => want.project({ dims: 0 })).toThrow("dims is 0; it must be a whole number from 1 up");
     expect(() => want.project({ dims: 2, by: "sings" as "signs" })).toThrow('by "shifts" or by "signs", not "sings"');
-    expect(() => want.project({ dims: 2, seed: -1 })).toThrow("A seed is a whole number from 0 to 2^32 - 1");
+    expect(() => want.project({ dims: 2, seed: -1 })).toThrow("A seed must be a whole number from 0 to 2^32 - 1");
   });
 });

@@ -339,7 +339,7 @@ describe("what cannot be opened is refused, with a sentence that says why", () =
   it("other wants than it computes", async () => {
     const program = await perSample(model(), { loss, want: { norms: want.norms() } });
     await expect(open(program.encode(), { norms: want.gradients() })).rejects.toThrow(
-      "computes { norms: norms }, but the wants given are { norms: gradients }",
+      "computes { norms: norms }, but the given wants are { norms: gradients }",
     );
     await expect(open(program.encode(), { other: want.norms() })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     await program.release();

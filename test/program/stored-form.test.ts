@@ -87,6 +87,6 @@ it("says what is damaged, and what the file gives instead", async () => {
   });
   expect(await saidOf(["results", "0", "shape", "0"], "N*2")).toMatchObject({
     code: "INVALID_MODEL",
-    message: expect.stringMatching(/gives \[2\] for ".*", where it says that it gives \[4\]/),
+    message: expect.stringMatching(/gives \[2\] for ".*", but says that it gives \[4\]/),
   });
 });

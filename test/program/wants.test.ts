@@ -257,7 +257,7 @@ describe("vectors of want.dot", () => {
   it("are missed, and refused where they do not fit", async () => {
     const program = await perSample(model, { loss: losses.crossEntropy(), want: { along: want.dot() } });
     await expect(program.run(data)).rejects.toThrow(
-      '"along" takes inner products with vectors, but has none for the parameter "weight"',
+      '"along" takes inner products with vectors, but there is none for the parameter "weight"',
     );
     await expect(program.run(data, { vectors: { other: { bias } } })).rejects.toMatchObject({ code: "MISSING_TENSOR" });
     const wrong = { weight: bias, bias };

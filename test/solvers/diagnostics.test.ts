@@ -55,7 +55,7 @@ describe("diagnostics", () => {
     async function* once() {
       yield { x: [1, 2], target: [1] };
     }
-    await expect(diagnostics(model, once(), { loss: "cross_entropy" })).rejects.toThrow(/read once only/);
+    await expect(diagnostics(model, once(), { loss: "cross_entropy" })).rejects.toThrow(/read only once/);
     await expect(diagnostics(model, { x: [1, 2], target: [1] }, { los: "mse" } as never)).rejects.toThrow(/"loss"/);
   });
 });

@@ -47,6 +47,7 @@ const builders: Readonly<Record<string, (args: number) => Builder | undefined>> 
   mismatch: () => predicateOf("DTYPE_MISMATCH"),
   apartFrom: () => ({ code: "SAMPLES_INTERACT", form: "predicate", text: 3 }),
   invalidModel: () => ({ code: "INVALID_MODEL", form: "clause", text: 0, advice: 1 }),
+  invalidArgument: () => ({ code: "INVALID_ARGUMENT", form: "whole", text: 0 }),
   invalid: (args) => (args === 1 ? { code: "INVALID_ARGUMENT", form: "whole", text: 0 } : predicateOf("INVALID_MODEL")),
 };
 
@@ -94,6 +95,9 @@ export function messagesOf(source: string, file: string): Message[] {
       const code = args[0]?.type === "Literal" ? String(args[0].value) : undefined;
       return textsOf(args[1]).map((text) => ({ file, line, code, form: "whole", text }));
     }
+    // Wrong usage of the command line says what to do, as a wrong argument does.
+    if (node.type === "NewExpression" && called === "UsageError")
+      return textsOf(args[0]).map((text) => ({ file, line, code: "INVALID_ARGUMENT", form: "whole", text }));
     const builder =
       node.type === "CallExpression" && called !== undefined ? builders[called]?.(args.length) : undefined;
     if (!builder) return [];
@@ -121,7 +125,7 @@ const verbal = /^⟨(verb|does)⟩/;
 
 /** What a sentence may begin with besides a capital, a quotation or a name put in: pergrad itself, and names in code. */
 const names =
-  /^(pergrad|grad|maxNorm|gamma|dims|externalData|nesterov|checkpoint|notFinite|onNotFinite|countNoise|plannedBatchSize)\b|^[A-Za-z_]\w*: |^layer ⟨path⟩ /;
+  /^(pergrad|grad|compile|count|diagnose|dims|execution|gamma|nesterov|checkpoint|out|solve|target|tensor|trak|want)\b|^--[a-z]|^[a-z]+[A-Z]\w* |^[a-z]\w*[.(]\S|^[A-Za-z_]\w*: |^layer ⟨path⟩ /;
 
 /** Codes whose messages say what to do. */
 const advising = new Set([
@@ -159,7 +163,7 @@ export function faultsOf({ code, form, text, file }: Message): string[] {
     faults.push("shows a value of JavaScript");
   if (/⟨(?![^⟩]*\?\?)[^⟩(]*(\?\.|\.at\()[^⟩]*⟩/.test(text)) faults.push("may show undefined");
   if (/\b(there where|of which)\b/.test(plain)) faults.push("is not plain English");
-  const ends = /⟨why⟩$/.test(text);
+  const ends = /⟨(why|meant\w*\([^⟩]*\))⟩$/.test(text);
   if (form === "whole" && code && advising.has(code) && !ends && !advice.test(text))
     faults.push("does not say what to do");
   return faults;

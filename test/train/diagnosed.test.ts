@@ -74,8 +74,8 @@ it("what cannot be diagnosed is said", async () => {
   const options = { loss: "mse", optimizer: sgd({ learningRate: 0.1 }), batchSize: 2, steps: 1 } as const;
   const onDiagnostics = () => {};
   const given = (diagnose: unknown) => train(line(), { x, target }, { ...options, diagnose } as never);
-  await expect(given({ every: 2 })).rejects.toThrow(/needs the function onDiagnostics/);
-  await expect(given({ onDiagnostics, every: 0 })).rejects.toThrow(/diagnose\.every is a number of steps/);
+  await expect(given({ every: 2 })).rejects.toThrow(/needs onDiagnostics, which must be a function/);
+  await expect(given({ onDiagnostics, every: 0 })).rejects.toThrow(/diagnose\.every must be a number of steps/);
   await expect(given({ onDiagnostics, evry: 1 })).rejects.toThrow(/did you mean "every"/);
   // What a step tells of its gradients is not private.
   const privately = { ...options, noiseMultiplier: 1, maxNorm: 1, delta: 0.1, diagnose: { onDiagnostics } };

@@ -123,7 +123,7 @@ describe("a step", () => {
   it("is not taken while another is under way", async () => {
     const trainer = await create({ optimizer: plain });
     const first = trainer.step();
-    await expect(trainer.step()).rejects.toThrow("A step is under way");
+    await expect(trainer.step()).rejects.toThrow("A step is still running");
     expect((await first).step).toBe(1);
     expect((await trainer.step()).step).toBe(2);
     await trainer.release();
@@ -288,7 +288,7 @@ describe("a target epsilon", () => {
     const both = { ...common, optimizer: plain, targetEpsilon: 2, steps: 1 } as never;
     await expect(trainPrivately(model, data, both)).rejects.toThrow("Give either noiseMultiplier or targetEpsilon");
     const length = { ...common, optimizer: plain, steps: 1, epochs: 1 } as never;
-    await expect(trainPrivately(model, data, length)).rejects.toThrow("Give either the number of steps");
+    await expect(trainPrivately(model, data, length)).rejects.toThrow("Give either steps");
   });
 });
 
@@ -556,7 +556,7 @@ describe("options that cannot be", () => {
     [{ maxNorm: { "0.weight": 1 } }, 'no limit for the parameter "0.bias"'],
     [{ sampling: "uniform" }, "There is no accountant for batches of a fixed size"],
     [{ batchSize: 61 }, "A batch of 61 cannot be drawn from 60 samples"],
-    [{ seed: -1 }, "A seed is a whole number"],
+    [{ seed: -1 }, "A seed must be a whole number"],
     [{ microbatchSize: 0 }, "microbatchSize is 0; it must be a whole number"],
   ];
 

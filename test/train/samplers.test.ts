@@ -104,6 +104,7 @@ it("uniform sampling draws so many different samples, each as often", () => {
 
 it("refuses batches that cannot be", () => {
   const of = (batchSize: number) => () => samplerOf("poisson", { samples: 10, batchSize, seed: null, order: 0 });
-  for (const size of [0, -1, 1.5, Number.NaN]) expect(of(size)).toThrow("A batch's size is a whole number from 1 up");
+  for (const size of [0, -1, 1.5, Number.NaN])
+    expect(of(size)).toThrow("A batch's size must be a whole number from 1 up");
   expect(of(11)).toThrow("A batch of 11 cannot be drawn from 10 samples");
 });

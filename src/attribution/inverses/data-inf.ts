@@ -50,7 +50,7 @@ export class DataInf implements Inverse {
   async lengths(): Promise<Float64Array> {
     throw new PergradError(
       "INVALID_ARGUMENT",
-      'DataInf gives no lengths of multiplied gradients; use relatIF by "loss", or another inverse.',
+      'DataInf cannot compute the norms of multiplied gradients; use relatIF with by: "loss", or another inverse.',
     );
   }
 

@@ -19,14 +19,14 @@ export async function denseInverse(
   if (size > mostParameters)
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The inverse "exact" holds a matrix of ${size} x ${size} numbers, and takes at most ${mostParameters} parameters; use "gram", which is exact too, or "ekfac", or select parameters.`,
+      `The inverse "exact" would hold a matrix of ${size} x ${size} numbers, but takes at most ${mostParameters} parameters; use "gram", which is exact too, or "ekfac", or select parameters.`,
     );
   const matrix = await matrixOf(curvature, size);
   const solver = Cholesky.of(matrix, size, damping);
   if (!solver)
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The ${of} plus the damping ${damping} is not positive definite; give a larger damping${of === "hessian" ? ', or take the "ggn"' : ""}.`,
+      `The ${of} plus the damping ${damping} is not positive definite; give a larger damping${of === "hessian" ? ', or use the "ggn"' : ""}.`,
     );
   return rowByRow(size, async (row) => solver.solve(row));
 }

@@ -31,12 +31,12 @@ export function cgInverse(curvature: Curvature, damping: number, options: CgOpti
     if (indefinite && !converged)
       throw new PergradError(
         "INVALID_ARGUMENT",
-        `The curvature plus the damping ${damping} is not positive along a direction that conjugate gradients met; give a larger damping, or take the "ggn".`,
+        `The curvature plus the damping ${damping} is not positive along a direction that conjugate gradients met; give a larger damping, or use the "ggn".`,
       );
     if (!converged && options.maxIterations === undefined)
       throw new PergradError(
         "INVALID_ARGUMENT",
-        `Conjugate gradients left ${residual.toPrecision(2)} of a gradient after ${maxIterations} products with the damping ${damping}; give a larger damping, or maxIterations to take what there is.`,
+        `Conjugate gradients left ${residual.toPrecision(2)} of a gradient after ${maxIterations} products with the damping ${damping}; give a larger damping, or set maxIterations to accept what has been reached.`,
       );
     return solution;
   });
@@ -80,7 +80,7 @@ export async function lissaInverse(
       if (!(length <= last * (1 + growth) || length <= growth * norm(found)))
         throw new PergradError(
           "INVALID_ARGUMENT",
-          `The series of lissa grows without end with the scale ${divisor} and the damping ${damping}: the scale must exceed half of the largest eigenvalue, and the damped matrix must be positive; give a larger damping or another scale, or take the "ggn".`,
+          `The series of lissa diverges with the scale ${divisor} and the damping ${damping}: the scale must exceed half of the largest eigenvalue, and the damped matrix must be positive; give a larger damping or another scale, or use the "ggn".`,
         );
       last = length;
     }

@@ -24,7 +24,7 @@ export async function kernelSolver(
   if (solver) return solver.whole;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `The matrix of inner products plus the damping ${damping} is not positive definite in these digits; give a larger damping.`,
+    `The matrix of inner products plus the damping ${damping} is not positive definite in this precision; give a larger damping.`,
   );
 }
 

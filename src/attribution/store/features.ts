@@ -18,7 +18,7 @@ export function requireIndexed({ name, settings }: Method): Indexed {
   const found = indexed.find((each) => each === name);
   if (found === undefined)
     throw invalidArgument(
-      `An index holds projected gradients, which serve ${indexed.join(", ")}, but not ${name}; give one of these, or use attribution.scores.`,
+      `An index holds projected gradients, which can be used for ${indexed.join(", ")}, but not ${name}; give one of these, or use attribution.scores.`,
     );
   if (settings.adam !== undefined)
     throw invalidArgument("An index holds no steps of Adam; leave out adam, or use attribution.scores.");

@@ -81,7 +81,7 @@ export async function samplesIn(folder: string): Promise<number> {
   if (text === null)
     throw new PergradError(
       "FILE_UNREADABLE",
-      `The index in "${folder}" is not complete; go on with it by the same call of attribution.index.`,
+      `The index in "${folder}" is not complete; repeat the call of attribution.index to complete it.`,
     );
   const samples = /^\d{1,15}\n$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isSafeInteger(samples)) return samples;
@@ -173,6 +173,6 @@ async function requireShard(out: string, number: number, manifest: Manifest, sou
   if (file.digest === source.digest && file.samples === source.samples) return;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `Shard ${number} of the index in "${out}" was made of other training samples; give the same, or another folder.`,
+    `Shard ${number} of the index in "${out}" was made from other training samples; give the same samples, or another folder.`,
   );
 }

@@ -191,7 +191,7 @@ export function requireSame(folder: string, before: Manifest, now: Manifest): vo
     const shown = ["models", "parameters", "scalars"].includes(key) ? "" : `: ${was}, not ${is}`;
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The index in "${folder}" was made with ${what[key] ?? `another ${key}`}${shown}; give the same, or another folder.`,
+      `The index in "${folder}" was made with ${what[key] ?? `another ${key}`}${shown}; give the same again, or another folder.`,
     );
   }
 }

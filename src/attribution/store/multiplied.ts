@@ -144,6 +144,6 @@ function arraysOf<T extends TypedArray>(
   return Object.keys(found).map((_, k) => {
     const data: unknown = found[`${k}`]?.data;
     if (data instanceof kind) return data;
-    throw new PergradError("RUNTIME", `The program of an index's products returned no ${kind.name}; report it.`);
+    throw new PergradError("RUNTIME", `The program of an index's products returned no ${kind.name}; please report it.`);
   });
 }

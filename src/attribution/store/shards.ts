@@ -182,6 +182,6 @@ function floats(path: string, name: string, { data }: Tensor): Float32Array {
 export function broken(path: string, problem: string): PergradError {
   return new PergradError(
     "FILE_UNREADABLE",
-    `Cannot read the shard "${path}": ${problem}, so make the index anew, or restore the file.`,
+    `Cannot read the shard "${path}": ${problem}, so build the index again, or restore the file.`,
   );
 }

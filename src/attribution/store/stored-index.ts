@@ -149,7 +149,7 @@ export class AttributionIndex {
     checkOptions("attribution.index(model, train, options)", options, indexOptions);
     const { out, onProgress, ids: given, ...own } = options;
     if (typeof out !== "string" || out === "")
-      throw invalidArgument(`attribution.index writes to a folder, out, not ${kindOf(out)}; give its path.`);
+      throw invalidArgument(`out, the folder of attribution.index, must be a path, not ${kindOf(out)}.`);
     const ids = await namesOf(given, train);
     const { manifest: found, method, checkpoints } = described(model, "attribution.index", own);
     await mkdir(out, { recursive: true }).catch((error: unknown) => {
@@ -299,7 +299,7 @@ async function namesOf(given: IndexOptions["ids"], train: Dataset): Promise<read
   const known = (id: unknown) => ["string", "number", "bigint"].includes(typeof id);
   if (typeof given === "string" || !Array.from<unknown>(given).every(known))
     throw invalidArgument(
-      "The ids of attribution.index are texts or numbers, one for each training sample; give an array of these.",
+      "The ids of attribution.index must be an array of texts or numbers, one for each training sample.",
     );
   return names;
 }

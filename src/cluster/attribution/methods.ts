@@ -86,7 +86,7 @@ function numbersIn(setting: unknown): readonly number[] | undefined {
 
 function refused(why: string): PergradError {
   return invalidArgument(
-    `${why}; on a cluster take gradDot, gradCos, tracIn, trak, loGra, or influence with the inverse "ekfac", "kfac" or "diagonal".`,
+    `${why}; on a cluster, use gradDot, gradCos, tracIn, trak, loGra, or influence with the inverse "ekfac", "kfac" or "diagonal".`,
   );
 }
 

@@ -82,7 +82,7 @@ function inFloat32(name: string, { dims, data }: Pick<Tensor, "dims" | "data">):
   if (data.length !== sizeOf(dims))
     throw new PergradError(
       "FILE_UNREADABLE",
-      `The sums hold "${name}" in another size than its dims; compute them again.`,
+      `The sums hold "${name}" with a size that does not match its dims; compute them again.`,
     );
   return { dtype: "float32", dims, data: Float32Array.from(floatsIn({ data })) };
 }

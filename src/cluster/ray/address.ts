@@ -40,7 +40,7 @@ export function tokenFor(
   const token = environment.RAY_AUTH_TOKEN?.trim() ?? "";
   if (token === "") return null;
   if (!/^[\x21-\x7e]+$/.test(token))
-    throw invalidArgument("RAY_AUTH_TOKEN holds a space or another character that no token has; correct it.");
+    throw invalidArgument("RAY_AUTH_TOKEN holds a space or another character that tokens cannot have; correct it.");
   const { protocol, hostname, port } = new URL(url);
   if (protocol === "https:" || isLoopback(hostname)) return token;
   const tunnel = `ssh -L 8265:127.0.0.1:${port === "" ? "80" : port} ${hostname}, and http://127.0.0.1:8265 here`;
@@ -52,5 +52,5 @@ export function tokenFor(
 
 /** The error of a page that asks for a cluster: a browser shares no disk with one. */
 export function notFromBrowser({ url }: RayAddress): PergradError {
-  return new PergradError("CLUSTER_UNREACHABLE", `A browser cannot submit jobs to ${url}; do so from Node.`);
+  return new PergradError("CLUSTER_UNREACHABLE", `A browser cannot submit jobs to ${url}; submit them from Node.`);
 }

@@ -43,7 +43,7 @@ export async function answersOnRay(address: RayAddress, folder: string): Promise
     if (begun++ > restarts)
       throw new PergradError(
         "CLUSTER_JOB",
-        `The job ${id} on ${jobs.url} ended, and so did ${restarts} before it: ${lastLineOf(await jobs.logs(id))}; look at its log.`,
+        `The job ${id} on ${jobs.url} ended, like ${restarts} before it: ${lastLineOf(await jobs.logs(id))}; look at its log.`,
       );
     // The questions still lie in the folder.
     id = await begin();

@@ -62,7 +62,7 @@ export class RayJobs {
     if (zip.length >= mostInPackage)
       throw new PergradError(
         "TOO_LARGE",
-        `The program, with what is fed beside its data, takes ${Math.ceil(zip.length / 2 ** 20)} MB, but Ray takes packages of less than 500 MB; use a smaller model, or feed less beside the data.`,
+        `The program and what it is fed besides its data take ${Math.ceil(zip.length / 2 ** 20)} MB, but Ray takes packages of less than 500 MB; use a smaller model, or feed less besides the data.`,
       );
     const path = `/api/packages/gcs/${name}`;
     if ((await this.#patiently({ method: "GET", path })).status === 200) return;

@@ -22,7 +22,10 @@ export function fedTensor(name: string, tensor: Tensor): Tensor<"float32"> {
 /** Throws RUNTIME for a type that pergrad does not know. */
 export function returnedTensor(name: string, { type, dims, data }: ort.Tensor): Tensor {
   if (!isDType(type) || Array.isArray(data))
-    throw new PergradError("RUNTIME", `The output "${name}" is of type ${type}, which pergrad does not read.`);
+    throw new PergradError(
+      "RUNTIME",
+      `The output "${name}" is of type ${type}, which pergrad cannot read; cast it in the model.`,
+    );
   if (type === "float16") return { dtype: type, dims, data: halfBits(data as ArrayBufferView) };
   return tensorWith(type, dims, data);
 }
@@ -41,13 +44,13 @@ export function runtimeFailure(what: string, error: unknown): PergradError {
 
 /** The error of a run of a released program. */
 export function releasedError(): PergradError {
-  return new PergradError("INVALID_ARGUMENT", "The program was released, so it cannot run any more; compile it again.");
+  return new PergradError("INVALID_ARGUMENT", "The program was released, so it can no longer run; compile it again.");
 }
 
 /** The error of a run whose threads have ended. */
 export function threadsReleased(): PergradError {
   return new PergradError(
     "RUNTIME",
-    "The worker threads were released, so the program cannot run any more; compile it again.",
+    "The worker threads were released, so the program can no longer run; compile it again.",
   );
 }

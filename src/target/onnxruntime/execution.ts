@@ -39,7 +39,7 @@ export function checkExecution(
   const given: unknown = execution;
   if (!Array.isArray(given) || given.length === 0)
     throw invalidArgument(
-      `execution is a list of ${words.join(", ")}, the preferred first, not ${kindOf(given)}; give one.`,
+      `execution must be a list of ${words.join(", ")}, the preferred one first, not ${kindOf(given)}.`,
     );
   for (const each of execution) {
     if (!words.includes(each))

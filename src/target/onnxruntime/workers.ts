@@ -68,7 +68,7 @@ export class Workers implements Runtime {
     if (!Number.isSafeInteger(count) || count < 1) {
       throw new PergradError(
         "INVALID_ARGUMENT",
-        `The number of worker threads is a whole number from 1 up, not ${count}.`,
+        `The number of worker threads must be a whole number from 1 up, not ${count}.`,
       );
     }
     this.#threads = Array.from({ length: count }, () => new Thread());

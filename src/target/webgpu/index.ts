@@ -111,7 +111,7 @@ async function requireGpu(outputs: Schedulable["outputs"]): Promise<void> {
   if (!adapter)
     throw new PergradError(
       "RUNTIME",
-      'There is no WebGPU here; import "pergrad" in place of "pergrad/webgpu", which computes in WebAssembly.',
+      'WebGPU is not available here; import "pergrad" in place of "pergrad/webgpu" to compute in WebAssembly.',
     );
   const pool = nodesBefore(outputs.map(({ value }) => value)).find(
     ({ op, outputs: { length } }) => op === "MaxPool" && length > 1,
@@ -119,7 +119,7 @@ async function requireGpu(outputs: Schedulable["outputs"]): Promise<void> {
   if (pool)
     throw new PergradError(
       "RUNTIME",
-      `${describeNode(pool)} gives the places of maxima, which it does not on the GPU; import "pergrad" in place of "pergrad/webgpu".`,
+      `${describeNode(pool)} returns the indices of the maxima, which WebGPU cannot do; import "pergrad" in place of "pergrad/webgpu".`,
     );
   const half = halfIn(outputs.map(({ value }) => value));
   if (half && !adapter.features.has("shader-f16"))
