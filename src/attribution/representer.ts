@@ -12,7 +12,7 @@ import { listed, meant } from "../meant.js";
 import { labelsThatCount } from "../nn/labels.js";
 import type { Loss } from "../nn/loss.js";
 import type { Dataset } from "../program/given-data.js";
-import { option, sentence } from "../sentence.js";
+import { option, sentence, type Words } from "../sentence.js";
 import { random } from "../tensor/random.js";
 import { constant } from "../trace/functions.js";
 import { Traced } from "../trace/traced.js";
@@ -175,7 +175,7 @@ function layerOf(checkpoint: Checkpoint, classes: number, given: string | undefi
   const found = matrices.find((each) => each.name === name);
   if (!found)
     throw invalidArgument(
-      `The layer "${name}" is not the weight of a linear layer to ${classes} classes${meantOne(name, matrices)}`,
+      sentence`The layer "${name}" is not the weight of a linear layer to ${classes} classes${meantOne(name, matrices)}`,
     );
   if (isLinear(logitsOf(new Traced(output)).value, found.value)) return found;
   throw invalidArgument(
@@ -184,10 +184,11 @@ function layerOf(checkpoint: Checkpoint, classes: number, given: string | undefi
 }
 
 /** How a sentence about a wrong name ends. */
-function meantOne(name: string, matrices: readonly LastLayer[]): string {
+function meantOne(name: string, matrices: readonly LastLayer[]): Words {
   const names = matrices.map((each) => each.name);
-  const others = names.length === 0 ? "a matrix" : listed(names, 5);
-  return meant(name, names) || `; name one with two axes, such as ${others}.`;
+  const near = meant(name, names);
+  if (near !== "") return sentence`${near.replace(/\?$/, "")} (${option("layer")})?`;
+  return sentence`; give another ${option("layer")}, ${names.length === 0 ? "a matrix" : `such as ${listed(names, 5)}`}.`;
 }
 
 /** Throws INVALID_ARGUMENT. */

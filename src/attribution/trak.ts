@@ -2,6 +2,7 @@
  * TRAK (Park et al. 2023, "TRAK: attributing model behavior at scale"): the features phi are projected gradients of the
  * label's odds, log p - log(1 - p).
  */
+
 import {
   checkNumber,
   checkOptions,
@@ -13,6 +14,7 @@ import {
 } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Dataset } from "../program/given-data.js";
+import { option, sentence } from "../sentence.js";
 import { Cholesky } from "../solvers/cholesky.js";
 import { dot } from "../solvers/vectors.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -189,7 +191,7 @@ export function inverseOf(
   if (inverse) return inverse;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `The ${dims} features of ${samples} training samples are not independent, so their matrix has no inverse with the damping ${damping}; give a larger damping, or fewer dims than samples.`,
+    sentence`The ${dims} features of ${samples} training samples are not independent, so their matrix has no inverse with the damping ${damping}; give a larger ${option("damping")}, or fewer ${option("dims")} than samples.`,
   );
 }
 

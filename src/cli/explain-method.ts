@@ -13,7 +13,7 @@ import { flagOf, UsageError } from "./usage.js";
 export type AnyExplainOptions = ExplainOptions & Partial<MethodOptions>;
 
 const ofPrograms = ["want", "graph", "rewrites", "profile", "samples", "threads", "saveStages"] as const;
-const ofMethods = ["inverse", "curvature", "dims", "layer"] as const;
+const ofMethods = ["inverse", "curvature", "rank", "dims", "layer"] as const;
 
 /** Explains programs, or a method of attribution. */
 export async function explainAny(

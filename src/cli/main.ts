@@ -87,11 +87,12 @@ function asFlags(command: Command | undefined): Spelling {
   };
 }
 
-/** Options whose entries are given one by one on the command line. */
+/** Options with another name on the command line, such as those whose entries are given one by one there. */
 const written: Readonly<Record<string, string>> = {
   sampleAxes: "sampleAxis",
   dimensions: "dim",
   inputs: "input",
+  of: "curvature",
 };
 
 /** Whether the error's message names an option of the command. */

@@ -56,6 +56,7 @@ export interface MethodOptions {
   readonly projection?: string;
   readonly l2?: number;
   readonly layer?: string;
+  readonly rank?: number;
   readonly leaveOut?: boolean;
 }
 
@@ -72,6 +73,7 @@ const takenBy: readonly (readonly [option: keyof MethodOptions, ...methods: Meth
   ["projection", "trak"],
   ["l2", "representer"],
   ["layer", "representer"],
+  ["rank", "influence", "relatif"],
   ["leaveOut", "influence"],
 ];
 
@@ -93,7 +95,11 @@ export function withApproximation(command: Command): Command {
       "for trak and logra: numbers to which each gradient is projected (default: 2048)",
       wholeNumber(1),
     )
-    .option("--layer <name>", "for representer: the weight of the last linear layer (default: the last one that fits)");
+    .option("--rank <k>", "for --inverse arnoldi: eigenvalues kept, the largest in size (default: 50)", wholeNumber(1))
+    .option(
+      "--layer <name>",
+      "for representer: the last linear layer's weight (default: of the matrices with an axis of the classes, the one used last)",
+    );
 }
 
 /** One of the methods. */
@@ -122,6 +128,8 @@ export function requireFitting(options: MethodOptions): void {
       `${flagOf(name)} is for --method ${alternatives(methods)}, not for ${options.method}; leave it out.`,
     );
   }
+  if (options.rank !== undefined && options.inverse !== "arnoldi")
+    throw new UsageError("--rank is for --inverse arnoldi; give that too, or leave --rank out.");
   if (options.method === "representer" && options.l2 === undefined)
     throw new UsageError(
       "--method representer needs the penalty with which the last layer was trained; give --l2 FACTOR.",
@@ -150,6 +158,7 @@ export async function methodOf(options: MethodOptions): Promise<GivenMethod> {
     ...damped,
     ...(options.inverse === undefined ? {} : { inverse: inverses[options.inverse] }),
     ...(options.curvature === undefined ? {} : { of: options.curvature }),
+    ...(options.rank === undefined ? {} : { rank: options.rank }),
   };
   return method === "influence" ? influence(how) : relatIF({ ...how, ...(by === undefined ? {} : { by }) });
 }

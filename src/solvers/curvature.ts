@@ -20,6 +20,7 @@ import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions } from "../program/options.js";
 import type { Program } from "../program/program.js";
 import type { Progress } from "../program/stream.js";
+import { option, sentence } from "../sentence.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type ByParameter, type Want, want } from "../wants/want.js";
 import { requireAgain } from "./again.js";
@@ -295,7 +296,7 @@ export class Curvature {
     const { damping, tolerance = 1e-5, maxIterations = 250, preconditioner } = options ?? {};
     if (!(typeof damping === "number" && Number.isFinite(damping) && damping >= 0))
       throw invalidArgument(
-        `solve needs a damping, which must be a number from 0 up, not ${kindOf(damping)}; give one: { damping: 0.01 }.`,
+        sentence`solve needs a damping, which must be a number from 0 up, not ${kindOf(damping)}; give one, such as ${option("damping", 0.01)}.`,
       );
     checkIterations("solve", { tolerance, maxIterations });
     const times = async (direction: Float64Array) => {
@@ -316,7 +317,7 @@ export class Curvature {
     if (kind === undefined) return undefined;
     if (damping === 0)
       throw invalidArgument(
-        "A preconditioner needs a damping above 0, because it may be singular without one; give one: { damping: 0.01 }.",
+        sentence`A preconditioner needs a damping above 0, because it may be singular without one; give one, such as ${option("damping", 0.01)}.`,
       );
     const { of: matrix, ...options } = this.options;
     const of = matrix === "fisher" ? "empirical" : "type2";

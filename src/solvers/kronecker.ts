@@ -16,6 +16,7 @@ import type { Compiled } from "../program/compiled.js";
 import type { Dataset } from "../program/given-data.js";
 import { givenObjective } from "../program/given-objective.js";
 import { objectiveOptions } from "../program/options.js";
+import { option, sentence } from "../sentence.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { Traced } from "../trace/traced.js";
 import type { ByParameter, FloatTensor } from "../wants/want.js";
@@ -261,7 +262,7 @@ function between(tensor: Tensor, dims: readonly number[], from: number, to: numb
 export function requireDamping(call: string, damping: unknown): asserts damping is number {
   if (typeof damping === "number" && Number.isFinite(damping) && damping > 0) return;
   throw invalidArgument(
-    `${call} needs a damping, which must be a number above 0, not ${kindOf(damping)}; give one: { damping: 0.01 }.`,
+    sentence`${call} needs a damping, which must be a number above 0, not ${kindOf(damping)}; give one, such as ${option("damping", 0.01)}.`,
   );
 }
 

@@ -123,8 +123,9 @@ it("the command explains a method, as a table and as JSON, and says which option
     with: [],
   });
   for (const [more, message] of [
-    [["--want", "norms"], /--want is not for --method/],
+    [["--want", "norms"], /--want does not go with --method/],
     [["--dims", "3"], /--dims is for --method trak or logra, not for influence/],
+    [["--rank", "3"], /--rank is for --inverse arnoldi/],
   ] as const) {
     const refused = await command(...given, ...more);
     expect([refused.code, refused.err]).toEqual([2, expect.stringMatching(message)]);

@@ -2,8 +2,10 @@
  * DataInf (Kwon et al. 2024, "DataInf: efficiently estimating data influence in LoRA-tuned LLMs and diffusion models"):
  * for each module, the mean over samples k of the inverses of g_k g_k' + d I, instead of the inverse of their mean.
  */
+
 import { PergradError } from "../../errors.js";
 import type { Dataset } from "../../program/given-data.js";
+import { option, sentence } from "../../sentence.js";
 import { dot } from "../../solvers/vectors.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { Table } from "../table.js";
@@ -20,7 +22,10 @@ export class DataInf implements Inverse {
 
   static async of(checkpoint: Checkpoint, train: Dataset, damping: number): Promise<DataInf> {
     if (damping > 0) return new DataInf(checkpoint, train, await kernelsOf(checkpoint, train, train), damping);
-    throw new PergradError("INVALID_ARGUMENT", "DataInf divides by its damping; give one above 0.");
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      sentence`DataInf divides by its damping; give one above 0, such as ${option("damping", 0.01)}.`,
+    );
   }
 
   async scores(queries: Dataset): Promise<Table> {

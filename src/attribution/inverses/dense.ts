@@ -1,5 +1,7 @@
 /** The inverse of a whole matrix of all parameters: for small models. */
+
 import { PergradError } from "../../errors.js";
+import { option, sentence } from "../../sentence.js";
 import { Cholesky } from "../../solvers/cholesky.js";
 import type { Curvature, CurvatureKind } from "../../solvers/curvature.js";
 import type { Checkpoint } from "../checkpoint.js";
@@ -26,7 +28,7 @@ export async function denseInverse(
   if (!solver)
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The ${of} plus the damping ${damping} is not positive definite; give a larger damping${of === "hessian" ? ', or use the "ggn"' : ""}.`,
+      sentence`The ${of} plus the damping ${damping} is not positive definite; give a larger ${option("damping")}${of === "hessian" ? sentence`, or ${option("of", "ggn")}` : ""}.`,
     );
   return rowByRow(size, async (row) => solver.solve(row));
 }

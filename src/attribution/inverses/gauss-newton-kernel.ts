@@ -2,8 +2,10 @@
  * The exact inverse of the generalised Gauss-Newton matrix of all parameters, through the inner products K of its
  * pseudo-gradients U: (U'U/N + d I)^-1 = (I - U'(K + N d I)^-1 U)/d.
  */
+
 import { PergradError } from "../../errors.js";
 import type { Dataset } from "../../program/given-data.js";
+import { option, sentence } from "../../sentence.js";
 import type { Cholesky } from "../../solvers/cholesky.js";
 import { dot } from "../../solvers/vectors.js";
 import type { Checkpoint } from "../checkpoint.js";
@@ -28,7 +30,7 @@ export class ByGaussNewtonKernel implements Inverse {
     if (!(damping > 0))
       throw new PergradError(
         "INVALID_ARGUMENT",
-        'The inverse "gram" of the ggn divides by its damping; give one above 0.',
+        sentence`The inverse "gram" of the ggn divides by its damping; give one above 0, such as ${option("damping", 0.01)}.`,
       );
     const pulled = new PulledBack(checkpoint);
     const [pseudo, train] = [await pulled.pseudo(data), await pulled.losses(data)];

@@ -2,6 +2,7 @@
 
 import { PergradError } from "../../errors.js";
 import { nth } from "../../present.js";
+import { option, sentence } from "../../sentence.js";
 import { conjugateGradients } from "../../solvers/conjugate-gradients.js";
 import type { Curvature } from "../../solvers/curvature.js";
 import { addTo, dot, norm, scaled } from "../../solvers/vectors.js";
@@ -31,12 +32,12 @@ export function cgInverse(curvature: Curvature, damping: number, options: CgOpti
     if (indefinite && !converged)
       throw new PergradError(
         "INVALID_ARGUMENT",
-        `The curvature plus the damping ${damping} is not positive along a direction that conjugate gradients met; give a larger damping, or use the "ggn".`,
+        sentence`The curvature plus the damping ${damping} is not positive along a direction that conjugate gradients met; give a larger ${option("damping")}, or ${option("of", "ggn")}.`,
       );
     if (!converged && options.maxIterations === undefined)
       throw new PergradError(
         "INVALID_ARGUMENT",
-        `Conjugate gradients left ${residual.toPrecision(2)} of a gradient after ${maxIterations} products with the damping ${damping}; give a larger damping, or set maxIterations to accept what has been reached.`,
+        sentence`Conjugate gradients left ${residual.toPrecision(2)} of a gradient after ${maxIterations} products with the damping ${damping}; give a larger ${option("damping")}, or set ${option("maxIterations")} to accept what has been reached.`,
       );
     return solution;
   });
@@ -80,7 +81,7 @@ export async function lissaInverse(
       if (!(length <= last * (1 + growth) || length <= growth * norm(found)))
         throw new PergradError(
           "INVALID_ARGUMENT",
-          `The series of lissa diverges with the scale ${divisor} and the damping ${damping}: the scale must exceed half of the largest eigenvalue, and the damped matrix must be positive; give a larger damping or another scale, or use the "ggn".`,
+          sentence`The series of lissa diverges with the scale ${divisor} and the damping ${damping}: the scale must exceed half of the largest eigenvalue, and the damped matrix must be positive; give a larger ${option("damping")}, another ${option("scale")}, or ${option("of", "ggn")}.`,
         );
       last = length;
     }

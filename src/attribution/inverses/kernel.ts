@@ -3,8 +3,10 @@
  * training samples' gradients G `[N, P]`. Since (G'G/N + d I)^-1 G' = N G' (K + N d I)^-1, it needs no matrix of the
  * parameters' size.
  */
+
 import { PergradError } from "../../errors.js";
 import type { Dataset } from "../../program/given-data.js";
+import { option, sentence } from "../../sentence.js";
 import { BlockedCholesky } from "../../solvers/blocked-cholesky.js";
 import type { Cholesky } from "../../solvers/cholesky.js";
 import { dot } from "../../solvers/vectors.js";
@@ -24,7 +26,7 @@ export async function kernelSolver(
   if (solver) return solver.whole;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `The matrix of inner products plus the damping ${damping} is not positive definite in this precision; give a larger damping.`,
+    sentence`The matrix of inner products plus the damping ${damping} is not positive definite in this precision; give a larger ${option("damping")}.`,
   );
 }
 

@@ -1,5 +1,7 @@
 /** Rows of an index, and the factors they are multiplied with. */
+
 import { PergradError } from "../../errors.js";
+import { option, sentence } from "../../sentence.js";
 import { Cholesky } from "../../solvers/cholesky.js";
 import { featuresDampingFor } from "../damping.js";
 import { Table } from "../table.js";
@@ -21,7 +23,7 @@ export class Solver {
     if (cholesky) return new Solver(cholesky, factor);
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The matrix of the index's features has no inverse with the damping ${damping}; give a larger damping.`,
+      sentence`The matrix of the index's features has no inverse with the damping ${damping}; give a larger ${option("damping")}.`,
     );
   }
 
