@@ -145,7 +145,7 @@ it("what is forgotten or misspelt is said", async () => {
   const once = (async function* () {
     yield data;
   })();
-  await expect(curvature(model, once, options)).rejects.toThrow(/read once/);
+  await expect(curvature(model, once, options)).rejects.toThrow(/read only once/);
   const stacked = await curvature(model, [data, data], options);
   const [one, both] = await Promise.all([matrix, stacked].map((each) => each.topEigenvalues()));
   expect(both?.values[0]).toBeCloseTo(one?.values[0] ?? Number.NaN, 5);
