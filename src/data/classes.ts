@@ -18,7 +18,7 @@ export function checkClasses(classes: readonly string[] | undefined): void {
 /** @param found the beginning of the sentence: what holds which class, and where */
 export function unknownClass(found: string, classes: readonly string[]): PergradError {
   return new PergradError(
-    "INVALID_ARGUMENT",
+    "LABEL_OUT_OF_RANGE",
     sentence`${found}, which is none of the classes ${listed(classes, 10)}; correct it, or add it to ${option("classes")}.`,
   );
 }

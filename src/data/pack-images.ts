@@ -38,7 +38,7 @@ const otherPictures = /^\.(bmp|dib|heic|heif|jp2|jxl|p[bgnp]m|tga|ico|icns|psd|s
  * @throws PergradError FILE_UNREADABLE: there is no such folder, it has no pictures, one is damaged or of another format,
  *   or sharp is not installed.
  * @throws PergradError SHAPE_MISMATCH: pictures have different sizes, and no size is given.
- * @throws PergradError INVALID_ARGUMENT: a folder is not among `classes`.
+ * @throws PergradError LABEL_OUT_OF_RANGE: a folder is not among `classes`.
  */
 export async function packImages(folder: string, options: PackImagesOptions = {}): Promise<Packed> {
   check(options);

@@ -70,8 +70,8 @@ export interface Packed {
  * The tensors of a table's rows, in the form that programs take.
  * @param rows as `readRows` gives them, or objects, whose order of names JavaScript decides: whole numbers come first
  * @throws PergradError MISSING_TENSOR: there is no such column. DTYPE_MISMATCH: a value is no number. NOT_FINITE: it is
- *   missing or infinite. SHAPE_MISMATCH: lists have different lengths. INVALID_ARGUMENT: there are no rows or no columns
- *   for an input, a class is not among `classes`, or the options contradict each other.
+ *   missing or infinite. SHAPE_MISMATCH: lists have different lengths. LABEL_OUT_OF_RANGE: a class is not among
+ *   `classes`. INVALID_ARGUMENT: there are no rows or no columns for an input, or the options contradict each other.
  */
 export async function packRows(
   rows: AsyncIterable<Row | Readonly<Record<string, unknown>>> | Iterable<Row | Readonly<Record<string, unknown>>>,

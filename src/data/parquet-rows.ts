@@ -9,7 +9,7 @@ import { distinct, type Row, timeOfDay } from "./columns.js";
 const rowsAtOnce = 10_000;
 
 export async function* parquetRows(path: string): AsyncGenerator<Row> {
-  const { parquetMetadataAsync, parquetRead, parquetSchema } = await library(
+  const { parquetMetadataAsync, parquetScan, parquetSchema } = await library(
     "hyparquet",
     "read Parquet",
     () => import("hyparquet"),
@@ -29,25 +29,15 @@ export async function* parquetRows(path: string): AsyncGenerator<Row> {
       columns.map(({ element }) => element.name),
     );
     const plain = columns.map(plainBy);
-    const rows = Number(metadata.num_rows);
-    for (let rowStart = 0; rowStart < rows; rowStart += rowsAtOnce) {
-      const rowEnd = Math.min(rows, rowStart + rowsAtOnce);
-      let values: readonly (readonly unknown[])[] = [];
-      await parquetRead({
-        file,
-        metadata,
-        compressors,
-        rowStart,
-        rowEnd,
-        // What is not marked as text stays bytes.
-        utf8: false,
-        rowFormat: "array",
-        onComplete: (found) => {
-          values = found;
-        },
-      });
-      for (const row of values) yield new Map(names.map((name, k) => [name, plain[k]?.(row[k])]));
-    }
+    // What is not marked as text stays bytes.
+    const scan = await parquetScan({ file, metadata, compressors, utf8: false });
+    for (const { rowStart: from, rowEnd: to } of scan.ranges)
+      for (let rowStart = from; rowStart < to; rowStart += rowsAtOnce) {
+        const rowEnd = Math.min(to, rowStart + rowsAtOnce);
+        const values = await Promise.all(names.map((column) => scan.readColumn({ column, rowStart, rowEnd })));
+        for (let row = 0; row < rowEnd - rowStart; row++)
+          yield new Map(names.map((name, k) => [name, plain[k]?.(values[k]?.[row])]));
+      }
   } finally {
     await handle.close();
   }

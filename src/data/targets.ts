@@ -9,7 +9,7 @@ import { type Advice, formatProblem, numberIn, type Place, requireNumber, requir
 
 /** A target that is collected row after row. */
 export interface Target {
-  /** Throws DTYPE_MISMATCH, SHAPE_MISMATCH, NOT_FINITE, INVALID_ARGUMENT. */
+  /** Throws DTYPE_MISMATCH, SHAPE_MISMATCH, NOT_FINITE, LABEL_OUT_OF_RANGE. */
   add(row: Row): void;
   packed(): { readonly tensor: Tensor; readonly classNames?: readonly string[] };
 }

@@ -1,5 +1,5 @@
 /** What is in the columns of tables: every name and kind of value, in each format by one rule. */
-import { readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tableFromArrays, tableToIPC } from "apache-arrow";
 import { describe, expect, test, vi } from "vitest";
@@ -52,6 +52,25 @@ describe("two columns of one name", () => {
   ])("are refused in %s", async (_, path) => {
     await expect(firstOf(readRows(path()))).rejects.toThrow(/has two columns "a"; rename one/);
   });
+});
+
+// Of the columns of a file, one is damaged, and then two: a rejected promise that nobody awaits would end the process.
+test.each([
+  [[592, 255]],
+  [
+    [592, 255],
+    [1484, 255],
+  ],
+  [
+    [344, 0],
+    [2377, 255],
+  ],
+])("damaged Parquet ends in one error: %j", async (...damage) => {
+  const bytes = readFileSync(join(import.meta.dirname, "kinds.parquet"));
+  for (const [at = 0, byte = 0] of damage) bytes[at] = byte;
+  const path = join(temporaryFolder(), "t.parquet");
+  writeFileSync(path, bytes);
+  await expect(firstOf(readRows(path))).rejects.toMatchObject({ code: "FILE_UNREADABLE" });
 });
 
 test("line separators of Unicode inside JSON are no ends of lines", async () => {
