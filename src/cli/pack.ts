@@ -51,7 +51,9 @@ export async function pack(source: string, options: PackCommandOptions, io: Io, 
   const shapes = Object.entries(packed.tensors).map(
     ([name, { dtype, dims }]) => `${name} ${dtype} [${dims.join(", ")}]`,
   );
-  if (packed.classNames) shapes.push(`${packed.classNames.length} classes: ${listed(packed.classNames, 5)}`);
+  const { classNames } = packed;
+  if (classNames)
+    shapes.push(`${classNames.length} ${classNames.length === 1 ? "class" : "classes"}: ${listed(classNames, 5)}`);
   io.stdout.write(`wrote ${[options.out, ...written].join(", ")}: ${shapes.join(", ")}\n`);
   if (removed.length > 0) io.stdout.write(`removed ${removed.join(", ")}, which an earlier file had\n`);
 }

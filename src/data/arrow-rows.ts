@@ -1,5 +1,5 @@
 /** Rows of Arrow, in files and streams. */
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import type * as Arrow from "apache-arrow";
 import { PergradError } from "../errors.js";
 import { library } from "../io/library.js";
@@ -9,7 +9,10 @@ export async function* arrowRows(path: string): AsyncGenerator<Row> {
   const arrow = await library("apache-arrow", "read Arrow", () => import("apache-arrow"));
   const handle = await open(path);
   try {
+    await refuseFirstFeather(path, handle);
     const reader = await arrow.RecordBatchReader.from(handle);
+    await reader.open();
+    if (reader.schema === undefined) throw new Error("The file is empty.");
     for await (const batch of reader) {
       const { fields } = batch.schema;
       const names = distinct(
@@ -27,6 +30,16 @@ export async function* arrowRows(path: string): AsyncGenerator<Row> {
   } finally {
     await handle.close();
   }
+}
+
+/** Throws FILE_UNREADABLE for the format that came before Arrow's files, and shares their name. */
+async function refuseFirstFeather(path: string, handle: FileHandle): Promise<void> {
+  const { buffer } = await handle.read(Buffer.alloc(4), 0, 4, 0);
+  if (buffer.toString("latin1") !== "FEA1") return;
+  throw new PergradError(
+    "FILE_UNREADABLE",
+    `"${path}" has the format Feather version 1, which apache-arrow does not read; write it in version 2, as in to_feather(path, compression="uncompressed").`,
+  );
 }
 
 /** Milliseconds, of each unit of times. */

@@ -53,12 +53,7 @@ function problemOf(value: unknown, found: number | undefined): Problem {
   if (found === undefined) {
     if (isBytes(value)) return ["is bytes", "decode them to numbers or texts first"];
     const text = value instanceof Date ? value.toISOString() : value;
-    return (
-      (typeof text === "string" ? formatProblem(text) : undefined) ?? [
-        "is no number",
-        "leave the column out, or encode it as numbers",
-      ]
-    );
+    return (typeof text === "string" ? formatProblem(text) : undefined) ?? ["is no number", "encode it as numbers"];
   }
   if (Number.isNaN(found)) return ["is a missing value", "fill it in or leave the row out"];
   return Number.isFinite(found)

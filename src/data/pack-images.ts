@@ -1,5 +1,5 @@
 /** Folders of pictures as bytes, one folder for each class. */
-import { readdir, stat } from "node:fs/promises";
+import { readdir, realpath, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import type sharpPackage from "sharp";
 import type { Sharp } from "sharp";
@@ -146,7 +146,9 @@ interface PictureFile {
 async function filesOf(folder: string): Promise<readonly PictureFile[]> {
   const found: PictureFile[] = [];
   for (const { name: className, path, isFolder } of await entriesOf(folder))
-    if (isFolder) for await (const name of picturesIn(path)) found.push({ className, name, path: join(path, name) });
+    if (isFolder)
+      for await (const name of picturesIn(path, [await realpath(folder)]))
+        found.push({ className, name, path: join(path, name) });
     else if (isPicture(path))
       throw new PergradError("FILE_UNREADABLE", `"${path}" is in no folder of a class; move it into one.`);
   if (found.length > 0) return found;
@@ -156,10 +158,16 @@ async function filesOf(folder: string): Promise<readonly PictureFile[]> {
   );
 }
 
-/** Names, relative to the folder, of the pictures in it and in its folders. */
-async function* picturesIn(folder: string): AsyncGenerator<string> {
+/**
+ * Names, relative to the folder, of the pictures in it and in its folders.
+ * @param around the real paths of the folders that it lies in
+ */
+async function* picturesIn(folder: string, around: readonly string[]): AsyncGenerator<string> {
+  const real = await realpath(folder);
+  if (around.includes(real))
+    throw new PergradError("FILE_UNREADABLE", `"${folder}" leads back to a folder that it lies in; remove it.`);
   for (const { name, path, isFolder } of await entriesOf(folder))
-    if (isFolder) for await (const inner of picturesIn(path)) yield `${name}/${inner}`;
+    if (isFolder) for await (const inner of picturesIn(path, [...around, real])) yield `${name}/${inner}`;
     else if (isPicture(path)) yield name;
 }
 

@@ -139,7 +139,7 @@ class Table {
       inputs.map(([input, columns]) => {
         const whole = this.#isWhole(input);
         const read = (value: unknown, place: Place) =>
-          whole ? requireWhole(value, place) : requireNumber(value, place, options.allowNotFinite, orAllow);
+          whole ? requireWhole(value, place, orWithout) : requireNumber(value, place, options.allowNotFinite, orAllow);
         return [input, new NumberColumns(columns, read, whole)];
       }),
     );
@@ -220,8 +220,14 @@ function isIndex(name: string): boolean {
   return name === "" || /^__index_level_\d+__$/.test(name);
 }
 
-const orAllow: Advice = (_, found) =>
-  found === undefined || Number.isFinite(found) ? "" : sentence`, or allow it (${option("allowNotFinite")})`;
+/** Advice for a column of an input, which need not be one. */
+const orWithout: Advice = (_, found) =>
+  found === undefined ? sentence`, or name the columns of the inputs without it (${option("inputs")})` : "";
+
+const orAllow: Advice = (value, found) =>
+  found === undefined || Number.isFinite(found)
+    ? orWithout(value, found)
+    : sentence`, or allow it (${option("allowNotFinite")})`;
 
 /** The name of a sample. Throws INVALID_ARGUMENT if it is missing, DTYPE_MISMATCH. */
 function nameOf(value: unknown, place: Place): string {

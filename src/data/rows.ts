@@ -39,13 +39,23 @@ export async function* readRows(path: string): AsyncGenerator<Row> {
   try {
     yield* readers[format](path);
   } catch (error) {
-    throw error instanceof PergradError ? error : damaged(path, error);
+    if (error instanceof Error && "syscall" in error) throw unreadable(path, error);
+    throw error instanceof PergradError ? error : damaged(path, format, error);
   }
 }
 
-function damaged(path: string, error: unknown): PergradError {
-  const problem = error instanceof Error ? error.message.split("\n", 1)[0]?.replace(/\.$/, "") : String(error);
-  return new PergradError("FILE_UNREADABLE", `"${path}" cannot be read: ${problem}; correct the file.`, {
-    cause: error,
-  });
+const binaryFormats: Partial<Readonly<Record<RowFormat, string>>> = {
+  parquet: "Parquet",
+  arrow: "Arrow",
+  feather: "Arrow",
+};
+
+/** Of texts, the reader's message names the line; of other formats, it speaks of offsets and names in the reader's code. */
+function damaged(path: string, format: RowFormat, cause: unknown): PergradError {
+  const binary = binaryFormats[format];
+  const text = cause instanceof Error ? cause.message.split("\n", 1)[0]?.replace(/\.$/, "") : String(cause);
+  const problem = binary
+    ? `is damaged, or no ${binary} file; write it anew`
+    : `cannot be read: ${text}; correct the file`;
+  return new PergradError("FILE_UNREADABLE", `"${path}" ${problem}.`, { cause });
 }

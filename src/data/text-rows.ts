@@ -7,7 +7,15 @@ import { distinct, type Row } from "./columns.js";
 
 export async function* csvRows(path: string, delimiter: string): AsyncGenerator<Row> {
   const { parse } = await library("csv-parse", "read CSV", () => import("csv-parse"));
-  const parser = parse({ delimiter, skip_empty_lines: true });
+  const parser = parse({
+    delimiter,
+    skip_empty_lines: true,
+    // Before rows of other lengths: they would be reported as a fault of their own.
+    on_record: (record: string[], { records }) => {
+      if (records === 1) requireSeparated(path, record, delimiter);
+      return record;
+    },
+  });
   const texts = Readable.from(textsOf(path));
   texts.on("error", (error) => parser.destroy(error));
   let names: readonly string[] | undefined;
@@ -21,6 +29,18 @@ export async function* csvRows(path: string, delimiter: string): AsyncGenerator<
     // Closes the file also where the reader of the rows stops early.
     texts.destroy();
   }
+}
+
+const separators: Readonly<Record<string, string>> = { ",": "commas", ";": "semicolons", "\t": "tabs" };
+
+/** Throws FILE_UNREADABLE if the only name of a column shows that something else separates the columns. */
+function requireSeparated(path: string, [name = "", ...others]: readonly string[], delimiter: string): void {
+  const separator = Object.keys(separators).find((each) => name.includes(each));
+  if (others.length > 0 || separator === undefined) return;
+  throw new PergradError(
+    "FILE_UNREADABLE",
+    `The columns of "${path}" are separated by ${separators[separator]}; separate them by ${separators[delimiter]}, and write numbers with a decimal point.`,
+  );
 }
 
 /** The text of a file, piece by piece, without a byte order mark. Throws FILE_UNREADABLE where bytes are no text. */

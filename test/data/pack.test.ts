@@ -160,6 +160,15 @@ describe("rows", () => {
   test.each([
     ["two columns of one name", "twice.csv", Buffer.from("a,a,kind\n1,2,0\n"), /two columns "a"/],
     ["bytes that are no UTF-8", "latin.csv", Buffer.from("a,kind\n1,caf\xe9\n", "latin1"), /not in UTF-8/],
+    ["semicolons between columns", "german.csv", Buffer.from("a;kind\n1,5;0\n"), /separated by semicolons.*commas/],
+    ["semicolons, and no commas", "whole.csv", Buffer.from("a;kind\n1;0\n"), /separated by semicolons.*commas/],
+    ["commas between columns", "plain.tsv", Buffer.from("a,kind\n1,0\n"), /separated by commas.*tabs/],
+    ["a row that is short", "short.csv", Buffer.from("a,b,kind\n1,0\n"), /expect 3, got 2 on line 2/],
+    ["nothing in it", "nothing.parquet", Buffer.from(""), /is damaged, or no Parquet file; write it anew/],
+    ["nothing in it", "nothing.arrow", Buffer.from(""), /is damaged, or no Arrow file; write it anew/],
+    ["a footer that is cut off", "cut.parquet", Buffer.from("PAR1 and no more"), /is damaged, or no Parquet file/],
+    ["a footer that is cut off", "cut.arrow", Buffer.from("ARROW1\0\0 and no more"), /is damaged, or no Arrow file/],
+    ["the first version of Feather", "old.feather", Buffer.from("FEA1 and more"), /Feather version 1.*version 2/],
     ["half a letter at the end", "cut.jsonl", Buffer.from('{"a":1,"kind":0}\n\xc3', "latin1"), /not in UTF-8/],
   ])("of a file with %s are refused", async (_, name, content, message) => {
     const path = join(temporaryFolder(), name);
@@ -181,6 +190,21 @@ describe("rows", () => {
       writeFileSync(path, content);
       expect((await packRows(readRows(path), { target: "kind" })).tensors.x?.data).toEqual(Float32Array.of(1));
     }
+  });
+
+  test("of a folder are refused as a folder", async () => {
+    const path = join(temporaryFolder(), "folder.csv");
+    mkdirSync(path);
+    await expect(packRows(readRows(path), { target: "kind" })).rejects.toThrow(/it is a directory, not a file/);
+  });
+
+  test("with texts in an input are refused, and the message says how to leave the column out", async () => {
+    const path = join(temporaryFolder(), "named.csv");
+    writeFileSync(path, "name,a,kind\nx,1,0\n");
+    const { code, err } = await run("pack", path, "--target", "kind", "--out", join(temporaryFolder(), "o.npz"));
+    expect(code).toBe(1);
+    expect(err).toContain('The column "name" holds "x" in row 0, which is no number; encode it as numbers');
+    expect(err).toContain("or name the columns of the inputs without it (--input)");
   });
 
   test("that do not fit are refused, naming the column and the row", async () => {

@@ -1,5 +1,5 @@
 /** Kinds of pictures, and what else lies in folders of pictures. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
@@ -82,6 +82,15 @@ describe("folders", () => {
       ids: ["cat/2.png", "cat/a/1.png", "dog/b/c/3.png"],
     });
     expect(tensors.target?.data).toEqual(BigInt64Array.of(0n, 0n, 1n));
+  });
+
+  test("that lead back to a folder around them are refused, since their pictures would count again", async () => {
+    const path = await folderOf({ "cat/1.png": await png(), "dog/a/2.png": await png() });
+    symlinkSync(path, join(path, "dog", "a", "back"));
+    await expect(packImages(path)).rejects.toMatchObject({
+      code: "FILE_UNREADABLE",
+      message: expect.stringMatching(/back" leads back to a folder that it lies in; remove it\.$/),
+    });
   });
 
   test.each([
