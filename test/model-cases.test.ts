@@ -111,7 +111,7 @@ describe("an If on a scalar that all samples share", () => {
     const { code, err } = await command(name, out, ["--sample-axis", "sr=shared"]);
     expect(code, err).toBe(0);
     expect(err).toContain(
-      'The input "sr" controls what the model does, so it is fixed to the data\'s value: --fix sr=',
+      'The input "sr" decides what the model computes, so it is fixed to its value in the data (--fix sr=16000).',
     );
   });
   it("is refused without data, naming the option", async () => {

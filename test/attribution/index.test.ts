@@ -295,7 +295,7 @@ describe("what does not fit is refused", () => {
   it("methods without projected gradients, and folders without an index", async () => {
     const exact = attribution.influence({ inverse: "exact", damping: 1 });
     await expect(attribution.index(model, train, { ...common, method: exact, out: folder() })).rejects.toThrow(
-      /serve gradDot/,
+      /which can be used for gradDot/,
     );
     const own = attribution.trak({ projection: tensor("float32", [163, 2], new Float32Array(326)) });
     await expect(attribution.index(model, train, { ...common, method: own, out: folder() })).rejects.toThrow(

@@ -304,7 +304,7 @@ it("explain says what stands for each parameter", async () => {
 it("what is forgotten or misspelt is said", async () => {
   const model = nn.model(nn.linear(2, 2), { seed: 1 });
   const data = { x: [1, 2, 3, 4], target: [0, 1] };
-  expect(() => want.kroneckerFactors({} as never)).toThrow(/kind is "empirical", "type2" or "drawn"/);
+  expect(() => want.kroneckerFactors({} as never)).toThrow(/kind must be "empirical", "type2" or "drawn"/);
   expect(() => want.kroneckerFactors({ kind: "type2", approximation: "sum" as never })).toThrow(/"expand" or "reduce"/);
   const options = { loss: "cross_entropy", kind: "type2" } as const;
   await expect(kroneckerCurvature(model, data, { ...options, kind: "typ2" as never })).rejects.toThrow(/"type2"/);

@@ -145,7 +145,7 @@ describe("dropout", () => {
     const wire = (seed: nn.InputSpec) => () => nn.model(layer, { input: { x: ["N", 3], seed } });
     expect(wire(["N", 2])).toThrow(/its seed is one number per sample, \[N\], not \[N, 2\]/);
     expect(wire([])).toThrow(/one number per sample/);
-    expect(wire({ shape: ["N"], dtype: "float32" })).toThrow(/"seed" is int64, but is given float32/);
+    expect(wire({ shape: ["N"], dtype: "float32" })).toThrow(/"seed" is int64, but it was given float32/);
     const bare = nn.module((x) => layer.forward(x, {}));
     expect(() => nn.model(bare, { input: { x: ["N", 3] } })).toThrow(/needs the input "seed"/);
   });

@@ -170,7 +170,7 @@ describe("inputs beside x", () => {
     expect(() => nn.sequential(scaled, wrong)).toThrow(/Two modules take an input "scale"/);
     expect(() => nn.model(scaled, { input: { x: ["N", 1], y: ["N"] } })).toThrow(/one input, not 2 beside "scale"/);
     expect(() => nn.model(scaled, { input: { x: ["N", 1], scale: { shape: ["N"], dtype: "int64" } } })).toThrow(
-      /scaled: its input "scale" is float32, but is given int64; cast it/,
+      /scaled: its input "scale" is float32, but it was given int64; cast it/,
     );
   });
 });

@@ -149,7 +149,7 @@ describe("want.reduce refuses", () => {
     await refused(
       want.reduce((g: First) => g["2.bias"].expand("N")),
       "INVALID_ARGUMENT",
-      "of one sample, but returned [N, 2]",
+      "works on one sample, but returned [N, 2]",
     );
     await refused(
       want.reduce((g: First) => g["2.bias"].expand("N").sum()),
