@@ -42,6 +42,10 @@ const movedByPlace = 12;
 /** Signs of up to this many elements are multiplied at once. */
 const mostSigns = 2 ** 16;
 
+/** The number of a product's elements that exist at a time, per sample, and the most parts it is split into. */
+const partSize = 2 ** 16;
+const mostParts = 16;
+
 /** The methods for the projections, `[N, dims]`; at least one. */
 export function shifted(gradient: Factored, shifts: Shifts): Method[] {
   return [...(factored(gradient, shifts) ?? []), dense(gradient, shifts)];
@@ -90,20 +94,19 @@ function sideFolded(build: Build, value: Value, axis: number, { fold }: ShiftedS
   return fold ? foldAlong(build, value, axis, fold) : value;
 }
 
-/**
- * The factor that holds the parameter's rows, and the one that holds its columns, each in order; null if neither does.
- */
+/** The factors that hold the parameter's rows and columns, in whatever order; null if some factor holds parts of both. */
 function sidesOf(view: View): { readonly rows: 0 | 1; readonly columns: 0 | 1 } | null {
   const parts = view.separation;
   if (parts?.raw.length !== 2) return null;
   const [first, second] = leadingOf(coordinatesOf(parts), 2);
-  if (isLine(first, "rows") && isLine(second, "columns")) return { rows: 0, columns: 1 };
-  return isLine(first, "columns") && isLine(second, "rows") ? { rows: 1, columns: 0 } : null;
+  if (isAlong(first, "rows") && isAlong(second, "columns")) return { rows: 0, columns: 1 };
+  return isAlong(first, "columns") && isAlong(second, "rows") ? { rows: 1, columns: 0 } : null;
 }
 
-function isLine(at: Coordinates, along: keyof Coordinates): boolean {
+/** Whether a factor's places make up the parameter's rows, or columns, and nothing else. */
+function isAlong(at: Coordinates, along: keyof Coordinates): boolean {
   const across = along === "rows" ? at.columns : at.rows;
-  return at[along].every((place, k) => place === k) && across.every((place) => place === 0);
+  return new Set(at[along]).size === at[along].length && across.every((place) => place === 0);
 }
 
 /** The product of the factors, each folded first: nothing is larger than `dims` by `dims`. */
@@ -111,13 +114,16 @@ function outer(gradient: Outer, { rows, columns, all }: Shifts): Method[] {
   const sides = gradient.blocked ? null : sidesOf(gradient.viewed);
   if (!sides || sizeOfGradient(gradient) === 0 || gradient.positions === 0) return [];
   const { positions } = gradient;
-  const moved = ({ fold }: ShiftedSide) => 1 + (fold ? movedByFold : 0);
-  const held = positions * (rows.size * moved(rows) + columns.size * moved(columns));
+  const moved = (number: 0 | 1, { fold }: ShiftedSide) =>
+    1 + (fold ? movedByFold : 0) + (gradient.viewed.inOrder(number) ? 0 : 2);
+  const held = positions * (rows.size * moved(sides.rows, rows) + columns.size * moved(sides.columns, columns));
   const ordered = positions === 1 ? 0 : 2 * positions * (widthOf(rows) + widthOf(columns));
-  const factors = [gradient.rows, gradient.columns];
+  const { factors, viewed } = gradient;
   const folded = (build: Build): readonly [Value, Value] => {
-    const side = (number: number, own: ShiftedSide) =>
-      sideFolded(build, signedLines(build, nth(factors, number), own), 2, own);
+    const side = (number: 0 | 1, own: ShiftedSide) => {
+      const lines = viewed.ordered(build, factors[number], number);
+      return sideFolded(build, signedLines(build, lines, own), 2, own);
+    };
     return [side(sides.rows, rows), side(sides.columns, columns)];
   };
   return [
@@ -146,8 +152,8 @@ interface FoldedProduct extends Cost {
 /**
  * Folds the product while it is multiplied, if a run consists of whole rows. A rotated run is the product of some rows
  * of the left factor with the shifted right factor, plus that of the rows after them with the part that was shifted
- * beyond the end. The sum over all runs is one product over twice as many positions as there are runs, and no tensor
- * larger than `dims` arises.
+ * beyond the end. The sum over some runs is one product over twice as many positions as there are runs, and no tensor
+ * larger than `dims`, or than the lines of these runs, arises.
  */
 function whileMultiplied(all: Fold, width: number): FoldedProduct[] {
   const turned = rotations(all);
@@ -160,34 +166,62 @@ function whileMultiplied(all: Fold, width: number): FoldedProduct[] {
       operations: 2 * turned.length * dims,
       floats: 2 * lines,
       emit: (build, left, right) => {
-        const [samples, positions] = leadingOf(left.shape, 2);
-        const inner = multiply(positions, 2 * turned.length);
         const missing = turned.length * height - fixedSize(left.shape, 2);
         const filled = missing === 0 ? left : build.pad(left, [0, 0, 0], [0, 0, missing]);
-        const picked = build.gather(filled, build.ints(rowsTurned(turned, height, width)), 2);
-        const shiftedLines = shiftedBy(
-          build,
-          right,
-          turned.map((rotation) => rotation % width),
-        );
-        const a = build.reshape(picked, [samples, present(inner), height]);
-        const b = build.reshape(shiftedLines, [samples, present(inner), width]);
-        return build.reshape(build.matmul(build.transposeLast(a), b), [samples, dims]);
+        const parts = partsOfRuns(turned.length, 2 * width * factorOf(nth(right.shape, 1)));
+        return parts
+          .map(([from, to]) => runsFolded(build, { filled, right }, turned, { height, width }, [from, to]))
+          .reduce((sum, part) => build.add(sum, part));
       },
     },
   ];
 }
 
+/** Runs from the first of each pair to the second (not included), so that a part's lines are few. */
+function partsOfRuns(runs: number, elements: number): (readonly [from: number, to: number])[] {
+  const parts = Math.min(mostParts, runs, Math.ceil((runs * elements) / partSize));
+  return Array.from({ length: parts }, (_, k) => [
+    Math.floor((k * runs) / parts),
+    Math.floor(((k + 1) * runs) / parts),
+  ]);
+}
+
+/** The sum of some of the rotated runs, `[N, height * width]`. */
+function runsFolded(
+  build: Build,
+  { filled, right }: { readonly filled: Value; readonly right: Value },
+  turned: readonly number[],
+  { height, width }: { readonly height: number; readonly width: number },
+  [from, to]: readonly [from: number, to: number],
+): Value {
+  const [samples, positions] = leadingOf(right.shape, 2);
+  const inner = present(multiply(positions, 2 * (to - from)));
+  const picked = build.gather(filled, build.ints(rowsTurned(turned, height, width, [from, to])), 2);
+  const shiftedLines = shiftedBy(
+    build,
+    right,
+    turned.slice(from, to).map((rotation) => rotation % width),
+  );
+  const a = build.reshape(picked, [samples, inner, height]);
+  const b = build.reshape(shiftedLines, [samples, inner, width]);
+  return build.reshape(build.matmul(build.transposeLast(a), b), [samples, height * width]);
+}
+
 /**
- * For each run, and for both parts (shifted within a row, and into the next): the factor's row that stands in each row
- * of `dims`.
+ * For each of some runs, and for both parts (shifted within a row, and into the next): the factor's row that stands in
+ * each row of `dims`.
  */
-function rowsTurned(turned: readonly number[], height: number, width: number): number[] {
-  return turned.flatMap((rotation, run) =>
+function rowsTurned(
+  turned: readonly number[],
+  height: number,
+  width: number,
+  [from, to]: readonly [from: number, to: number],
+): number[] {
+  return turned.slice(from, to).flatMap((rotation, k) =>
     [0, 1].flatMap((next) =>
       Array.from({ length: height }, (_, row) => {
-        const from = row - Math.floor(rotation / width) - next;
-        return run * height + (((from % height) + height) % height);
+        const before = row - Math.floor(rotation / width) - next;
+        return (from + k) * height + (((before % height) + height) % height);
       }),
     ),
   );
@@ -204,10 +238,6 @@ function shiftedBy(build: Build, lines: Value, shifts: readonly number[]): Value
   });
   return build.concat([...parts, ...zeros(width - nth(shifts, shifts.length - 1))], 2);
 }
-
-/** The number of a product's elements that exist at a time, per sample, and the most parts it is split into. */
-const partSize = 2 ** 16;
-const mostParts = 16;
 
 /** The product of factors `[N, T, R]` and `[N, T, C]`, folded a few rows at a time: it never exists as a whole. */
 function productFolded(build: Build, left: Value, right: Value, { size, dims, levels }: Fold): Value {
@@ -239,7 +269,8 @@ function signedLines(build: Build, factor: Value, { size, signs }: ShiftedSide):
 /** Adds each element of the picked rows' cotangents to its place. */
 function rows(gradient: RowsGradient, shifts: Shifts): Method[] {
   const sides = sidesOf(gradient.viewed);
-  if (sides?.rows !== 0 || sizeOfGradient(gradient) === 0 || gradient.positions === 0) return [];
+  const inOrder = gradient.viewed.inOrder(0) && gradient.viewed.inOrder(1);
+  if (sides?.rows !== 0 || !inOrder || sizeOfGradient(gradient) === 0 || gradient.positions === 0) return [];
   const { positions, held } = gradient;
   const { rows: table, columns, dims } = shifts;
   const [along, folded] = [positions * widthOf(columns), columns.fold ? movedByFold : 0];

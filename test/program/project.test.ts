@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { drawShifts, placedElements } from "../../src/gradients/shifts.js";
 import { drawSigns } from "../../src/gradients/signs.js";
-import { losses, type Model, nn, perSample, want } from "../../src/index.js";
+import { attribution, losses, type Model, nn, perSample, want } from "../../src/index.js";
+import { present } from "../../src/present.js";
 
 const network = nn.sequential(nn.conv1d(2, 4, 3, { groups: 2 }), nn.tanh(), nn.flatten(), nn.linear(16, 3));
 const model = nn.model(network, { input: { x: ["N", 2, 6] }, seed: 5 });
@@ -43,6 +44,39 @@ describe("want.project", () => {
         row(projected.data, n, dims).forEach((x, k) => {
           expect(x).toBeCloseTo(expected[k] ?? Number.NaN, 5);
         });
+      }
+    }
+  });
+
+  it("projects a convolution with few positions from its factors, in whichever order these hold the kernel's weights", async () => {
+    const convolution = nn.model(nn.sequential(nn.conv2d(6, 12, 3, { bias: false }), nn.flatten()), {
+      input: { x: ["N", 6, 4, 4] },
+      seed: 2,
+    });
+    const batch = {
+      x: Float32Array.from({ length: samples * 96 }, (_, i) => Math.cos(7.1 * (i + 1))),
+      target: data.target,
+    };
+    // Fewer numbers than a row of the kernel has, and more.
+    for (const dims of [32, 108]) {
+      const { rows } = await attribution.explain(convolution, { loss, method: attribution.loGra({ dims, seed: 4 }) });
+      expect(rows.map(({ approximation }) => approximation)).toEqual(["projection of factors"]);
+      for (const unfold of ["gather", "slices", "oneHot"] as const) {
+        const wants = { projected: want.project({ dims, seed: 4 }), gradients: want.gradients() };
+        const program = await perSample(convolution, { loss, want: wants, strategy: { unfold } });
+        const { projected, gradients } = await program.run(batch);
+        await program.release();
+        const { places, signs } = placedElements(drawShifts(4, "0.weight", [12, 6, 3, 3], dims));
+        for (let n = 0; n < samples; n++) {
+          const expected = new Float64Array(dims);
+          row(present(gradients["0.weight"]).data, n, places.length).forEach((x, i) => {
+            const place = places[i] ?? Number.NaN;
+            expected[place] = (expected[place] ?? 0) + x * (signs[i] ?? Number.NaN);
+          });
+          row(projected.data, n, dims).forEach((x, k) => {
+            expect(x).toBeCloseTo(expected[k] ?? Number.NaN, 5);
+          });
+        }
       }
     }
   });
