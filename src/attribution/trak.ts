@@ -191,7 +191,7 @@ export function inverseOf(
   if (inverse) return inverse;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    sentence`The ${dims} features of ${samples} training samples are not independent, so their matrix has no inverse with the damping ${damping}; give a larger ${option("damping")}, or fewer ${option("dims")} than samples.`,
+    sentence`The ${dims} features of ${samples} training samples are not independent, so their matrix has no inverse with the damping ${damping}; give a larger ${option("damping")}, or fewer ${option("dims")}${dims > samples ? " than samples" : ""}.`,
   );
 }
 

@@ -346,6 +346,8 @@ describe("what does not fit is refused", () => {
     ["no number", "many"],
     ["a number of more samples", "95\n"],
     ["a number of fewer samples than the shards", "70\n"],
+    ["a number of fewer shards", "40\n"],
+    ["zero", "0\n"],
     ["a huge number", "999999999999999\n"],
     ["a path", "../../complete\n"],
   ])("a count of samples that is %s", async (_, text) => {
@@ -360,6 +362,21 @@ describe("what does not fit is refused", () => {
       }
     };
     await expect(answered()).rejects.toMatchObject({ code: "FILE_UNREADABLE" });
+  });
+
+  it("an index to which a call that failed has added some samples, until the call is repeated", async () => {
+    const out = folder();
+    await (await attribution.index(model, samples(40), { ...common, method, out })).release();
+    async function* failing() {
+      yield samples(60);
+      throw new Error("no more can be read");
+    }
+    await expect(attribution.index(model, failing(), { ...common, method, out })).rejects.toThrow(/no more/);
+    const opened = attribution.openIndex(out, model, { ...common, method });
+    await expect(opened).rejects.toThrow(/is not complete; repeat the call/);
+    const again = await attribution.index(model, train, { ...common, method, out });
+    expect((await all(again)).dims).toEqual([5, 75]);
+    await again.release();
   });
 
   it("a shard that is gone, one that is twice there, and one of another index", async () => {

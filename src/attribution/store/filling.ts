@@ -14,7 +14,7 @@ import type { Checkpoint } from "../checkpoint.js";
 import type { Features } from "./features.js";
 import type { Manifest } from "./manifest.js";
 import { ShardRows } from "./shard-rows.js";
-import { broken, ShardFile, type ShardSource, shardsIn, writeShard } from "./shards.js";
+import { broken, ShardFile, type ShardSource, shardCount, shardsIn, writeShard } from "./shards.js";
 import { addSketch, writeSketch } from "./sketches.js";
 
 /** This file is written once all samples are there. */
@@ -76,16 +76,21 @@ export async function filled(
 }
 
 /** The number of samples in a complete index. Throws FILE_UNREADABLE. */
-export async function samplesIn(folder: string): Promise<number> {
+export async function samplesIn(folder: string, { shardSize }: Manifest): Promise<number> {
   const text = await readFile(join(folder, done), "utf8").catch(() => null);
-  if (text === null)
-    throw new PergradError(
-      "FILE_UNREADABLE",
-      `The index in "${folder}" is not complete; repeat the call of attribution.index to complete it.`,
-    );
+  if (text === null) throw incomplete(folder);
   const samples = /^\d{1,15}\n$/.test(text) ? Number(text) : Number.NaN;
-  if (Number.isSafeInteger(samples)) return samples;
-  throw broken(join(folder, done), "it is no number of samples");
+  if (!Number.isSafeInteger(samples)) throw broken(join(folder, done), "it is no number of samples");
+  // A call that adds samples to an index may have ended before it was done.
+  if ((await shardCount(folder)) > Math.ceil(samples / shardSize)) throw incomplete(folder);
+  return samples;
+}
+
+function incomplete(folder: string): PergradError {
+  return new PergradError(
+    "FILE_UNREADABLE",
+    `The index in "${folder}" is not complete; repeat the call of attribution.index to complete it.`,
+  );
 }
 
 interface ShardPiece {

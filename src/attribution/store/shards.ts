@@ -46,9 +46,14 @@ export const pathOf = (folder: string, number: number) => join(folder, nameOf(nu
 
 /** The number of shards from the first one on without a gap. Removes leftovers of a process that was killed. */
 export async function shardsIn(folder: string): Promise<number> {
-  const names = new Set(await readdir(folder));
-  for (const name of names)
+  for (const name of await readdir(folder))
     if (/^\.(shard|sketch)-\d+\.safetensors\..*\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
+  return shardCount(folder);
+}
+
+/** The number of shards in a folder, from the first on without a gap. */
+export async function shardCount(folder: string): Promise<number> {
+  const names = new Set(await readdir(folder));
   let count = 0;
   while (names.has(nameOf(count))) count++;
   return count;

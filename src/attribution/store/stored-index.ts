@@ -138,7 +138,7 @@ export class AttributionIndex {
       );
     const { shardSize, storage, ids, by } = before;
     requireSame(folder, before, { ...manifest, shardSize, storage, ids, by });
-    return new AttributionIndex(folder, before, method, checkpoints, await samplesIn(folder), options.threads);
+    return new AttributionIndex(folder, before, method, checkpoints, await samplesIn(folder, before), options.threads);
   }
 
   /**
