@@ -27,7 +27,20 @@ export function largest(scores: ArrayLike<number>): number {
   return largestBut(scores, -1);
 }
 
-/** The same, with one class left out. */
+/** The same, but -1 if a score is NaN: then nothing is predicted. */
+export function predicted(scores: ArrayLike<number>): number {
+  for (let k = 0; k < scores.length; k++) if (Number.isNaN(scores[k])) return -1;
+  return largest(scores);
+}
+
+/** What scores `[N, classes]` predict for each sample, `[N]`. */
+export function predictionsOf(scores: Float32Array, classes: number): Int32Array {
+  return Int32Array.from({ length: scores.length / classes }, (_, n) =>
+    predicted(scores.subarray(n * classes, (n + 1) * classes)),
+  );
+}
+
+/** The class with the largest score, except the one that is left out. */
 export function largestBut(scores: ArrayLike<number>, left: number): number {
   let best = -1;
   for (let k = 0; k < scores.length; k++)

@@ -1,5 +1,5 @@
 /** How likely each label is wrong, judged by the other samples. */
-import { largest, largestBut, marginOf } from "./by-class.js";
+import { largestBut, marginOf, predicted } from "./by-class.js";
 import type { Ridge } from "./ridge.js";
 import { farAbove, logistic } from "./scales.js";
 import { columnsOf, isKnown, type Targets } from "./targets.js";
@@ -51,7 +51,8 @@ export function labelScores(
   });
   const suggested = labels.map((label, n) => {
     const all = combined(rows(n), outOfSample?.probabilities.subarray(n * columns, (n + 1) * columns));
-    if (label < 0) return largest(all);
+    // All zeros: no sample like it has a label, so nothing can be suggested.
+    if (label < 0) return all.some((each) => each !== 0) ? predicted(all) : -1;
     return (score[n] ?? 0) > 0.5 ? largestBut(all, label) : label;
   });
   return { score, by: outOfSample ? "neighbours and cross-validation" : "neighbours", margin, suggested };

@@ -7,7 +7,7 @@ import { withParameters } from "../graph/with-parameters.js";
 import { type Batch, type Dataset, isBatch } from "../program/given-data.js";
 import { runningOf } from "../program/options.js";
 import { trainingData } from "../train/setup.js";
-import { largest } from "./by-class.js";
+import { predictionsOf } from "./by-class.js";
 import { type Followed, follow, type Parameters } from "./following.js";
 import {
   finiteOnly,
@@ -176,8 +176,7 @@ function oddOnes({ losses, norms }: Followed): number[] {
 function classesOf(targets: Targets, { suggested }: LabelScores, scores: Float32Array | undefined) {
   if (targets.kind !== "classes" || !scores || !suggested) return {};
   const { classes, labels } = targets;
-  const predictions = labels.map((_, n) => largest(scores.subarray(n * classes, (n + 1) * classes)));
-  return { labels, predictions, suggested };
+  return { labels, predictions: predictionsOf(scores, classes), suggested };
 }
 
 function meanDistances({ count, distances }: Neighbours, samples: number): Float32Array {

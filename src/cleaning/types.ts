@@ -118,9 +118,12 @@ export interface Issues {
   readonly labelsBy: "neighbours" | "neighbours and cross-validation" | "loss";
   /** For classes: each sample's label, -1 if it is ignored. */
   readonly labels?: Int32Array;
-  /** For classes: the model's own prediction. */
+  /** For classes: the model's own prediction, -1 if its scores are NaN. */
   readonly predictions?: Int32Array;
-  /** For classes: the class that the other samples predict; the label itself if its score is below 0.5. */
+  /**
+   * For classes: the class that the other samples predict, or the label itself if its score is below 0.5. -1 if the label
+   * is ignored and the others tell nothing about it.
+   */
   readonly suggested?: Int32Array;
   /** The nearest sample in gradient space, -1 if there is no other. */
   readonly nearest: Int32Array;

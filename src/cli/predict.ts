@@ -1,4 +1,5 @@
 /** predict: the model's outputs for a data file. */
+import { predicted } from "../cleaning/by-class.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import { type Column, samplesColumns } from "../io/column.js";
@@ -9,7 +10,7 @@ import { outputAxes, predict } from "../program/predict.js";
 import { idsIn } from "../program/sample-names.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import { elementsIn, sizeOf, type Tensor } from "../tensor/tensor.js";
-import { requireSamples } from "./data.js";
+import { checkIds, requireSamples } from "./data.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { checkOut, modelTaskOf, type TaskOptions } from "./task.js";
@@ -38,7 +39,9 @@ export async function predictions(
     const axis = model.sampleAxes[name] ?? null;
     return axis === null ? [] : [inputs[name]?.dims[axis] ?? 1];
   });
-  requireSamples(options.data, Math.min(...counts));
+  const samples = Math.min(...counts);
+  requireSamples(options.data, samples);
+  checkIds(ids, samples, options.data);
   progress.stage("samples");
   const found = await predict(model, inputs, {
     ...(output === undefined ? {} : { outputs: [output] }),
@@ -100,10 +103,8 @@ function columnsOf(found: Readonly<Record<string, Tensor>>, out: string, ids?: r
 }
 
 function classesOf(name: string, elements: ArrayLike<number>, samples: number, size: number): Column {
-  const values = Int32Array.from({ length: samples }, (_, n) => {
-    let best = 0;
-    for (let k = 1; k < size; k++) if ((elements[n * size + k] ?? 0) > (elements[n * size + best] ?? 0)) best = k;
-    return best;
-  });
+  const values = Int32Array.from({ length: samples }, (_, n) =>
+    predicted(Array.from({ length: size }, (__, k) => Number(elements[n * size + k]))),
+  );
   return { name: `${name}.largest`, values };
 }

@@ -1,5 +1,5 @@
 /** Computes the numbers that a report shows for a data set. */
-import { largest } from "../cleaning/by-class.js";
+import { predictionsOf } from "../cleaning/by-class.js";
 import { isKnown, type Targets, targetKind, targetsOf } from "../cleaning/targets.js";
 import type { Objective } from "../compile/objective.js";
 import { bindShape } from "../graph/dim.js";
@@ -74,7 +74,7 @@ export async function contentOf(
   const classes = classesOf(targets, scores);
   const { ids, classNames } = options;
   return {
-    title: options.title ?? `Gradients of ${samples.toLocaleString("en-US")} samples`,
+    title: options.title ?? `Gradients of ${samples.toLocaleString("en-US")} ${samples === 1 ? "sample" : "samples"}`,
     lead: "How hard each sample pulls at the model’s parameters: the norm of its own gradient. Samples that contradict what the others teach have long ones.",
     samples,
     ...(ids ? { ids } : {}),
@@ -102,14 +102,11 @@ interface Classes {
   readonly predictions?: Int32Array;
 }
 
-/** Labels, and the class with the highest score for each sample. */
+/** Labels, and the class that each sample's scores predict. */
 function classesOf(targets: Targets, scores: Float32Array | undefined): Classes {
   if (targets.kind !== "classes" || !scores) return {};
   const { labels, classes } = targets;
-  return {
-    labels,
-    predictions: labels.map((_, n) => largest(scores.subarray(n * classes, (n + 1) * classes))),
-  };
+  return { labels, predictions: predictionsOf(scores, classes) };
 }
 
 function layersOf(
@@ -130,7 +127,7 @@ function layersOf(
   });
 }
 
-/** @param isKnown whether the target of sample n counts; others are left out of all means */
+/** @param isKnown whether the target of sample n counts; others, and numbers that are not finite, are left out of means */
 function factsOf(
   losses: Float32Array,
   norms: Float32Array,
@@ -138,17 +135,26 @@ function factsOf(
   isKnown: (n: number) => boolean,
 ): [string, string][] {
   const known = Array.from(losses.keys()).filter(isKnown);
-  const mean = (of: (n: number) => number) => known.reduce((sum, n) => sum + of(n), 0) / known.length;
+  const finite = known.filter((n) => Number.isFinite(losses[n]) && Number.isFinite(norms[n]));
   const write = (value: number) => value.toLocaleString("en-US");
-  const facts: [string, string][] = [[write(losses.length), "samples"]];
-  const others = losses.length - known.length;
-  if (others > 0) facts.push([write(others), "of them without a target that counts"]);
-  if (known.length === 0) return facts;
-  if (labels && predictions)
-    facts.push([`${(100 * mean((n) => Number(labels[n] === predictions[n]))).toFixed(1)} %`, "predicted as labelled"]);
-  facts.push(
-    [mean((n) => losses[n] ?? 0).toPrecision(3), "mean loss"],
-    [mean((n) => norms[n] ?? 0).toPrecision(3), "mean gradient norm"],
-  );
+  const facts: [string, string][] = [[write(losses.length), losses.length === 1 ? "sample" : "samples"]];
+  const counts = [
+    [losses.length - known.length, "of them without a target that counts"],
+    [known.length - finite.length, "of them not finite"],
+  ] as const;
+  for (const [count, meaning] of counts) if (count > 0) facts.push([write(count), meaning]);
+  if (known.length > 0 && labels && predictions) {
+    const right = meanOf(known, (n) => Number(labels[n] === predictions[n]));
+    facts.push([`${(100 * right).toFixed(1)} %`, "predicted as labelled"]);
+  }
+  if (finite.length > 0)
+    facts.push(
+      [meanOf(finite, (n) => losses[n] ?? 0).toPrecision(3), "mean loss"],
+      [meanOf(finite, (n) => norms[n] ?? 0).toPrecision(3), "mean gradient norm"],
+    );
   return facts;
+}
+
+function meanOf(samples: readonly number[], of: (n: number) => number): number {
+  return samples.reduce((sum, n) => sum + of(n), 0) / samples.length;
 }

@@ -70,7 +70,9 @@ export function pageOf(content: ReportContent, client: string, files: readonly s
   const charts = [
     ["norms", "How hard each sample pulls", "Gradient norms on a logarithmic scale."],
     ["against", "Norm against loss", "A point for each sample; choose one to see it in the list."],
-    ...(labels ? [["classes", "By class", "Mean gradient norm of the samples of each label."] as const] : []),
+    ...(labels?.some((label) => label >= 0)
+      ? [["classes", "By class", "Mean gradient norm of the samples of each label."] as const]
+      : []),
     [
       "layers",
       "By parameter",

@@ -176,8 +176,13 @@ function played(tensor: Tensor, rate: number, content: Pick<ReportContent, "samp
 
 /** The numbers of one sample; bytes with their scale. */
 function numbersOf(what: string, tensor: Tensor, n: number): Float32Array {
-  const own = takeSamples(tensor, 0, n, n + 1);
-  return Float32Array.from(elementsIn(isScaled(own) ? unscaled(what, own) : own), Number);
+  return Float32Array.from(elementsOf(what, tensor, 0, n), Number);
+}
+
+/** The same along any sample axis, as they are held: int64 stays exact. */
+function elementsOf(what: string, tensor: Tensor, axis: number, n: number) {
+  const own = takeSamples(tensor, axis, n, n + 1);
+  return elementsIn(isScaled(own) ? unscaled(what, own) : own);
 }
 
 const longestText = 1000;
@@ -217,9 +222,8 @@ function rowOf({ expected }: Pick<Objective, "expected">, feeds: Feeds, n: numbe
     .flatMap(([name, { sampleAxis }]) => {
       const tensor = feeds[name];
       if (name === "target" || sampleAxis === null || !tensor) return [];
-      const own = takeSamples(tensor, sampleAxis, n, n + 1);
-      const elements = elementsIn(own);
-      const size = sizeOf(own.dims);
+      const elements = elementsOf("A row", tensor, sampleAxis, n);
+      const size = elements.length;
       const numbers = Array.from({ length: Math.min(size, mostNumbers) }, (_, k) => {
         const value = Number(elements[k]);
         return Number.isInteger(value) ? String(value) : value.toPrecision(3);

@@ -42,6 +42,12 @@ describe("ignored labels", () => {
     expect(suggested?.every((each) => each >= 0 && each < 3)).toBe(true);
   });
 
+  test("get no suggestion where no sample has a label", async () => {
+    const target = Array.from({ length: 6 }, () => -100);
+    const { suggested } = await findIssues(model, { x: floats(6, 4), target }, { loss, dims: 16, threads: 1 });
+    expect(suggested).toEqual(new Int32Array(6).fill(-1));
+  });
+
   test("agree with no neighbour, not even with one that is ignored too", async () => {
     // Two clusters: in the first the labels are known and alike, in the second nearly all are ignored.
     const x = floats(all, 4, (i) => (Math.floor(i / 4) < labelled ? 1 : -1) * (1 + 0.01 * Math.sin(i * i)));

@@ -121,6 +121,25 @@ describe("predict", () => {
   });
 });
 
+test("predict refuses names that are not one for each sample, and predicts no class from NaN", async () => {
+  const x = Float32Array.from(data.x.data, (value, i) => (i === 3 ? Number.NaN : value));
+  const { inputs } = await workspace(linear(), { ...data, x: { ...data.x, data: x } });
+  const { out } = await run("predict", ...inputs, "--allow-not-finite", "--out", "-");
+  expect(out.split("\n").map((line) => line.split(",")[1])).toEqual([
+    expect.stringMatching(/largest$/),
+    expect.stringMatching(/^[01]$/),
+    "-1",
+    expect.stringMatching(/^[01]$/),
+    expect.stringMatching(/^[01]$/),
+    undefined,
+  ]);
+  const ids = { dtype: "int64", dims: [3], data: BigInt64Array.of(1n, 2n, 3n) } as const;
+  const named = await workspace(linear(), { ...data, ids });
+  const { code, err } = await run("predict", ...named.inputs, "--out", "-");
+  expect(code).toBe(1);
+  expect(err).toMatch(/The tensor "ids" of .* has 3 names for 4 samples; give one for each\./);
+});
+
 test("predict writes a row for each sample wherever their axis is", async () => {
   const later = trace({ x: [2, "N", 3] }, { weight: uniform([3, 2], 1) }, ({ x }, { weight }) => x.matmul(weight));
   const { path, inputs } = await workspace(later, { x: floats([2, 4, 3]) });

@@ -45,3 +45,36 @@ test("sequences of ignored labels, and data without any label, have no part in m
   expect(facts).toContainEqual([mean.toPrecision(3), "mean loss"]);
   expect((await of(-1n, -1n, -1n, -1n, -1n, -1n)).facts).toHaveLength(2);
 });
+
+test("numbers that are not finite have no part in means, and scores of NaN predict no class", async () => {
+  const model = nn.trace({ x: ["N", 2] }, { gain: nn.ones([2]) }, ({ x }, { gain }) => x.mul(gain));
+  const x = Float32Array.of(3, 0, Number.NaN, 3, 0, 3);
+  const given = { loss: "cross_entropy", allowNotFinite: true } as const;
+  const { facts, columns, predictions } = await reportContent(model, { x, target: [0, 0, 0] }, given);
+  expect(predictions).toEqual(Int32Array.of(0, -1, 1));
+  const mean = (key: string) => {
+    const values = columns.find((column) => column.key === key)?.values ?? [];
+    return (((values[0] ?? Number.NaN) + (values[2] ?? Number.NaN)) / 2).toPrecision(3);
+  };
+  expect(facts).toEqual([
+    ["3", "samples"],
+    ["1", "of them not finite"],
+    ["33.3 %", "predicted as labelled"],
+    [mean("loss"), "mean loss"],
+    [mean("norm"), "mean gradient norm"],
+  ]);
+  const { title, facts: none } = await reportContent(model, { x: x.slice(2, 4), target: [0] }, given);
+  expect(title).toBe("Gradients of 1 sample");
+  expect(none).toEqual([
+    ["1", "sample"],
+    ["1", "of them not finite"],
+    ["0.0 %", "predicted as labelled"],
+  ]);
+});
+
+test("rows show bytes as the numbers that they stand for", async () => {
+  const model = nn.trace({ x: ["N", 2] }, { gain: nn.ones([2]) }, ({ x }, { gain }) => x.mul(gain));
+  const x = { dtype: "uint8", dims: [1, 2], data: Uint8Array.of(0, 255), scale: 0.01, offset: -1 } as const;
+  const { shown } = await reportContent(model, { x, target: [0] }, { loss: "cross_entropy" });
+  expect(shown.get(0)).toBe("x: -1, 1.55");
+});

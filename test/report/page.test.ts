@@ -170,17 +170,29 @@ describe.skipIf(!existsSync(executablePath))("samples of other kinds", () => {
   });
   afterAll(() => browser?.close());
 
-  /** A page in a narrow window, in which axe-core finds nothing. */
+  /** Keeps what charts write on their canvas, with its font. */
+  const kept = `window.written = []; const write = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+      window.written.push([text, parseFloat(/[\\d.]+px/.exec(this.font))]);
+      return write.call(this, text, ...place);
+    };`;
+
+  /** A page in a narrow window, in which axe-core finds nothing and all texts of charts are at least 11 pixels high. */
   async function narrow(out: string): Promise<Page> {
     const page = await browser.newPage({ viewport: { width: 360, height: 740 } });
+    await page.addInitScript(kept);
     await page.goto(pathToFileURL(out).href);
     await page.waitForSelector("#list li");
     expect(await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")).toBe(true);
     await page.evaluate(axe);
     const { violations } = await page.evaluate<Awaited<ReturnType<Axe["run"]>>>("axe.run()");
     expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
+    const sizes = (await written(page)).map(([, size]) => size);
+    expect(Math.min(...sizes)).toBeGreaterThanOrEqual(11);
     return page;
   }
+
+  const written = (page: Page) => page.evaluate<[text: string, size: number][]>("window.written");
 
   test("sounds are played, at their rate, five seconds at most", async () => {
     const out = join(temporaryFolder(), "sounds.html");
@@ -201,6 +213,54 @@ describe.skipIf(!existsSync(executablePath))("samples of other kinds", () => {
     // Louder than 1: all are scaled by the loudest.
     const peak = Math.max(...x.slice(0, 5000).map(Math.abs));
     expect(file.readInt16LE(44 + 3 * 2 * 7) / 32767).toBeCloseTo((x[7] ?? 0) / peak, 2);
+    await page.close();
+  });
+
+  /** What a chart tells where the mouse meets the first thing that tells something. */
+  async function told(page: Page, id: string, from: number, to: number): Promise<string> {
+    const chart = page.locator(id);
+    await chart.scrollIntoViewIfNeeded();
+    const box = await chart.boundingBox();
+    if (!box) throw new Error("the chart has no place");
+    for (let y = from; y < to; y += 3)
+      for (let x = 56; x < box.width - 10; x += 4) {
+        await page.mouse.move(box.x + x, box.y + y);
+        const tip = chart.locator("> div").nth(1);
+        if ((await tip.count()) > 0 && (await tip.isVisible())) return (await tip.textContent()) ?? "";
+      }
+    return "";
+  }
+
+  test("numbers that are not finite are in no chart and no mean, and a norm of 0 is told as 0", async () => {
+    const out = join(temporaryFolder(), "odd.html");
+    const network = nn.model(nn.sequential(nn.linear(2, 2, { bias: false })), { input: { x: ["N", 2] }, seed: 1 });
+    // Sample 0 has a gradient of 0, and sample 1 none that is finite.
+    const x = Float32Array.of(0, 0, Number.NaN, 1, 1, 1, 2, 1);
+    const loss = "cross_entropy";
+    const files = await writeReport(network, { x, target: [1, 0, 0, 0] }, { loss, out, allowNotFinite: true });
+    const { rows }: { rows: { norm: number }[] } = JSON.parse(readFileSync(files[2] ?? "", "utf8"));
+    const page = await narrow(out);
+    expect(await page.locator("#list li").first().textContent()).toContain("predicted nonegradient norm not finite");
+    const mean = ((rows[2]?.norm ?? 0) + (rows[3]?.norm ?? 0)) / 2;
+    expect(await told(page, "#classes", 200, 203)).toContain(`3 samplesmean norm ${Number(mean.toPrecision(3))}mean`);
+    const lowest = await told(page, "#against", 286, 296);
+    expect(lowest).toMatch(/^sample 0label 1, predicted 0norm 0, loss 0.693$/);
+    await page.close();
+  });
+
+  test("long names of classes are cut short in the chart, and a page of one sample says so", async () => {
+    const out = join(temporaryFolder(), "one.html");
+    const network = nn.model(nn.sequential(nn.linear(2, 2)), { input: { x: ["N", 2] }, seed: 1 });
+    const classNames = ["a class with a name that goes on and on and on and on and on and on", "b"];
+    await writeReport(network, { x: [1, 2, 3, 4], target: [0, 1] }, { loss: "cross_entropy", out, classNames });
+    const both = await narrow(out);
+    const texts = (await written(both)).map(([text]) => text);
+    expect(texts).toContain("b");
+    expect(texts.find((text) => text.startsWith("a class"))).toMatch(/^a class with [a-z ]{0,40}\.\.\.$/);
+    await both.close();
+    await writeReport(network, { x: [1, 2], target: [0] }, { loss: "cross_entropy", out });
+    const page = await narrow(out);
+    expect(await page.locator("#found").textContent()).toBe("1 of 1 sample, 1 shown");
     await page.close();
   });
 

@@ -29,7 +29,7 @@ export function base(more) {
   return {
     animation: false,
     textStyle: font("text"),
-    grid: { left: 64, right: 18, top: 34, bottom: 48 },
+    grid: { left: 64, right: 18, top: 34, bottom: 48, ...more.grid },
     tooltip: {
       confine: true,
       backgroundColor: colour("card"),
@@ -38,8 +38,19 @@ export function base(more) {
       ...more.tooltip,
     },
     legend: { top: 0, textStyle: font("text"), itemWidth: 12, itemHeight: 12, ...more.legend },
-    ...Object.fromEntries(Object.entries(more).filter(([key]) => key !== "tooltip" && key !== "legend")),
+    ...Object.fromEntries(Object.entries(more).filter(([key]) => !["grid", "tooltip", "legend"].includes(key))),
   };
+}
+
+/** Where a chart may begin, in pixels: its legend needs another line where the page is narrow. */
+export function underLegend(series, width) {
+  let [lines, used] = [1, 0];
+  for (const { name } of series) {
+    const own = 30 + (fontSize / 2) * name.length;
+    if (used > 0 && used + own > width - 10) [lines, used] = [lines + 1, 0];
+    used += own;
+  }
+  return 16 + 18 * lines;
 }
 
 /** As it is where that is short, else with an exponent. */

@@ -9,8 +9,12 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-function number(value) {
+export function number(value) {
   return value === null ? "not finite" : Number(value.toPrecision(3)).toString();
+}
+
+export function counted(samples) {
+  return `${samples.toLocaleString("en-US")} ${samples === 1 ? "sample" : "samples"}`;
 }
 
 export class List {
@@ -104,7 +108,7 @@ export class List {
     this.count += next.length;
     document.getElementById("more").hidden = this.count >= this.order.length;
     document.getElementById("found").textContent =
-      `${this.order.length.toLocaleString("en-US")} of ${this.data.samples.toLocaleString("en-US")} samples, ${this.count} shown`;
+      `${this.order.length.toLocaleString("en-US")} of ${counted(this.data.samples)}, ${this.count} shown`;
   }
 
   item(n) {
