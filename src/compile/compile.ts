@@ -53,6 +53,7 @@ export async function scheduled(
   const schedule = {
     elsewhere: isElsewhere(settings),
     weights: weightsOf(objective.model),
+    searched: graph.watch === undefined,
     notFiniteInputs: allowNotFinite,
     onRewrite: stages.onRewrite,
   };

@@ -198,8 +198,8 @@ export class Execution {
     const own: Record<string, Tensor> = { ...given };
     for (const { name } of graph.inputs) own[name] = entryOf(feeds, name);
     let found: ComputedAndJudged | undefined;
-    const look = (returned: Returned): ComputedAndJudged => {
-      const notFinite = this.#watched.find(returned, samples);
+    const look = (returned: Returned, finite?: ReadonlySet<string>): ComputedAndJudged => {
+      const notFinite = this.#watched.find(returned, samples, finite);
       found = { returned, samples, counted: samples, notFinite };
       seen?.(found);
       return found;

@@ -156,6 +156,11 @@ export interface ScheduleOptions extends AdaptOptions {
   readonly elsewhere: boolean;
   /** Bytes of the model's weights. */
   readonly weights: number;
+  /**
+   * Whether all results are searched for numbers that are not finite, so that a target should rule these out where that
+   * takes less time (`Seen`). Default false.
+   */
+  readonly searched?: boolean;
 }
 
 /** A scheduled program, which can be loaded. */
@@ -202,8 +207,11 @@ export interface Running {
    * @param feeds all inputs; held parameters may be left out, and then keep the values they were loaded with
    * @param seen is called with the results before this returns its promise, if the program runs in this thread at once
    */
-  run(feeds: Tensors, samples: number, seen?: (results: Tensors) => void): Promise<Tensors>;
+  run(feeds: Tensors, samples: number, seen?: Seen): Promise<Tensors>;
   release(): Promise<void>;
 }
+
+/** @param finite names of results whose elements are known to be finite; others may be, too */
+export type Seen = (results: Tensors, finite?: ReadonlySet<string>) => void;
 
 export type Tensors = Readonly<Record<string, Tensor>>;

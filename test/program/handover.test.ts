@@ -168,7 +168,7 @@ describe("rows that a graph adds to a table", () => {
       }
     };
     const whole = async () => (await run([output])).table?.data;
-    const finished = async () => handover.finish(await run(handover.outputs), 1).table?.data;
+    const finished = async () => handover.finish(await run(handover.outputs), 1).results.table?.data;
     return { handed: handover.outputs.length, whole, finished };
   };
 

@@ -33,22 +33,32 @@ describe("a product of a turned matrix", () => {
     return { left, right, value: build.op("Gemm", [left, flat], { transA: 1, alpha: 0.5 }) };
   };
 
-  it.each([1, 3])("is the same of a matrix that is turned before, for %i samples", async (samples) => {
-    const { left, right, value } = product(70, 33, 513);
-    const [found] = stated([value]) as [Value];
-    expect(nodeOf(found)?.attributes.transA).toBe(0);
-    expect(operators(found)).toContain("Transpose");
-    const feeds = { left: floats([samples * 70, 33]), right: floats([samples, 70, 513]) };
-    const [before, after] = [await resultOf(value, [left, right], feeds), await resultOf(found, [left, right], feeds)];
-    expect(after).toHaveLength(33 * 513);
-    after.forEach((x, k) => {
-      expect(Math.abs(x - (before[k] as number))).toBeLessThan(1e-4);
-    });
-  });
+  it.each([
+    [1, 70, 33],
+    [3, 70, 33],
+    [5, 1, 130],
+  ])(
+    "is the same of a matrix that is turned before, for %i samples of %i positions",
+    async (samples, positions, rows) => {
+      const { left, right, value } = product(positions, rows, 513);
+      const [found] = stated([value]) as [Value];
+      expect(nodeOf(found)?.attributes.transA).toBe(0);
+      expect(operators(found)).toContain("Transpose");
+      const feeds = { left: floats([samples * positions, rows]), right: floats([samples, positions, 513]) };
+      const [before, after] = [
+        await resultOf(value, [left, right], feeds),
+        await resultOf(found, [left, right], feeds),
+      ];
+      expect(after).toHaveLength(rows * 513);
+      after.forEach((x, k) => {
+        expect(Math.abs(x - (before[k] as number))).toBeLessThan(1e-4);
+      });
+    },
+  );
 
   it.each([
     ["few columns", 70, 33, 256],
-    ["one position", 1, 33, 600],
+    ["few elements", 1, 33, 600],
     ["one row", 70, 1, 600],
     ["more positions than columns", 700, 33, 600],
   ] as const)("stays where there is little to gain: %s", (_, positions, rows, columns) => {

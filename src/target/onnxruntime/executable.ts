@@ -17,7 +17,8 @@ export function executable(
   sizes: ApartSizes,
   runtime: Runtime,
 ): Executable {
-  const found = scheduled(program, options, sizes);
+  const searched = options.searched === true && runtime.atOnce;
+  const found = scheduled(program, { ...options, searched }, sizes);
   return {
     memory: leastMemory(found),
     program: { inputs: found.inputs, outputs: found.outputs, order: found.order },
@@ -35,11 +36,11 @@ export function executable(
 /** Orders a program, and decides how its results are returned. */
 export function scheduled(
   { inputs, outputs }: Schedulable,
-  { elsewhere, weights }: ScheduleOptions,
+  { elsewhere, weights, searched = false }: ScheduleOptions,
   sizes: ApartSizes,
 ): Scheduled {
   const large = !elsewhere && weights >= sizes.weights;
-  const given = handedOver(outputs, elsewhere, large);
+  const given = handedOver(outputs, elsewhere, large, searched);
   const { handover } = given;
   const apart = large ? computedApart(handover.outputs, sizes, handover.allocated) : undefined;
   return { inputs, ...given, apart };
@@ -60,14 +61,16 @@ const smallProgram = 2 ** 20;
 /**
  * @param elsewhere whether it runs in a worker thread: then no lengthy work is left to the calling thread
  * @param large whether the model has large weights: then results stay single outputs
+ * @param searched whether all results are searched for numbers that are not finite
  */
 function handedOver(
   outputs: Schedulable["outputs"],
   elsewhere: boolean,
   large: boolean,
+  searched: boolean,
 ): Omit<Scheduled, "apart" | "inputs"> {
   const how = (mode: HandoverMode) => {
-    const handover = new Handover(outputs, mode);
+    const handover = new Handover(outputs, mode, searched && !large);
     const values = stated(handover.outputs.map(({ value }) => value));
     const given = handover.outputs.map(({ name }, k) => ({ name, value: nth(values, k) }));
     return { handover, outputs: given, ...lowMemoryOrder(values, handover.allocated) };

@@ -7,6 +7,7 @@ import { intAttribute, normalAxis } from "../../ops/checks.js";
 import { build } from "../../ops/registry.js";
 import { merged } from "../../optimise/merger.js";
 import { leadingOf, nth } from "../../present.js";
+import { typicalSamples } from "./order.js";
 
 /** The same values in that form, with none computed twice. */
 export function stated(values: readonly Value[]): Value[] {
@@ -21,8 +22,8 @@ const rules: Readonly<Record<string, (node: Node) => Value | null>> = { Gemm: tu
  */
 const manyColumns = 512;
 
-/** From this many positions per sample on, it does; a perceptron, which has one, gained nothing. */
-const manyPositions = 64;
+/** From this many elements on, in a typical batch, it takes less time with the nodes that it adds. */
+const manyElements = 2 ** 13;
 
 /**
  * A product whose left operand is transposed. The kernel transposes it while it multiplies, a few elements at a time,
@@ -33,7 +34,8 @@ function turnedBefore(node: Node): Value | null {
   const [left, right, ...others] = inputsOf(node, 2);
   const [inner, rows] = leadingOf(left.shape, 2);
   const columns = factorOf(nth(right.shape, intAttribute(node, "transB", 0) ? 0 : 1));
-  if (columns < manyColumns || factorOf(inner) < manyPositions || factorOf(rows) === 1) return null;
+  const elements = factorOf(inner) * factorOf(rows) * typicalSamples;
+  if (columns < manyColumns || elements < manyElements || factorOf(rows) === 1) return null;
   // One sample's part of the copy would then be larger than the result.
   if (factorOf(inner) > columns) return null;
   // An axis of size 1 between them keeps the runtime from fusing the two again.

@@ -4,7 +4,7 @@
  * together as one, reshaped results share one output, and an embedding's table is returned as the rows to add.
  */
 
-import { defect, PergradError } from "../../errors.js";
+import { defect } from "../../errors.js";
 import { beforeReshape } from "../../graph/behind.js";
 import { addBytes, type Bytes, bytesOfValue, timesBytes } from "../../graph/bytes.js";
 import { bindShape, type Dim, elementsOf, factorOf, isBatch } from "../../graph/dim.js";
@@ -14,6 +14,7 @@ import { addedRows } from "../../ops/subgraphs/table.js";
 import { leadingOf, nth, present } from "../../present.js";
 import { sizeOf, type Tensor, tensorWith } from "../../tensor/tensor.js";
 import type { Schedulable, Tensors } from "../target.js";
+import { areFiniteTogether, type RowsToAdd, withRows } from "./added-rows.js";
 import { rowsScattered } from "./rows.js";
 
 type Output = Schedulable["outputs"][number];
@@ -40,14 +41,16 @@ interface Place {
 type Last =
   | { readonly kind: "same"; readonly piece: Piece }
   | { readonly kind: "squareRoot"; readonly piece: Piece }
-  | {
-      readonly kind: "rows";
-      readonly table: Piece | null;
-      readonly places: Piece;
-      readonly rows: Piece;
-      readonly size: number;
-      readonly repeats: number;
-    };
+  | RowsLast;
+
+interface RowsLast {
+  readonly kind: "rows";
+  readonly table: Piece | null;
+  readonly places: Piece;
+  readonly rows: Piece;
+  readonly size: number;
+  readonly repeats: number;
+}
 
 /**
  * - `whole`: each result as it is, but for its shape
@@ -68,12 +71,21 @@ export class Handover {
   readonly allocated: Bytes;
   readonly #results: readonly { readonly output: Output; readonly last: Last }[];
   readonly #places: ReadonlyMap<Piece, Place>;
+  /** The pieces whose elements the runtime adds up. */
+  readonly #summed: ReadonlySet<Piece>;
 
-  constructor(outputs: readonly Output[], mode: HandoverMode) {
+  /** @param searched whether all results are searched for numbers that are not finite; only for `rows` */
+  constructor(
+    outputs: readonly Output[],
+    mode: HandoverMode,
+    private readonly searched = false,
+  ) {
     const pieces = new Pieces();
     this.#results = outputs.map((output) => ({ output, last: lastOf(output, pieces, mode) }));
     const packs = (mode === "together" ? byKind(pieces.all) : pieces.all.map((piece) => [piece])).map(pack);
-    this.outputs = withRowsScattered(packs.map(({ handed }) => handed));
+    const same = this.#results.flatMap(({ last }) => (last.kind === "same" ? last.piece : []));
+    this.#summed = new Set(searched && mode === "rows" ? same.filter(({ value }) => isLarge(value)) : []);
+    this.outputs = withRowsScattered([...packs.map(({ handed }) => handed), ...sumOf([...this.#summed])]);
     this.#places = new Map(packs.flatMap(({ places }) => places));
     this.allocated = addBytes([
       ...pieces.all.map((piece) => timesBytes(bytesOfValue(piece.value), Math.max(0, piece.holders - 1))),
@@ -83,8 +95,8 @@ export class Handover {
     ]);
   }
 
-  /** The program's results, by name, from what the runtime returned. Throws RUNTIME. */
-  finish(returned: Tensors, samples: number): Tensors {
+  /** Makes the program's results from what the runtime returned. Throws RUNTIME. */
+  finish(returned: Tensors, samples: number): Finished {
     const left = new Map<Piece, number>();
     const elements: Elements = {
       read: (piece) => elementsAt(returned, this.#places.get(piece), samples),
@@ -102,8 +114,41 @@ export class Handover {
       const dims = bindShape(shape, samples);
       results[output.name] = tensorWith(dtype, dims, finished(last, dims, elements));
     }
-    return results;
+    return { results, finite: this.#finite(returned, elements.read) };
   }
+
+  #finite(returned: Tensors, read: Elements["read"]): Set<string> {
+    const allAre = Number.isFinite(Number(returned[sumName]?.data[0]));
+    const known = (last: Last) => {
+      if (last.kind === "same") return allAre && this.#summed.has(last.piece);
+      return this.searched && last.kind === "rows" && !last.table && areFiniteTogether(added(last, read));
+    };
+    return new Set(this.#results.flatMap(({ output, last }) => (known(last) ? output.name : [])));
+  }
+}
+
+/** A program's results, by name. */
+interface Finished {
+  readonly results: Tensors;
+  /** The names of those whose elements are known to be finite. */
+  readonly finite: ReadonlySet<string>;
+}
+
+/** The name of an output; those of results begin with the name of a want. */
+const sumName = "/sum";
+
+/** From this many elements on, the runtime adds them up in less time than JavaScript, with the output that this takes. */
+const manyElements = 2 ** 14;
+
+function isLarge({ dtype, shape }: Value): boolean {
+  const elements = elementsOf(shape);
+  return dtype === "float32" && typeof elements === "number" && elements >= manyElements;
+}
+
+/** The sum of all elements, which is finite only if they are; it may overflow, too. */
+function sumOf(pieces: readonly Piece[]): Handed[] {
+  const sums = pieces.map(({ value }) => build.op("ReduceSum", [value], { keepdims: 0 }));
+  return sums.length === 0 ? [] : [{ name: sumName, value: build.op("Sum", sums) }];
 }
 
 /** The runtime adds rows that are not returned. */
@@ -172,74 +217,20 @@ function lastOf({ name, value }: Output, pieces: Pieces, mode: HandoverMode): La
   return { kind: "same", piece: pieces.held(value, name) };
 }
 
+function added({ places, rows, size, repeats }: RowsLast, read: Elements["read"]): RowsToAdd {
+  return { places: read(places) as Int32Array, rows: read(rows) as Float32Array, size, repeats };
+}
+
 function finished(last: Last, dims: readonly number[], { read, hold }: Elements): Tensor["data"] {
   if (last.kind === "same") return hold(last.piece);
   if (last.kind === "squareRoot") return rooted(hold(last.piece) as Float32Array);
   const table = last.table ? (hold(last.table) as Float32Array) : new Float32Array(sizeOf(dims));
-  const isZero = !last.table;
-  return withRows({ table, isZero }, read(last.places) as Int32Array, read(last.rows) as Float32Array, last);
+  return withRows(table, !last.table, added(last, read));
 }
 
 function rooted(data: Float32Array): Float32Array {
   for (let i = 0; i < data.length; i++) data[i] = Math.sqrt(data[i] as number);
   return data;
-}
-
-/**
- * The table: row p / repeats was added to row places[p]. Rows that receive several are added up in float64 and rounded
- * at the end, so that the result does not depend on the order.
- * @throws PergradError RUNTIME for a place outside the table, as the runtime does.
- */
-function withRows(
-  { table, isZero }: { readonly table: Float32Array; readonly isZero: boolean },
-  places: Int32Array,
-  rows: Float32Array,
-  { size, repeats }: { readonly size: number; readonly repeats: number },
-): Float32Array {
-  const length = table.length / size;
-  const { slots, count } = severalTimes(places, length);
-  const sums = new Float64Array(count * size);
-  for (let row = 0; row < length && count > 0 && !isZero; row++) {
-    const slot = slots[row] as number;
-    if (slot > 0) sums.set(table.subarray(row * size, (row + 1) * size), (slot - 1) * size);
-  }
-  const isCopied = isZero && size >= copiedFrom;
-  for (let p = 0; p < places.length; p++) {
-    const row = rowAt(places[p] as number, length);
-    const from = Math.floor(p / repeats) * size;
-    const slot = slots[row] as number;
-    if (slot > 0) addRow(sums, (slot - 1) * size, rows, from, size);
-    else if (isCopied) table.set(rows.subarray(from, from + size), row * size);
-    else addRow(table, row * size, rows, from, size);
-  }
-  for (let row = 0; row < length && count > 0; row++) {
-    const slot = slots[row] as number;
-    if (slot > 0) table.set(sums.subarray((slot - 1) * size, slot * size), row * size);
-  }
-  return table;
-}
-
-/** The size from which the engine copies a row faster than a loop adds it to zeros. */
-const copiedFrom = 16;
-
-const rowAt = (place: number, rows: number): number => (place < 0 ? place + rows : place);
-
-function addRow(sum: Float32Array | Float64Array, to: number, rows: Float32Array, from: number, size: number): void {
-  for (let k = 0; k < size; k++) sum[to + k] = (sum[to + k] as number) + (rows[from + k] as number);
-}
-
-/** Numbers, from 1, for rows that occur several times among the places; 0 or -1 for others. Throws RUNTIME. */
-function severalTimes(places: Int32Array, rows: number): { readonly slots: Int32Array; readonly count: number } {
-  const slots = new Int32Array(rows);
-  let count = 0;
-  for (const place of places) {
-    const row = rowAt(place, rows);
-    if (row < 0 || row >= rows)
-      throw new PergradError("RUNTIME", `A row is added at place ${place}, outside a table of ${rows} rows.`);
-    if (slots[row] === 0) slots[row] = -1;
-    else if (slots[row] === -1) slots[row] = ++count;
-  }
-  return { slots, count };
 }
 
 /** Whether all outputs are small enough to be returned together. */

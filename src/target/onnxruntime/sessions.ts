@@ -65,10 +65,11 @@ export class Sessions implements Running {
     const { handover } = this.program;
     let finished: Tensors | undefined;
     const given = await this.#session(way).run(feeds, (returned) => {
-      finished = handover.finish(returned, samples);
-      seen?.(finished);
+      const { results, finite } = handover.finish(returned, samples);
+      finished = results;
+      seen?.(results, finite);
     });
-    return finished ?? handover.finish(given, samples);
+    return finished ?? handover.finish(given, samples).results;
   }
 
   #session(way: Way): Session {
