@@ -40,10 +40,10 @@ export function predictionsOf(scores: Float32Array, classes: number): Int32Array
   );
 }
 
-/** The class with the largest score, except the one that is left out. */
-export function largestBut(scores: ArrayLike<number>, left: number): number {
+/** The class with the largest score, with one left out, and only among some if a list says which; -1 if there is none. */
+export function largestBut(scores: ArrayLike<number>, left: number, among?: readonly boolean[]): number {
   let best = -1;
   for (let k = 0; k < scores.length; k++)
-    if (k !== left && (best < 0 || (scores[k] ?? 0) > (scores[best] ?? 0))) best = k;
+    if (k !== left && (among?.[k] ?? true) && (best < 0 || (scores[k] ?? 0) > (scores[best] ?? 0))) best = k;
   return best;
 }

@@ -1,5 +1,5 @@
 /** How likely each label is wrong, judged by the other samples. */
-import { largestBut, marginOf, predicted } from "./by-class.js";
+import { largestBut, marginOf } from "./by-class.js";
 import type { Ridge } from "./ridge.js";
 import { farAbove, logistic } from "./scales.js";
 import { columnsOf, isKnown, type Targets } from "./targets.js";
@@ -38,8 +38,9 @@ export function labelScores(
     return { score: farAbove(errors), by: "neighbours" };
   }
   const { labels } = targets;
+  const had = classesHad(labels, columns);
   const rows = (n: number) => predictions.subarray(n * columns, (n + 1) * columns);
-  const margin = Float32Array.from(labels, (label, n) => marginOf(rows(n), label));
+  const margin = Float32Array.from(labels, (label, n) => supportOf(rows(n), label, had));
   const modelMargins = Float32Array.from(labels, (label, n) => modelMargin(scores, columns, n, label));
   const trust = trustInModel(labels, margin, modelMargins);
   const score = margin.map((each, n) => {
@@ -51,11 +52,32 @@ export function labelScores(
   });
   const suggested = labels.map((label, n) => {
     const all = combined(rows(n), outOfSample?.probabilities.subarray(n * columns, (n + 1) * columns));
-    // All zeros: no sample like it has a label, so nothing can be suggested.
-    if (label < 0) return all.some((each) => each !== 0) ? predicted(all) : -1;
-    return (score[n] ?? 0) > 0.5 ? largestBut(all, label) : label;
+    const other = largestBut(all, label, had);
+    if (label < 0) return tells(all) ? other : -1;
+    return (score[n] ?? 0) > 0.5 && other >= 0 ? other : label;
   });
   return { score, by: outOfSample ? "neighbours and cross-validation" : "neighbours", margin, suggested };
+}
+
+/** Whether predictions say anything: all zeros come from a sample that is like no other with a label. */
+function tells(predictions: Float32Array): boolean {
+  return predictions.some((each) => each !== 0) && !predictions.some(Number.isNaN);
+}
+
+/** Whether some sample has the class: nothing is known about the others, so their predictions are all 0. */
+function classesHad(labels: Int32Array, classes: number): readonly boolean[] {
+  const found = new Set(labels);
+  return Array.from({ length: classes }, (_, k) => found.has(k));
+}
+
+/**
+ * The prediction for the label minus the largest other one, among the classes that some sample has. If they all have
+ * the same one, nothing speaks for another: the prediction itself, at least 0.
+ */
+function supportOf(predictions: Float32Array, label: number, had: readonly boolean[]): number {
+  if (label < 0) return 0;
+  const [own, other] = [predictions[label] ?? 0, largestBut(predictions, label, had)];
+  return other < 0 ? Math.max(0, own) : own - (predictions[other] ?? 0);
 }
 
 /** From the model's own scores `[N, C]`; 0 if there are none. */

@@ -80,7 +80,7 @@ export interface IssueMeasures {
   readonly el2n?: Float32Array;
   /** The score of the label minus the largest other one, averaged over the checkpoints; for classes. */
   readonly aum?: Float32Array;
-  /** How much more the other samples support the label than another class; for classes. */
+  /** How much more the other samples support the label than another class that some sample has; for classes. */
   readonly margin?: Float32Array;
   /** How often it is right at one checkpoint and wrong at the next; for classes and several checkpoints. */
   readonly forgetting?: Float32Array;
@@ -121,8 +121,8 @@ export interface Issues {
   /** For classes: the model's own prediction, -1 if its scores are NaN. */
   readonly predictions?: Int32Array;
   /**
-   * For classes: the class that the other samples predict, or the label itself if its score is below 0.5. -1 if the label
-   * is ignored and the others tell nothing about it.
+   * For classes: the class that the other samples predict, one that some sample has, or the label itself unless its score
+   * is above 0.5. -1 if the label is ignored and the others tell nothing about it.
    */
   readonly suggested?: Int32Array;
   /** The nearest sample in gradient space, -1 if there is no other. */

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { adam, findIssues, type Issues, losses, nn, type PergradError, writeTensors } from "../../src/index.js";
+import { random } from "../../src/tensor/random.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { temporaryFolder } from "../support/folder.js";
 
@@ -47,10 +48,33 @@ describe("targets", () => {
     expect(issues.suggested?.every((label) => label === 1)).toBe(true);
   });
 
-  test("that lack a class never get it as a suggestion", async () => {
-    const issues = await findIssues(network(5), { x: numbers(4 * samples), target: labels((n) => n % 3) }, options);
+  test.each([1, 2, 4])(
+    "of %i of six classes never get another one as a suggestion, whatever the data",
+    async (count) => {
+      for (let seed = 1; seed <= 20; seed++) {
+        const drawn = random(seed);
+        const x = drawn.normals(4 * samples, 10);
+        const target = labels((n) => (n % 7 === 6 ? -100 : Math.floor(drawn.uniform(0, count))));
+        const loss = losses.crossEntropy({ ignoreIndex: -100 });
+        const issues = await findIssues(network(6), { x, target }, { loss, dims: 16, seed });
+        requireScores(issues);
+        const used = new Set(target);
+        expect(issues.suggested?.every((label) => used.has(label))).toBe(true);
+        // Without a rival, nothing speaks against a label.
+        if (count === 1) expect(issues.measures.margin?.every((margin) => margin >= 0)).toBe(true);
+      }
+    },
+  );
+
+  test("that are all ignored get no suggestion", async () => {
+    const loss = losses.crossEntropy({ ignoreIndex: 0 });
+    const issues = await findIssues(
+      network(3),
+      { x: numbers(4 * samples), target: labels(() => 0) },
+      { loss, dims: 16 },
+    );
     requireScores(issues);
-    expect(issues.suggested?.every((label) => label < 3)).toBe(true);
+    expect(issues.suggested?.every((label) => label === -1)).toBe(true);
   });
 
   test.each([-100, 255, 2])("that are ignored have no score: %i", async (ignoreIndex) => {
