@@ -3,7 +3,7 @@
  */
 import { PergradError } from "./errors.js";
 import { meant } from "./meant.js";
-import type { Words } from "./sentence.js";
+import { sentence, type Words } from "./sentence.js";
 
 type KeysOf<O> = O extends unknown ? keyof O : never;
 
@@ -55,10 +55,10 @@ export function checkOptions<O>(call: string, options: O, names: OptionNames<O>)
 }
 
 /** Refuses what is no whole number from `least` to `most`, if it is given. Throws INVALID_ARGUMENT. */
-export function checkWhole(what: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): void {
+export function checkWhole(what: Words, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): void {
   if (value === undefined || (Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most)) return;
   const range = most === Number.MAX_SAFE_INTEGER ? `${least} up` : `${least} to ${most}`;
-  throw invalidArgument(`${what} must be a whole number from ${range}, not ${kindOf(value)}.`);
+  throw invalidArgument(sentence`${what} must be a whole number from ${range}, not ${kindOf(value)}.`);
 }
 
 /** The ends of a range of numbers. */

@@ -92,14 +92,14 @@ export function checkTraining(training: CleaningTraining): void {
     if (value === undefined) throw invalidArgument(`The training of findIssues needs ${name}; give a whole number.`);
   checkWhole("The number of epochs of findIssues", epochs, 1);
   checkWhole("The batchSize of findIssues", batchSize, 1);
-  checkWhole("The number of folds of findIssues", folds, 2);
+  checkWhole(sentence`The number of folds (${option("folds")})`, folds, 2);
 }
 
 /** Throws INVALID_ARGUMENT, and what training throws. */
 export async function trainHere(task: TrainingTask, targets: Targets, options: CleaningTraining): Promise<TrainedHere> {
   const { samples } = task.data;
   const { folds = Math.min(5, samples) } = options;
-  checkWhole("The number of folds of findIssues", folds, 2, samples);
+  checkWhole(sentence`The number of folds (${option("folds")})`, folds, 2, samples);
   if (options.folds !== undefined && targets.kind !== "classes")
     throw invalidArgument(
       sentence`Cross-validation needs samples with one class label each; leave out ${option("folds")}.`,

@@ -1,8 +1,8 @@
 /** Rows of tables that are texts: CSV and JSON lines. */
-import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { PergradError } from "../errors.js";
 import { library } from "../io/library.js";
+import { textPiecesIn } from "../io/text-file.js";
 import { distinct, type Row } from "./columns.js";
 
 export async function* csvRows(path: string, delimiter: string): AsyncGenerator<Row> {
@@ -16,7 +16,7 @@ export async function* csvRows(path: string, delimiter: string): AsyncGenerator<
       return record;
     },
   });
-  const texts = Readable.from(textsOf(path));
+  const texts = Readable.from(textPiecesIn(path));
   texts.on("error", (error) => parser.destroy(error));
   let names: readonly string[] | undefined;
   try {
@@ -43,34 +43,9 @@ function requireSeparated(path: string, [name = "", ...others]: readonly string[
   );
 }
 
-/** The text of a file, piece by piece, without a byte order mark. Throws FILE_UNREADABLE where bytes are no text. */
-async function* textsOf(path: string): AsyncGenerator<string> {
-  let decoder: InstanceType<typeof TextDecoder> | undefined;
-  const decoded = (bytes?: Uint8Array) => {
-    try {
-      return decoder?.decode(bytes, { stream: bytes !== undefined }) ?? "";
-    } catch (error) {
-      const encoding = decoder?.encoding.toUpperCase();
-      const problem = `"${path}" is not in ${encoding}, so its texts would not survive; write it in UTF-8.`;
-      throw new PergradError("FILE_UNREADABLE", problem, { cause: error });
-    }
-  };
-  for await (const bytes of createReadStream(path)) {
-    decoder ??= new TextDecoder(encodingOf(bytes), { fatal: true });
-    yield decoded(bytes);
-  }
-  yield decoded();
-}
-
-/** As a byte order mark at the beginning says. */
-function encodingOf([first, second]: Uint8Array): string {
-  if (first === 0xff && second === 0xfe) return "utf-16le";
-  return first === 0xfe && second === 0xff ? "utf-16be" : "utf-8";
-}
-
 export async function* jsonRows(path: string): AsyncGenerator<Row> {
   let line = 0;
-  for await (const text of linesOf(textsOf(path))) {
+  for await (const text of linesOf(textPiecesIn(path))) {
     line++;
     if (text.trim() === "") continue;
     const found = parsed(text);

@@ -99,6 +99,9 @@ export function checkClassNames(objective: Objective, names: readonly string[] |
     throw invalidArgument(
       sentence`The targets of this loss are not one class label per sample, so no class can be named; leave out ${option("classNames")}.`,
     );
+  const empty = names.indexOf("");
+  if (empty !== -1)
+    throw invalidArgument(sentence`The name ${empty} of ${option("classNames")} is empty; give each class a name.`);
   const classes = Number(objective.output.shape[1]);
   if (names.length === classes) return;
   throw invalidArgument(
