@@ -37,5 +37,5 @@ export async function findIssues(
   const objective = await givenObjective(model, "findIssues", options, options);
   // The compiler and the runtime are loaded when they are first used.
   const { issuesOf } = await import("./scoring.js");
-  return issuesOf(objective, data, options);
+  return (await issuesOf(objective, data, options)).issues;
 }

@@ -27,8 +27,15 @@ import { checkTraining, type TrainedHere, trainHere } from "./training-here.js";
 import type { FindIssuesOptions, IssueMeasures, Issues } from "./types.js";
 import { varianceOfGradients } from "./variance-of-gradients.js";
 
+/** Scores, and the model that they are of. */
+export interface Judged {
+  readonly issues: Issues;
+  /** With the parameters of the last checkpoint, or of the training. */
+  readonly model: Model;
+}
+
 /** As `findIssues`, for an objective; its own settings count, not those of the options. */
-export async function issuesOf(objective: Objective, data: Dataset, options: FindIssuesOptions): Promise<Issues> {
+export async function issuesOf(objective: Objective, data: Dataset, options: FindIssuesOptions): Promise<Judged> {
   checkGiven(data, options);
   const { allowNotFinite = false, onStage = () => {} } = options;
   options.signal?.throwIfAborted();
@@ -67,13 +74,14 @@ export async function issuesOf(objective: Objective, data: Dataset, options: Fin
     trained?.outOfSample,
     followed.scores,
   );
-  return assembled(read, followed, features, near, labels, {
+  const issues = assembled(read, followed, features, near, labels, {
     selfInfluence,
     ...vog,
     ...(trained?.outOfSample
       ? { outOfSampleLoss: trained.outOfSample.losses, outOfSampleMargin: trained.outOfSample.margins }
       : {}),
   });
+  return { issues, model: last.model };
 }
 
 /** Throws INVALID_ARGUMENT. */

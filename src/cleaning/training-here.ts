@@ -104,10 +104,21 @@ export async function trainHere(task: TrainingTask, targets: Targets, options: C
     throw invalidArgument(
       sentence`Cross-validation needs samples with one class label each; leave out ${option("folds")}.`,
     );
+  checkBatchSize(options.batchSize, samples, targets.kind === "classes" ? folds : undefined);
   const checkpoints = await train({ ...task, data: lent(task.data) }, options);
   const model = withParameters(task.objective.model, checkpoints[checkpoints.length - 1] ?? {});
   if (targets.kind !== "classes") return { model, checkpoints };
   return { model, checkpoints, outOfSample: await crossValidate(task, targets, folds, options) };
+}
+
+/** Throws INVALID_ARGUMENT if a training would have fewer samples than a batch; each fold leaves some of them out. */
+function checkBatchSize(batchSize: number, samples: number, folds: number | undefined): void {
+  const least = samples - (folds === undefined ? 0 : Math.ceil(samples / folds));
+  if (batchSize <= least) return;
+  const trained = folds === undefined ? "" : `, and cross-validation by ${folds} folds trains on ${least} of them`;
+  throw invalidArgument(
+    sentence`A batch of ${batchSize} is too large: there are ${samples} samples${trained}; give a ${option("batchSize")} of at most ${least}.`,
+  );
 }
 
 /** The parameters after each epoch. */

@@ -21,8 +21,9 @@ export interface CleaningTraining {
 /** Options of `findIssues`. */
 export interface FindIssuesOptions extends ObjectiveOptions, ModelOptions {
   /**
-   * Parameters at several times of a training, by name: used by the measures that follow a training (`el2n`, `grand`,
-   * `aum`, `forgetting`, `vog`). Default: only the model's own.
+   * Parameters at several times of a training, by name, in its order: used by the measures that follow a training
+   * (`el2n`, `grand`, `aum`, `forgetting`, `vog`). The last take the place of the model's own. Default: only the
+   * model's own.
    */
   readonly checkpoints?: readonly Readonly<Record<string, Tensor<"float32">>>[];
   /**

@@ -67,7 +67,7 @@ export async function clean(
   }
   const checkpoints: Readonly<Record<string, Tensor<"float32">>>[] = [];
   for (const file of files) checkpoints.push((await checkpointOf(file, task.model, options, progress)).parameters);
-  const issues = await issuesOf(task.objective, held?.feeds ?? task.dataFile, {
+  const { issues, model } = await issuesOf(task.objective, held?.feeds ?? task.dataFile, {
     ...task.options,
     // A file that is read whole has already been checked for NaN and infinity.
     allowNotFinite: held !== undefined || (options.allowNotFinite ?? false),
@@ -80,7 +80,8 @@ export async function clean(
     onStage: (stage) => progress.stage(stage),
   });
   if (held) progress.stage("report");
-  const content = held && (await contentOf(held.objective, held.feeds, { ...shown, scores: issues.scores }));
+  const content =
+    held && (await contentOf({ ...held.objective, model }, held.feeds, { ...shown, scores: issues.scores }));
   await writeTable(options.out, columnsOf(issues, shown.ids), (text) => io.stdout.write(text));
   if (content && options.report !== undefined)
     await writePage({ ...content, ...(issues.suggested ? { suggested: issues.suggested } : {}) }, options.report, same);

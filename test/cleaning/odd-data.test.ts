@@ -40,6 +40,20 @@ test("a model is trained on a file as on the same samples in memory, to the last
   expect(await found(path)).toEqual(await found(data));
 });
 
+test("a batch that is larger than what a fold leaves is refused, with the largest that is possible", async () => {
+  const found = (batchSize: number, loss: "cross_entropy" | "mse" = "cross_entropy") => {
+    const training = { optimizer: () => adam({ learningRate: 0.01 }), epochs: 1, batchSize };
+    const target = loss === "mse" ? floats(3, (i) => Math.cos(i)) : labels((n) => n % 3);
+    return findIssues(network(3), { x: numbers(4 * samples), target }, { ...options, loss, training });
+  };
+  await expect(found(25)).rejects.toThrow(
+    "A batch of 25 is too large: there are 30 samples, and cross-validation by 5 folds trains on 24 of them; give a batchSize of at most 24.",
+  );
+  await expect(found(31, "mse")).rejects.toThrow("there are 30 samples; give a batchSize of at most 30.");
+  requireScores(await found(24));
+  requireScores(await found(30, "mse"));
+});
+
 describe("targets", () => {
   test("of one class alone are all right", async () => {
     const issues = await findIssues(network(3), { x: numbers(4 * samples), target: labels(() => 1) }, options);

@@ -1,6 +1,7 @@
 /** pergrad clean: how it reads its data. */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { tensor, writeTensors } from "../../src/index.js";
 import { uniform } from "../../src/nn/initial-values.js";
 import { trace } from "../../src/nn/model.js";
 import { floats, labels, linear, readBy, workspace } from "./support.js";
@@ -52,6 +53,44 @@ describe("a page whose numbers would have the table's name", () => {
     expect(await command("clean", ...options)).toMatchObject({ code: 0, err: "" });
     expect(JSON.parse(readFileSync(path("R.json"), "utf8"))).toHaveLength(6);
     expect(readFileSync(path("R.csv"), "utf8")).toMatch(/^sample,.*norm,loss/);
+  });
+});
+
+describe("a page shows the model that is scored", () => {
+  const data = { x: floats([12, 3]), target: labels(0, 1, 0, 1, 1, 0, 0, 1, 0, 1, 1, 0) };
+  const columns = ["label", "predicted_label", "suggested_label", "loss", "norm", "label_score", "outlier_score"];
+
+  /** These columns of a CSV. */
+  function read(file: string): number[][] {
+    const [header = "", ...lines] = readFileSync(file, "utf8").trim().split("\n");
+    const places = columns.map((name) => header.split(",").indexOf(name));
+    expect(places).not.toContain(-1);
+    return lines.map((line) => places.map((place) => Number(line.split(",")[place])));
+  }
+
+  it.each([
+    ["trained here", ["--epochs", "3", "--batch-size", "4", "--learning-rate", "0.5"]],
+    ["of the last checkpoint", ["--checkpoint", "first.npz", "--checkpoint", "last.npz"]],
+  ])("%s", async (_, given) => {
+    const model = linear();
+    const { command, path } = await workspace(model, data);
+    const times = (factor: number) =>
+      Object.fromEntries(
+        Object.entries(model.parameters).map(([name, { dims, data: numbers }]) => [
+          name,
+          tensor(
+            "float32",
+            dims,
+            numbers.map((x) => factor * x),
+          ),
+        ]),
+      );
+    await writeTensors(path("first.npz"), times(2));
+    await writeTensors(path("last.npz"), times(-3));
+    const options = given.map((word) => (word.endsWith(".npz") ? path(word) : word));
+    const out = ["--report", path("R.html"), "--out", path("table.csv")];
+    expect(await command("clean", "--loss", "cross_entropy", ...options, ...out)).toMatchObject({ code: 0, err: "" });
+    expect(read(path("R.csv"))).toEqual(read(path("table.csv")));
   });
 });
 

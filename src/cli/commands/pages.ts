@@ -42,7 +42,7 @@ export function cleanCommand(program: Command, run: Runner): void {
         repeatable(
           new Option(
             "--checkpoint <file>",
-            "parameters at an earlier time of the training, .onnx, .safetensors or .npz; give them in order",
+            "parameters at a time of the training, .onnx, .safetensors or .npz; give them in order, the last in place of the model's own",
           ),
           collect,
         ),
