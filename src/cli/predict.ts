@@ -1,5 +1,5 @@
 /** predict: the model's outputs for a data file. */
-import { predicted } from "../cleaning/by-class.js";
+import { predictionsOf } from "../cleaning/by-class.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import { type Column, samplesColumns } from "../io/column.js";
@@ -8,8 +8,8 @@ import { checkTable, idsName, standardOutput, tableFormat, writeTable } from "..
 import { present } from "../present.js";
 import { outputAxes, predict } from "../program/predict.js";
 import { idsIn } from "../program/sample-names.js";
-import { takeSamples } from "../tensor/take-samples.js";
-import { elementsIn, sizeOf, type Tensor } from "../tensor/tensor.js";
+import { joinSamples, takeSamples } from "../tensor/take-samples.js";
+import { floatsIn, isFloat, sizeOf, type Tensor, tensorWith } from "../tensor/tensor.js";
 import { checkIds, requireSamples } from "./data.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
@@ -70,11 +70,11 @@ function samplesFirst(model: Model, found: Readonly<Record<string, Tensor>>): Re
       const { axis } = present(axes.get(name));
       if (axis === 0) return [name, tensor];
       const samples = tensor.dims[axis] ?? 0;
-      const dims = [samples, ...tensor.dims.filter((_, k) => k !== axis)];
+      const dims = [1, ...tensor.dims.filter((_, k) => k !== axis)];
       const rows = Array.from({ length: samples }, (_, n) =>
-        Array.from(elementsIn(takeSamples(tensor, axis, n, n + 1)), Number),
+        tensorWith(tensor.dtype, dims, takeSamples(tensor, axis, n, n + 1).data),
       );
-      return [name, { dtype: "float64", dims, data: Float64Array.from(rows.flat()) }];
+      return [name, joinSamples(rows, 0)];
     }),
   );
 }
@@ -93,18 +93,17 @@ function columnsOf(found: Readonly<Record<string, Tensor>>, out: string, ids?: r
         "FILE_UNWRITABLE",
         `Cannot write "${out}": the output "${name}" [${tensor.dims.join(", ")}] is no table of up to ${mostColumns} columns with the samples first, so write a .safetensors or .npz file, or choose another output with --output.`,
       );
-    const elements = elementsIn(tensor);
-    const column = (k: number) => Float32Array.from({ length: samples }, (_, n) => Number(elements[n * size + k]));
-    if (tensor.dims.length === 2 && size > 1) columns.push(classesOf(name, elements, samples, size));
+    if (isFloat(tensor.dtype) && tensor.dims.length === 2 && size > 1)
+      columns.push({ name: `${name}.largest`, values: predictionsOf(floatsIn(tensor), size) });
     for (let k = 0; k < size; k++)
-      columns.push({ name: tensor.dims.length === 1 ? name : `${name}.${k}`, values: column(k) });
+      columns.push({ name: tensor.dims.length === 1 ? name : `${name}.${k}`, values: columnOf(tensor, size, k) });
   }
   return columns;
 }
 
-function classesOf(name: string, elements: ArrayLike<number>, samples: number, size: number): Column {
-  const values = Int32Array.from({ length: samples }, (_, n) =>
-    predicted(Array.from({ length: size }, (__, k) => Number(elements[n * size + k]))),
-  );
-  return { name: `${name}.largest`, values };
+/** Number `k` of each sample, as exactly as the tensor holds it. */
+function columnOf({ data }: Tensor, size: number, k: number): Column["values"] {
+  const cells = Array.from({ length: data.length / size }, (_, n) => data[n * size + k] ?? null);
+  if (data instanceof Float32Array) return Float32Array.from(cells, Number);
+  return data instanceof Int32Array || data.BYTES_PER_ELEMENT < 4 ? Int32Array.from(cells, Number) : cells;
 }

@@ -121,6 +121,22 @@ describe("predict", () => {
   });
 });
 
+test("predict writes whole numbers in all their digits, along any axis, and no largest class of them", async () => {
+  const whole = trace({ k: { shape: [2, "N"], dtype: "int64" } }, { weight: uniform([1], 1) }, ({ k }, { weight }) => ({
+    twice: k.add(k),
+    unused: k.cast("float32").mul(weight),
+  }));
+  const k = { dtype: "int64", dims: [2, 2], data: BigInt64Array.of(8388609n, 2n ** 60n + 1n, 3n, -4n) } as const;
+  const { inputs, path } = await workspace(whole, { k });
+  const options = [...inputs, "--sample-axis", "k=1", "--output", "twice"];
+  expect((await run("predict", ...options, "--out", "-")).out).toBe(
+    "sample,twice.0,twice.1\n0,16777218,6\n1,2305843009213693954,-8\n",
+  );
+  const out = path("k.jsonl");
+  await run("predict", ...options, "--out", out);
+  expect(readFileSync(out, "utf8").split("\n")[1]).toBe('{"sample":1,"twice.0":"2305843009213693954","twice.1":-8}');
+});
+
 test("predict refuses names that are not one for each sample, and predicts no class from NaN", async () => {
   const x = Float32Array.from(data.x.data, (value, i) => (i === 3 ? Number.NaN : value));
   const { inputs } = await workspace(linear(), { ...data, x: { ...data.x, data: x } });
