@@ -80,4 +80,17 @@ export interface BodyRules {
     batchBody: BodyBatch,
     build: Build,
   ) => Value[];
+  /** The same outputs, with no value of the steps stacked twice; null if none is. */
+  readonly stackedOnce: (node: Node, build: Build) => Value[] | null;
+  /** The node with another body of equal results; null if its inputs are not all read in one direction. */
+  readonly readingInstead: (node: Node, read: ReadInstead) => Node | null;
+}
+
+/** What another body reads, as pairs of a value outside and the value in the body that stands for it. */
+export interface ReadInstead {
+  /** Values that are read slice by slice. */
+  readonly slices: readonly (readonly [outside: Value, inside: Value])[];
+  readonly captured: readonly (readonly [outside: Value, inside: Value])[];
+  /** As many as before, of the same types. */
+  readonly outputs: readonly Value[];
 }

@@ -15,6 +15,7 @@ import { contract } from "../ops/subgraphs/contract.js";
 import { equationOf } from "../ops/subgraphs/equation.js";
 import { leadingOf, nth } from "../present.js";
 import { arithmeticRules, unchanged } from "./arithmetic-rules.js";
+import { joinedRules } from "./joined-rules.js";
 import { input, output, type Rewrite, type Rule } from "./rule.js";
 import { scatterRules } from "./scatter-rules.js";
 
@@ -191,6 +192,7 @@ export const rules: readonly Rule[] = [
   { name: "transpose-of-expand", rewrite: transposeOfExpand },
   { name: "transposed-back", rewrite: transposedBack },
   { name: "joined-views", rewrite: views },
+  ...joinedRules,
   ...scatterRules,
 ];
 

@@ -2,14 +2,16 @@
 import { describe, expect, it, test } from "vitest";
 import type { Array64 } from "../../src/float64/array64.js";
 import { N } from "../../src/graph/dim.js";
-import { leaf, type Value } from "../../src/graph/value.js";
+import { leaf, type Node, type Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
 import { RewriteLog } from "../../src/inspect/rewrite-log.js";
 import { evaluateGraph } from "../../src/interpret/evaluate.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
+import { scan } from "../../src/ops/rules/scan.js";
 import { rules } from "../../src/optimise/rewrite.js";
 import { simplify } from "../../src/optimise/simplify.js";
+import { nth, present } from "../../src/present.js";
 import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { asRun } from "../support/graph-checks.js";
@@ -51,6 +53,20 @@ const joinedInFront = (value: Value) => {
 const manyRows = build.mul(build.unsqueeze(x, [0]), build.floats([1, -2, 3], [3, 1, 1], x));
 const mask = (condition: Value) => build.cast(condition, "float32");
 
+/** Two values that begin at 1 and 5 of ten columns, and one that is between them, with zeros around each. */
+const padded = (value: Value, low: number) => build.pad(value, [0, low], [0, 10 - 4 - low]);
+const threePads = build.add(build.add(padded(x, 1), build.pad(build.slice(y, 1, 2, 3), [0, 9], [0, 0])), padded(y, 5));
+
+/** What a loop over the rows of w stacks twice, added up. */
+const stackedTwice = (() => {
+  const spec = { initial: [build.zeros([5], "float32")], scanned: [w] };
+  const { stacked } = scan(build, spec, ([state], [row]) => {
+    const next = build.add(present(state), build.op("Sin", [present(row)]));
+    return { states: [next], results: [next, row, next].map((each) => present(each)) };
+  });
+  return build.mul(build.add(nth(stacked, 0), nth(stacked, 2)), nth(stacked, 1));
+})();
+
 /** For each rule a value that it is to make cheaper; `without`, an operator that is then gone. */
 const cases: Readonly<Record<string, { readonly value: Value; readonly without: string }>> = {
   identity: { value: build.op("Identity", [build.mul(x, y)]), without: "Identity" },
@@ -85,6 +101,8 @@ const cases: Readonly<Record<string, { readonly value: Value; readonly without: 
     value: build.op("Transpose", [build.op("Transpose", [x], { perm: [1, 0] })], { perm: [1, 0] }),
     without: "Transpose",
   },
+  "joined-pads": { value: threePads, without: "Add" },
+  "stacked-once": { value: stackedTwice, without: "" },
   "sum-of-scatter": { value: build.op("Sub", [vector, scattered()]), without: "Sub" },
   "reduction-of-scatter": { value: build.sum(scattered(), [0]), without: "ScatterElements" },
   "negated-product": { value: build.op("Neg", [build.op("Mul", [x, build.slice(p, 1, 0, 1)])]), without: "" },
@@ -113,6 +131,27 @@ describe.each(Object.entries(cases))("%s", (name, { value, without }) => {
       expect(Math.abs(element - exact)).toBeLessThanOrEqual(1e-14 * Math.abs(exact));
     });
   });
+});
+
+it("a sum of padded values that overlap, leave a gap, or are padded along different axes is kept", () => {
+  const sums = [
+    build.add(padded(x, 1), padded(y, 4)),
+    build.add(padded(x, 0), padded(y, 6)),
+    build.add(build.pad(w, [0, 0], [5, 0]), build.pad(build.reshape(w, [5, 4]), [0, 0], [4, 1])),
+    build.add(
+      build.pad(x, [0, 1], [0, 3]),
+      build.op("Pad", [y, build.ints([0, 4, 0, 0]), constant(1)], { mode: "constant" }),
+    ),
+  ];
+  for (const sum of sums) expect(ops(simplify([sum])[0] as Value)).toContain("Add");
+});
+
+it("a loop keeps what it stacks in opposite directions, and its states", () => {
+  const node = nodesBefore([stackedTwice]).find(({ op }) => op === "Scan") as Node;
+  const both = build.node("Scan", node.inputs, { ...node.attributes, scan_output_directions: [0, 0, 1, 0] }, 5);
+  const kept = (made: Node) => nodesBefore(simplify(made.outputs)).find(({ op }) => op === "Scan")?.outputs.length;
+  expect(kept(both)).toBe(5);
+  expect(kept(node)).toBe(4);
 });
 
 /** What the runtime computes of a cleaned graph. */

@@ -67,6 +67,57 @@ describe("a product of a turned matrix", () => {
   });
 });
 
+describe("a sum over steps and samples", () => {
+  const [steps, left, right] = [6, 8, 4];
+  const flat = (value: Value) => build.reshape(value, [{ perSample: steps }, Number(value.shape[2])]);
+  const turned = (value: Value) => build.transpose(value, [1, 0, 2]);
+  const a = input("a", [steps, N, left]);
+  const b = input("b", [steps, N, right]);
+  const samplesFirst = input("b", [N, steps, right]);
+  const summed = (x: Value, y: Value) => build.op("Gemm", [flat(x), flat(y)], { transA: 1 });
+
+  it.each([
+    ["both turned", summed(turned(a), turned(b)), b, 0],
+    ["the larger turned", summed(turned(a), samplesFirst), samplesFirst, 1],
+  ] as const)("is the same in another order: %s", async (_, value, other, transposes) => {
+    const [found] = stated([value]) as [Value];
+    expect(operators(found).filter((op) => op === "Transpose")).toHaveLength(transposes);
+    if (transposes > 0) expect(nodesBefore([found]).find(({ op }) => op === "Transpose")?.inputs).toEqual([other]);
+    const feeds = { a: floats([steps, 3, left]), b: floats(other === b ? [steps, 3, right] : [3, steps, right]) };
+    const [before, after] = [await resultOf(value, [a, other], feeds), await resultOf(found, [a, other], feeds)];
+    after.forEach((x, k) => {
+      expect(Math.abs(x - (before[k] as number))).toBeLessThan(1e-5);
+    });
+  });
+
+  it("stays where the smaller is turned, or axes are exchanged otherwise", () => {
+    const smaller = summed(input("c", [N, steps, left]), turned(b));
+    const last = summed(build.transpose(input("d", [steps, left, N]), [2, 0, 1]), turned(b));
+    for (const value of [smaller, last]) expect(stated([value])).toEqual([value]);
+  });
+
+  it.each([
+    [[1], 1],
+    [[-3], 1],
+    [[0, 1], 0],
+  ])("of a turned value over the axes %j is that of the value", async (axes, keepdims) => {
+    const value = build.op("ReduceSum", [turned(a), build.ints(axes)], { keepdims });
+    const [found] = stated([value]) as [Value];
+    expect(operators(found)).not.toContain("Transpose");
+    expect(found.shape).toEqual(value.shape);
+    const feeds = { a: floats([steps, 3, left]) };
+    const [before, after] = [await resultOf(value, [a], feeds), await resultOf(found, [a], feeds)];
+    after.forEach((x, k) => {
+      expect(Math.abs(x - (before[k] as number))).toBeLessThan(1e-5);
+    });
+  });
+
+  it("of a turned value over its last axis stays", () => {
+    const value = build.sum(turned(a), [2]);
+    expect(stated([value])).toEqual([value]);
+  });
+});
+
 describe("probabilities from their logarithms", () => {
   it("are those of Softmax, with classes that are ruled out too", async () => {
     const x = input("x", [N, 3, 200]);

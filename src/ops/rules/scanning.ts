@@ -3,6 +3,7 @@ import type { OpDefinition } from "../definition.js";
 import { evaluateScan, inferScan } from "./scan.js";
 import { scanAxes } from "./scan-axes.js";
 import { scanParts } from "./scan-parts.js";
+import { readingInstead, stackedOnce } from "./scan-remade.js";
 import { pullScan } from "./scan-reverse.js";
 import { batchScan } from "./scan-vmap.js";
 
@@ -16,6 +17,8 @@ export const scanning: readonly OpDefinition[] = [
       sampleAxis: scanAxes,
       differentiate: pullScan,
       batch: batchScan,
+      stackedOnce,
+      readingInstead,
     },
   },
 ];
