@@ -312,7 +312,7 @@ it("what is forgotten or misspelt is said", async () => {
   const once = (async function* () {
     yield data;
   })();
-  await expect(kroneckerCurvature(model, once, options)).rejects.toThrow(/read once/);
+  await expect(kroneckerCurvature(model, once, options)).rejects.toThrow(/read only once/);
   const ekfac = await kroneckerCurvature(model, data, options);
   await expect(ekfac.solve({}, {} as never)).rejects.toThrow(/damping/);
   await expect(ekfac.solve({ bais: waves([2], 1) }, { damping: 1 })).rejects.toThrow(/did you mean "bias"/);
