@@ -324,6 +324,7 @@ class File {
       refuse: (nodes) => this.#refuse(nodes),
       adapt: (node, source) => rebatcher?.adapt(node, written?.shapes.get(source)) ?? node,
       replace: (node) => adapter?.replace(node) ?? null,
+      shapesOnly: shapes !== undefined,
       made: (source, outputs) => shapes && record(shapes, source, outputs),
       ...(rebatcher && written ? { fixed: written.size } : {}),
       ...(options.batchOver ? { batchOver: options.batchOver } : {}),

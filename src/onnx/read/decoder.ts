@@ -18,6 +18,7 @@ import { checkNode } from "./check-node.js";
 import { constantTensor } from "./constant-node.js";
 import { type FileNode, readNode } from "./file-node.js";
 import type { IndexArithmetic } from "./loops/index-arithmetic.js";
+import type { Mask } from "./masks/mask.js";
 import { fileConstant, type Initializers } from "./parameters/initializers.js";
 import { restated } from "./rare-nodes.js";
 import type { Scope } from "./scope.js";
@@ -45,7 +46,9 @@ interface DecoderContext {
   /** Follows integers. */
   readonly indices: () => IndexArithmetic;
   /** The decoders of nodes that do not become one node of the graph; undefined for all others. */
-  readonly special: (proto: NodeProto, scope: Scope) => NodeDecoder | undefined;
+  readonly special: (decoder: Decoder, proto: NodeProto, scope: Scope) => NodeDecoder | undefined;
+  /** Whether the file is read for its shapes alone, in a batch of one size. */
+  readonly shapesOnly: boolean;
   /** Called with each node's outputs. */
   readonly made: (source: NodeProto, outputs: readonly Value[]) => void;
   /** Rebuilds values with one more leading axis on some of the values they depend on. */
@@ -66,6 +69,9 @@ export class Decoder {
   #special = false;
   /** Whether integers may count the samples, or be lists that grow with them. */
   #counting: boolean;
+
+  /** The masks by which nodes picked elements so far. */
+  readonly masks: Mask[] = [];
 
   constructor(readonly context: DecoderContext) {
     this.#counting = context.fixed !== undefined;
@@ -145,7 +151,7 @@ export class Decoder {
   }
 
   #make(proto: NodeProto, structure: Structure, scope: Scope): void {
-    const special = this.#special ? this.context.special(proto, scope) : undefined;
+    const special = this.#special ? this.context.special(this, proto, scope) : undefined;
     if (special) {
       special(this, proto, scope);
       return;

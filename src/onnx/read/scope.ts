@@ -1,6 +1,6 @@
 import { PergradError } from "../../errors.js";
 import type { Value } from "../../graph/value.js";
-import { Absent, isTensor, type NamedItem, type NotTensor, SelectedRows, Selection } from "./sequence.js";
+import { Absent, isTensor, MaskedRows, type NamedItem, type NotTensor, SelectedRows, Selection } from "./sequence.js";
 
 /**
  * The values of a graph by their names in the file; a graph inside a node also sees the values of the graphs around it.
@@ -46,6 +46,11 @@ export class Scope {
   get(name: string): Value {
     const item = this.item(name);
     if (isTensor(item)) return item;
+    if (item instanceof MaskedRows)
+      throw new PergradError(
+        "SAMPLES_INTERACT",
+        `"${name}" is a list of the elements that a mask picks from all samples, and nothing says which sample an element is from; compute it for all positions, and choose with Where (torch.where).`,
+      );
     const what =
       item instanceof Absent
         ? "an optional value that is not there"

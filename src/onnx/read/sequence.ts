@@ -1,5 +1,6 @@
 /** Lists of tensors, as files have them. None is left once a file has been read. */
 import type { Value } from "../../graph/value.js";
+import type { Mask } from "./masks/mask.js";
 
 /** A list whose number of tensors is known when the file is read. */
 export class Sequence {
@@ -42,7 +43,15 @@ export class SelectedRows {
   ) {}
 }
 
-const notTensors = [Sequence, GrowingSequence, StackedSequence, Absent, Selection, SelectedRows] as const;
+/** What is computed from elements that a mask picks. N stands for their number in the value's shape. */
+export class MaskedRows {
+  constructor(
+    readonly value: Value,
+    readonly mask: Mask,
+  ) {}
+}
+
+const notTensors = [Sequence, GrowingSequence, StackedSequence, Absent, Selection, SelectedRows, MaskedRows] as const;
 
 /** What a name of a file may stand for other than a tensor. */
 export type NotTensor = InstanceType<(typeof notTensors)[number]>;

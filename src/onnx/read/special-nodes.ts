@@ -3,10 +3,11 @@
 import type { NodeProto } from "onnx-buf";
 import { standardDefinition } from "../../ops/registry.js";
 import { standardDomain } from "../proto.js";
-import type { NodeDecoder } from "./decoder.js";
+import type { Decoder, NodeDecoder } from "./decoder.js";
 import { decodeIf, decodeLoop } from "./loops/control-flow.js";
 import { decodeScan } from "./loops/decode-scan.js";
 import { decodeSelectionNode, isSelectionNode } from "./loops/selection.js";
+import { decodeMaskedNode, isMaskedNode } from "./masks/decode-masked.js";
 import { decodeMlNode } from "./ml/decode.js";
 import type { Scope } from "./scope.js";
 import { decodeSequenceNode, isSequenceNode } from "./sequences.js";
@@ -18,8 +19,9 @@ const controlFlow: ReadonlyMap<string, NodeDecoder> = new Map([
   ["Loop", decodeLoop],
 ]);
 
-export function specialDecoder(proto: NodeProto, scope: Scope): NodeDecoder | undefined {
+export function specialDecoder(decoder: Decoder, proto: NodeProto, scope: Scope): NodeDecoder | undefined {
   if (isMlOperator(proto.domain, proto.opType)) return decodeMlNode;
+  if (isMaskedNode(decoder, proto, scope)) return decodeMaskedNode;
   if (standardDomain(proto.domain) !== "") return undefined;
   if (standardDefinition(proto.opType)?.body) return decodeScan;
   const known = controlFlow.get(proto.opType) ?? (isSequenceNode(proto, scope) ? decodeSequenceNode : undefined);

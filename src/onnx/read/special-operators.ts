@@ -39,7 +39,10 @@ export const mlOperators = [
 /** Operators that have graphs of their own. */
 const controlFlow = ["If", "Loop"] as const;
 
-const names: ReadonlySet<string> = new Set([...sequenceOperators, ...mlOperators, ...controlFlow]);
+/** Looks for the places of a mask. */
+const searching = ["NonZero"] as const;
+
+const names: ReadonlySet<string> = new Set([...sequenceOperators, ...mlOperators, ...controlFlow, ...searching]);
 const ofMl: ReadonlySet<string> = new Set(mlOperators);
 
 export function isMlOperator(domain: string, op: string): boolean {
