@@ -39,6 +39,20 @@ function requireReport(options: CleanCommandOptions): void {
   throw new UsageError(`${flagOf(given)} is for the page of --report; give --report FILE too, or leave it out.`);
 }
 
+/**
+ * Refuses, before the work, what cannot be written.
+ * @returns the page's file of numbers in whose place the table is written, if there is one
+ * @throws UsageError, PergradError FILE_UNWRITABLE.
+ */
+async function checkOutputs(modelFile: string, options: CleanCommandOptions): Promise<string | undefined> {
+  requireReport(options);
+  const { out, report, data, ids, texts, checkpoint = [] } = options;
+  const read = [modelFile, data, ids, texts, ...checkpoint].filter((file) => file !== undefined);
+  if (out !== standardOutput) await checkOut(out, read);
+  await checkTable(out);
+  return report === undefined ? undefined : await checkPage(report, read, out);
+}
+
 export async function clean(
   modelFile: string,
   options: CleanCommandOptions,
@@ -46,16 +60,11 @@ export async function clean(
   progress: Progress,
 ): Promise<void> {
   const training = trainingOf(options);
-  requireReport(options);
-  const { checkpoint: files = [] } = options;
-  const read = [modelFile, options.data, options.ids, options.texts, ...files].filter((file) => file !== undefined);
-  if (options.out !== standardOutput) await checkOut(options.out, read);
-  await checkTable(options.out);
-  const same = options.report === undefined ? undefined : await checkPage(options.report, read, options.out);
+  const same = await checkOutputs(modelFile, options);
   // The samples of a page are read one by one, from memory.
   const held = options.report === undefined ? undefined : await dataTaskOf(modelFile, options, progress);
   const task = held ?? (await fileTaskOf(modelFile, options, progress));
-  const { dims, neighbours, damping, threads } = options;
+  const { checkpoint: files = [], dims, neighbours, damping, threads } = options;
   if (neighbours !== undefined && neighbours >= task.samples)
     throw new UsageError(
       `--neighbours ${neighbours} is too many for ${task.samples} samples; give at most ${task.samples - 1}.`,

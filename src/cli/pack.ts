@@ -1,7 +1,9 @@
 /** pack: turns tables and folders of pictures into a file for the other commands. */
 import { rm, stat } from "node:fs/promises";
+import { resolve } from "node:path";
 import { type Packed, packImages, packRows, readRows } from "../data/index.js";
 import { writeFileSafely } from "../io/atomic.js";
+import { requireOwnBeside } from "../io/beside.js";
 import { unreadable } from "../io/failure.js";
 import { writeTensors } from "../io/files.js";
 import { idsName } from "../io/table.js";
@@ -34,6 +36,8 @@ export async function pack(source: string, options: PackCommandOptions, io: Io, 
     throw unreadable(source, error);
   });
   await checkOut(options.out, found.isDirectory() ? [] : [source]);
+  const own = Object.values(besideOf(options.out)).filter((path) => resolve(path) !== resolve(options.classes ?? ""));
+  await requireOwnBeside("data file", options.out, own);
   progress.stage("reading");
   const packed = found.isDirectory() ? await ofFolder(source, options) : await ofRows(source, options);
   // An input of that name takes precedence.
@@ -58,12 +62,21 @@ export async function pack(source: string, options: PackCommandOptions, io: Io, 
   if (removed.length > 0) io.stdout.write(`removed ${removed.join(", ")}, which an earlier file had\n`);
 }
 
+/** The files of texts beside a data file. */
+function besideOf(out: string) {
+  const stem = out.replace(/\.[a-z]+$/i, "");
+  return { ids: `${stem}.ids.json`, texts: `${stem}.texts.json`, classes: `${stem}.classes.json` };
+}
+
 /** The texts that tensors cannot hold, in files beside the data. Removes what is there of earlier data. */
 async function writeBeside(out: string, { ids, texts, classNames }: Packed) {
   const [written, removed]: [string[], string[]] = [[], []];
-  const stem = out.replace(/\.[a-z]+$/i, "");
-  for (const [name, list] of Object.entries({ ids, texts, classes: classNames })) {
-    const path = `${stem}.${name}.json`;
+  const paths = besideOf(out);
+  for (const [path, list] of [
+    [paths.ids, ids],
+    [paths.texts, texts],
+    [paths.classes, classNames],
+  ] as const) {
     if (list) {
       await writeFileSafely(path, new TextEncoder().encode(`${JSON.stringify(list)}\n`));
       written.push(path);

@@ -190,7 +190,12 @@ interface Entry {
 
 /** What is in a folder, in alphabetical order, links as what they lead to; without hidden and missing files. */
 async function entriesOf(folder: string): Promise<readonly Entry[]> {
-  const names = await readdir(folder).catch((error: unknown) => {
+  const names = await readdir(folder).catch(async (error: unknown) => {
+    const found = await stat(folder).catch(() => undefined);
+    if (found && !found.isDirectory())
+      throw new PergradError("FILE_UNREADABLE", `"${folder}" is no folder; give the one that holds the classes.`, {
+        cause: error,
+      });
     throw unreadable(folder, error);
   });
   const found: Entry[] = [];

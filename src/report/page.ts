@@ -49,24 +49,30 @@ function sectionsOf(sections: readonly ReportSection[], first: boolean): string 
   return parts.join("\n");
 }
 
-/** @param client the script that draws charts and lists samples */
-export function pageOf(content: ReportContent, client: string, files: readonly string[] = []): string {
-  const { title, lead, facts, columns, shown, sections = [], labels } = content;
-  const data = {
-    samples: content.samples,
-    ids: content.ids,
-    classNames: content.classNames,
-    labels: labels && Array.from(labels),
-    predictions: content.predictions && Array.from(content.predictions),
-    suggested: content.suggested && Array.from(content.suggested),
+/** What the page's script reads. */
+function dataOf(content: ReportContent) {
+  const { samples, ids, classNames, labels, predictions, suggested, columns, layers, show, shown } = content;
+  const plain = (values: Int32Array | readonly number[] | undefined) => values && Array.from(values);
+  const charts = (content.sections ?? []).flatMap(({ charts: own = [] }, s) =>
+    own.map((chart, k) => [chartId(s, k), chart] as const),
+  );
+  return {
+    samples,
+    ids,
+    classNames,
+    labels: plain(labels),
+    predictions: plain(predictions),
+    suggested: plain(suggested),
     columns: columns.map(({ key, name, values }) => ({ key, name, values: Array.from(values, short) })),
-    layers: content.layers,
-    show: content.show,
+    layers,
+    show,
     shown: Object.fromEntries(shown),
-    charts: Object.fromEntries(
-      sections.flatMap(({ charts: own = [] }, s) => own.map((chart, k) => [chartId(s, k), chart])),
-    ),
+    charts: Object.fromEntries(charts),
   };
+}
+
+/** The sections of the charts that every page has, by the ids that the page's script draws at. */
+function chartSections({ labels }: ReportContent): string {
   const charts = [
     ["norms", "How hard each sample pulls", "Gradient norms on a logarithmic scale."],
     ["against", "Norm against loss", "A point for each sample; choose one to see it in the list."],
@@ -78,8 +84,27 @@ export function pageOf(content: ReportContent, client: string, files: readonly s
       "By parameter",
       "The share of the squared norm that falls into each parameter, beside its share of all numbers.",
     ],
-  ];
-  const downloads = files.map((file) => `<a href="${escaped(encodeURI(file))}" download>${escaped(file)}</a>`);
+  ] as const;
+  return charts
+    .map(
+      ([id, heading, text]) =>
+        `<section><h2>${heading}</h2><p>${text}</p><div class="chart" id="${id}" role="img" aria-label="${heading}"></div></section>`,
+    )
+    .join("\n");
+}
+
+/** The head of the page: its title, the numbers at the top, and links to the files of numbers. */
+function headOf({ title, lead, facts }: ReportContent, files: readonly string[]): string {
+  const shown = facts.map(([value, meaning]) => `<div><dt>${escaped(meaning)}</dt><dd>${escaped(value)}</dd></div>`);
+  const links = files.map((file) => `<a href="${escaped(encodeURI(file))}" download>${escaped(file)}</a>`);
+  return `<header><h1>${escaped(title)}</h1><p>${lead}</p></header>
+<dl class="facts">${shown.join("")}</dl>
+${links.length > 0 ? `<p class="files">The same numbers: ${links.join(", ")}</p>` : ""}`;
+}
+
+/** @param client the script that draws charts and lists samples */
+export function pageOf(content: ReportContent, client: string, files: readonly string[] = []): string {
+  const { title, sections = [] } = content;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -91,19 +116,17 @@ export function pageOf(content: ReportContent, client: string, files: readonly s
 </head>
 <body>
 <main>
-<header><h1>${escaped(title)}</h1><p>${lead}</p></header>
-<dl class="facts">${facts.map(([value, meaning]) => `<div><dt>${escaped(meaning)}</dt><dd>${escaped(value)}</dd></div>`).join("")}</dl>
-${downloads.length > 0 ? `<p class="files">The same numbers: ${downloads.join(", ")}</p>` : ""}
+${headOf(content, files)}
 ${sectionsOf(sections, true)}
 <section aria-labelledby="list-title"><h2 id="list-title">Samples</h2>
 <form class="controls" id="controls"></form>
 <p id="found" role="status"></p>
 <ol id="list"></ol>
 <button type="button" id="more">Show more</button></section>
-${charts.map(([id, heading, text]) => `<section><h2>${heading}</h2><p>${text}</p><div class="chart" id="${id}" role="img" aria-label="${heading}"></div></section>`).join("\n")}
+${chartSections(content)}
 ${sectionsOf(sections, false)}
 </main>
-<script type="application/json" id="data">${embedded(data)}</script>
+<script type="application/json" id="data">${embedded(dataOf(content))}</script>
 <script>${client.replaceAll("</script", "<\\/script")}</script>
 </body>
 </html>

@@ -1,7 +1,6 @@
 /** Writes a report: the page, and its numbers as CSV and JSON beside it. */
-import { PergradError } from "../errors.js";
 import { writeFileSafely } from "../io/atomic.js";
-import { access } from "../io/file-system.js";
+import { requireOwnBeside } from "../io/beside.js";
 import { csvOf } from "../io/table.js";
 import { clientScript } from "./client-script.js";
 import { jsonOf, pageOf, tableOf } from "./page.js";
@@ -18,20 +17,12 @@ export function pageFiles(out: string): readonly [page: string, csv: string, jso
  * @param written a file of the page's numbers that the caller writes instead
  */
 export async function requireOwnFiles(out: string, written?: string): Promise<void> {
-  const isThere = (path: string) =>
-    access(path).then(
-      () => true,
-      () => false,
-    );
   const [page, ...beside] = pageFiles(out);
-  if (await isThere(page)) return;
-  for (const file of beside) {
-    if (file === written || !(await isThere(file))) continue;
-    throw new PergradError(
-      "FILE_UNWRITABLE",
-      `The page "${page}" would overwrite "${file}", which belongs to no earlier page; give the page another name.`,
-    );
-  }
+  await requireOwnBeside(
+    "page",
+    page,
+    beside.filter((file) => file !== written),
+  );
 }
 
 /**

@@ -1,5 +1,5 @@
 /** `pergrad pack`: options that fit the source, classes of two files, and the files beside the data. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { readTensors } from "../../src/index.js";
@@ -35,6 +35,24 @@ test("classes of two files that are packed apart have the same numbers", async (
   );
   write("no.json", '{"a": 1}');
   expect((await pack("query", "--classes", path("no.json"))).err).toContain("is no JSON list of texts");
+});
+
+test("files of the user's own beside new data are neither overwritten nor removed", async () => {
+  const { path, write } = tables();
+  const pack = (...more: string[]) => run("pack", path("t.csv"), "--target", "kind", "--out", path("t.npz"), ...more);
+  write("t.csv", "a,kind\n1,dog\n2,cat\n");
+  write("t.ids.json", "mine");
+  expect(await pack()).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(
+      /would overwrite .*t\.ids\.json", which belongs to no earlier data file; give .* another/,
+    ),
+  });
+  expect([readFileSync(path("t.ids.json"), "utf8"), existsSync(path("t.npz"))]).toEqual(["mine", false]);
+  rmSync(path("t.ids.json"));
+  // The list of classes that the call itself reads may be the one that it writes.
+  write("t.classes.json", '["cat","dog"]');
+  expect(await pack("--classes", path("t.classes.json"))).toMatchObject({ code: 0, err: "" });
 });
 
 test("files beside earlier data do not stay beside new data", async () => {

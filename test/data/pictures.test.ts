@@ -84,6 +84,14 @@ describe("folders", () => {
     expect(tensors.target?.data).toEqual(BigInt64Array.of(0n, 0n, 1n));
   });
 
+  test("that are files are refused as such", async () => {
+    const path = await folderOf({ "cat/1.png": await png() });
+    await expect(packImages(join(path, "cat", "1.png"))).rejects.toThrow(
+      /1\.png" is no folder; give the one that holds/,
+    );
+    await expect(packImages(join(path, "dog"))).rejects.toThrow(/dog": it does not exist/);
+  });
+
   test("that lead back to a folder around them are refused, since their pictures would count again", async () => {
     const path = await folderOf({ "cat/1.png": await png(), "dog/a/2.png": await png() });
     symlinkSync(path, join(path, "dog", "a", "back"));
