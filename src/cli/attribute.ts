@@ -1,6 +1,6 @@
 /** attribute: scores of training samples for queries, written to a file. */
 import { leaveOut, scores, selfInfluence } from "../attribution/index.js";
-import type { Scores } from "../attribution/scores.js";
+import { asMethod, type Scores } from "../attribution/scores.js";
 import type { Model } from "../graph/model.js";
 import type { Column } from "../io/column.js";
 import { writeTensors } from "../io/files.js";
@@ -44,7 +44,7 @@ export async function attribute(
   const models = await checkpointsIn(files, task.model, options, progress);
   const method = await methodOf(options);
   const settings = { ...task.options, ...runningOf(options), method };
-  remark(options, task, progress);
+  remark(options, asMethod(method).settings.of, task, progress);
   progress.stage("scoring");
   const found = await cleaningUp(
     async () => {
@@ -122,11 +122,24 @@ export function dampingsIn(dampings: readonly number[] = []): string {
   return shown.length === 0 ? "" : `, damping ${shown.join(", ")}`;
 }
 
+/** Losses whose second derivative in the model's output is 0. */
+const linearLosses = /^(nll|l1|output\b.*)$/s;
+
 /** Notes on what may surprise. */
-function remark({ method, inverse }: AttributeOptions, { objective, samples }: DataTask, progress: Progress): void {
+function remark(
+  { method, inverse }: AttributeOptions,
+  of: unknown,
+  { objective, samples }: DataTask,
+  progress: Progress,
+): void {
   if (method === "trak" && objective.loss.name !== "cross_entropy")
     progress.note(
       `trak projects the gradients of the loss itself, because ${objective.loss.name} has no label whose odds it could take.`,
+    );
+  const loss = objective.loss.name;
+  if (of === "ggn" && linearLosses.test(loss))
+    progress.note(
+      `the ggn of ${loss} is 0, because this loss is linear in the model's output, so these are the scores of graddot divided by the damping; use --curvature fisher${loss === "nll" ? ", or --loss cross_entropy, which is the same for logarithms of probabilities" : ""}.`,
     );
   if (method === "relatif" && inverse === "lissa")
     progress.note(

@@ -98,6 +98,37 @@ describe("attribute", () => {
     ]);
   });
 
+  it("says of a loss that is linear in the output that its ggn is 0", async () => {
+    const own = await workspace(linear(), { x: floats([25, 3]), target: floats([25, 2]) });
+    const data = own.path("data.safetensors");
+    const given = [
+      "--train",
+      data,
+      "--query",
+      data,
+      "--loss",
+      "l1",
+      "--method",
+      "influence",
+      "--out",
+      own.path("o.npz"),
+    ];
+    const ended = (...options: string[]) => run("attribute", own.path("model.onnx"), ...given, ...options);
+    const ggn = ["--inverse", "ekfac"];
+    const note = /note: the ggn of l1 is 0, .* scores of graddot divided by the damping; use --curvature fisher\.\n/;
+    expect(await ended(...ggn, "--damping", "1")).toMatchObject({ code: 0, err: expect.stringMatching(note) });
+    const unset = await ended(...ggn);
+    expect([unset.code, unset.err]).toEqual([2, expect.stringMatching(/use cross_entropy .*, or --curvature fisher/)]);
+    expect(await ended(...ggn, "--curvature", "fisher", "--damping", "1")).toMatchObject({ code: 0, err: "" });
+    expect(await ended("--damping", "1")).toMatchObject({ code: 0, err: "" });
+  });
+
+  it("spells what DataInf cannot do as options", async () => {
+    const given = ["--method", "relatif", "--inverse", "datainf", "--by", "parameters", "--damping", "1"];
+    const { code, err } = await attribute([], ...given);
+    expect([code, err]).toEqual([2, expect.stringMatching(/give --by loss, or another --inverse/)]);
+  });
+
   it("TRAK by a given projection, over checkpoints, and each sample's score with itself", async () => {
     const given = ["--method", "trak", "--projection", path("projection.safetensors"), "--damping", "0.1", "--self"];
     const { code, out: said } = await attribute(["1.safetensors", "0.safetensors"], ...given);

@@ -55,7 +55,7 @@ export class DataInf implements Inverse {
   async lengths(): Promise<Float64Array> {
     throw new PergradError(
       "INVALID_ARGUMENT",
-      'DataInf cannot compute the norms of multiplied gradients; use relatIF with by: "loss", or another inverse.',
+      sentence`DataInf cannot compute the norms of multiplied gradients; give ${option("by", "loss")}, or another ${option("inverse")}.`,
     );
   }
 
