@@ -7,6 +7,8 @@ import { bindShape, type Dim, N, type Shape } from "../../src/graph/dim.js";
 import { dimsValue, leaf, makeNode, type Value } from "../../src/graph/value.js";
 import { type EncodableProgram, encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
+import { scan } from "../../src/ops/rules/scan.js";
+import { present } from "../../src/present.js";
 import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
 import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import { floats, refusal, run } from "./models.js";
@@ -224,4 +226,17 @@ describe("shapes that hold the batch", () => {
     });
     await fc.assert(holds, { numRuns: 40, seed: 9 });
   });
+});
+
+it("the body of a loop returns what its nodes compute by their own names, and copies only what it passes on", () => {
+  const [start, steps] = [inputOf("start", 2), inputOf("steps", 3, 2)];
+  const { states, stacked, before } = scan(build, { initial: [start], scanned: [steps] }, ([state], [step]) => {
+    const next = build.add(present(state), present(step));
+    return { states: [next], results: [build.neg(next), next] };
+  });
+  const outputs = [...states, ...stacked, ...before].map((value, k) => ({ name: `y${k}`, value }));
+  const loop = graphOf({ inputs: [start, steps], outputs }).node.find(({ opType }) => opType === "Scan");
+  const body = loop?.attribute.find(({ name }) => name === "body")?.g;
+  // The next state is a result of each step, too, and the state before each step is passed on.
+  expect(body && ops(body).sort()).toEqual(["Add", "Identity", "Identity", "Neg"]);
 });

@@ -7,6 +7,8 @@ import { N } from "../../src/graph/dim.js";
 import { leaf, type Value } from "../../src/graph/value.js";
 import { losses, type Model, nn, perSample, type Tensor, want } from "../../src/index.js";
 import { build } from "../../src/ops/registry.js";
+import { scan } from "../../src/ops/rules/scan.js";
+import { present } from "../../src/present.js";
 import { HeldValues } from "../../src/program/held.js";
 import { loadSession } from "../../src/target/onnxruntime/node.js";
 import { packedParameters } from "../../src/target/onnxruntime/packed.js";
@@ -215,6 +217,20 @@ it("weights of products and biases are held, tables are not", () => {
   const outputs = [product, build.op("Add", [rows(tied), bias])];
   const parameters = { table: numbers([1000, 32], 1), tied: numbers([1000, 32], 2), bias: numbers([32], 3) };
   expect(Object.keys(packedParameters(outputs, parameters)).sort()).toEqual(["bias", "tied"]);
+});
+
+it("weights that only the steps of a loop multiply by are held, and tables that they read rows of are not", () => {
+  const floats = (name: string, shape: Value["shape"], kind: "input" | "parameter") =>
+    leaf(name, { dtype: "float32", shape }, { kind });
+  const [start, steps] = [floats("start", [N, 200], "input"), floats("steps", [5, N, 200], "input")];
+  const [weight, table] = [floats("weight", [200, 200], "parameter"), floats("table", [200, 200], "parameter")];
+  const place = leaf("place", { dtype: "int64", shape: [] }, { kind: "input" });
+  const loop = scan(build, { initial: [start], scanned: [steps] }, ([state], [step]) => {
+    const moved = build.matmul(present(state), build.transpose(weight, [1, 0]));
+    return { states: [build.add(build.add(moved, present(step)), build.gather(table, place, 0))], results: [] };
+  });
+  const parameters = { weight: numbers([200, 200], 1), table: numbers([200, 200], 2) };
+  expect(Object.keys(packedParameters(loop.states, parameters))).toEqual(["weight"]);
 });
 
 it("worker threads hold them too, also those in shared memory", async () => {

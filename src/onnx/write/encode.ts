@@ -257,8 +257,13 @@ class Encoder {
     this.read = valuesRead(nodes, results);
     this.current = [];
     for (const node of nodes) this.encodeNode(node);
-    // Gives each result a name of its own, as a result may be passed on unchanged or returned twice.
-    const outputs = results.map((value) => this.addNode("Identity", [this.operand(value)], {}, "result"));
+    // Each result needs a name of its own, although it may be passed on unchanged or returned twice.
+    const computed = new Set(nodes.flatMap((node) => node.outputs));
+    const outputs = results.map((value, k) =>
+      computed.has(value) && results.indexOf(value) === k
+        ? this.operand(value)
+        : this.addNode("Identity", [this.operand(value)], {}, "result"),
+    );
     const graph = {
       name: "body",
       node: this.current,
