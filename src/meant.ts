@@ -1,4 +1,4 @@
-/** Names in messages: the one that was probably meant, and the first few of many. */
+/** Names and numbers in messages: the name that was probably meant, the first few of many, and how many there are. */
 import { distance } from "fastest-levenshtein";
 
 /** The name that `text` most likely stands for or is a part of; undefined if none is close. */
@@ -25,6 +25,11 @@ export function meant(text: string, names: readonly string[]): string {
 export function listed(all: readonly (string | number)[], most: number, more = "more"): string {
   const rest = all.length > most ? ` and ${all.length - most} ${more}` : "";
   return all.slice(0, most).join(", ") + rest;
+}
+
+/** A number and what it counts: "1 sample", "3 samples", "2 classes". */
+export function counted(count: number, what: string, many = `${what}s`): string {
+  return `${count} ${count === 1 ? what : many}`;
 }
 
 /** Ignores case, and the characters that join words. */

@@ -5,6 +5,7 @@ import type { Model } from "../graph/model.js";
 import type { Column } from "../io/column.js";
 import { writeTensors } from "../io/files.js";
 import { checkTable, idsName, standardOutput, writeTable } from "../io/table.js";
+import { counted } from "../meant.js";
 import { runningOf } from "../program/options.js";
 import type { SampleNames } from "../program/sample-names.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -103,10 +104,6 @@ async function write(out: string, results: Results, ids: Ids, io: Io): Promise<v
     ...(ids.samples ? { ids: ids.samples.tensor } : {}),
     ...(ids.queries ? { query_ids: ids.queries.tensor } : {}),
   });
-}
-
-function counted(n: number, what: string, many = `${what}s`): string {
-  return `${n} ${n === 1 ? what : many}`;
 }
 
 /** "2 queries, 10 training samples, 1 model, damping 0.01" */

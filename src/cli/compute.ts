@@ -6,6 +6,7 @@ import type { TensorLayout } from "../io/bytes.js";
 import { formatToWrite, openTensors } from "../io/files.js";
 import { checkTable, idsName, standardOutput, TableWriter, tableFormat } from "../io/table.js";
 import type { TensorWriter } from "../io/writer.js";
+import { counted } from "../meant.js";
 import { describeNotFinite, type NotFiniteSample } from "../program/not-finite.js";
 import { Program } from "../program/program.js";
 import { arrayOf, sizeOf } from "../tensor/tensor.js";
@@ -251,7 +252,6 @@ export async function compute<W extends Wants>(
   }
   progress.stop();
   if (notFinite.length > 0) progress.warn(warningOf(notFinite, task, result));
-  const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
   const summary = `${counted(task.samples, "sample")}, ${counted(task.objective.parameters.size, "parameter")}`;
   const left = result.notFinite?.mode === "leave out" ? `, ${notFinite.length} left out of the sum` : "";
   if (options.out !== standardOutput) io.stdout.write(`wrote ${options.out}: ${summary}${left}\n`);

@@ -1,5 +1,7 @@
 /** The streams that the command line writes to. */
 import type { Observer } from "../inspect/observe.js";
+import { removeUnfinishedFiles } from "../io/atomic.js";
+import { outputUnwritable } from "../io/failure.js";
 
 export interface Io {
   readonly stdout: NodeJS.WritableStream;
@@ -11,11 +13,13 @@ export interface Io {
 /** The process's own streams. A reader that stops early (`| head`) is no error. */
 export function systemIo(): Io {
   const { stdout, stderr } = process;
-  if (!stdout.listeners("error").includes(endQuietly)) stdout.on("error", endQuietly);
+  if (!stdout.listeners("error").includes(endWithoutOutput)) stdout.on("error", endWithoutOutput);
   return { stdout, stderr };
 }
 
-function endQuietly(error: NodeJS.ErrnoException): void {
+function endWithoutOutput(error: NodeJS.ErrnoException): void {
+  removeUnfinishedFiles();
   if (error.code === "EPIPE") process.exit(0);
-  throw error;
+  process.stderr.write(`pergrad: ${outputUnwritable(error).message}\n`);
+  process.exit(1);
 }

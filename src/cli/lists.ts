@@ -1,6 +1,7 @@
 /** Lists in files: names and texts of samples, names of classes. */
 import { PergradError } from "../errors.js";
 import { textIn } from "../io/text-file.js";
+import { counted } from "../meant.js";
 
 /**
  * A line for each sample; or an entry of a JSON list, in which a text may have several lines.
@@ -12,7 +13,7 @@ export async function entriesIn(path: string, samples: number): Promise<readonly
   if (found.length === samples) return found;
   throw new PergradError(
     "BATCH_MISMATCH",
-    `"${path}" has ${found.length} ${found.length === 1 ? "entry" : "entries"} for ${samples} samples; give one line, or one element of a JSON array, for each.`,
+    `"${path}" has ${counted(found.length, "entry", "entries")} for ${counted(samples, "sample")}; give one line, or one element of a JSON array, for each.`,
   );
 }
 

@@ -7,7 +7,7 @@ import { requireOwnBeside } from "../io/beside.js";
 import { unreadable } from "../io/failure.js";
 import { writeTensors } from "../io/files.js";
 import { idsName } from "../io/table.js";
-import { listed } from "../meant.js";
+import { counted, listed } from "../meant.js";
 import { unboundScales } from "../tensor/scaled.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { tensorOfTexts } from "../tensor/texts.js";
@@ -56,8 +56,7 @@ export async function pack(source: string, options: PackCommandOptions, io: Io, 
     ([name, { dtype, dims }]) => `${name} ${dtype} [${dims.join(", ")}]`,
   );
   const { classNames } = packed;
-  if (classNames)
-    shapes.push(`${classNames.length} ${classNames.length === 1 ? "class" : "classes"}: ${listed(classNames, 5)}`);
+  if (classNames) shapes.push(`${counted(classNames.length, "class", "classes")}: ${listed(classNames, 5)}`);
   io.stdout.write(`wrote ${[options.out, ...written].join(", ")}: ${shapes.join(", ")}\n`);
   if (removed.length > 0) io.stdout.write(`removed ${removed.join(", ")}, which an earlier file had\n`);
 }

@@ -45,6 +45,12 @@ export function changedFile(path: string): PergradError {
   );
 }
 
+/** The error for a standard output that takes no more. */
+export function outputUnwritable(cause: unknown): PergradError {
+  const reason = reasonOf(cause, "it is closed");
+  return new PergradError("FILE_UNWRITABLE", `Cannot write to the standard output: ${reason}.`, { cause });
+}
+
 /** The error to throw if writing `path` failed with `cause`. */
 export function unwritable(path: string, cause: unknown): PergradError {
   if (cause instanceof PergradError) return cause;

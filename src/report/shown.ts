@@ -3,6 +3,7 @@ import { invalidArgument } from "../arguments.js";
 import { targetKind } from "../cleaning/targets.js";
 import type { Objective } from "../compile/objective.js";
 import type { PergradError } from "../errors.js";
+import { counted } from "../meant.js";
 import { option, sentence } from "../sentence.js";
 import { isScaled, unscaled } from "../tensor/scaled.js";
 import { takeSamples } from "../tensor/take-samples.js";
@@ -105,7 +106,7 @@ export function checkClassNames(objective: Objective, names: readonly string[] |
   const classes = Number(objective.output.shape[1]);
   if (names.length === classes) return;
   throw invalidArgument(
-    sentence`${option("classNames")} has ${names.length} ${names.length === 1 ? "name" : "names"}, but the model has ${classes} classes; give one name for each class.`,
+    sentence`${option("classNames")} has ${counted(names.length, "name")}, but the model has ${classes} classes; give one name for each class.`,
   );
 }
 
