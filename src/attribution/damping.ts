@@ -213,7 +213,7 @@ async function chosen({ trace, scores }: Halves, reference: number): Promise<num
   if (!(trace > 0))
     throw new PergradError(
       "INVALID_ARGUMENT",
-      sentence`The curvature of the training samples is 0, so no damping can be measured. If their gradients are not 0 too, the loss is linear in the model's output, as nll is; use cross_entropy (for logarithms of probabilities it is the same loss), or ${option("of", "fisher")}.`,
+      sentence`The curvature of the training samples is 0, so no damping can be measured; if their gradients are not 0 too, the loss is linear in the model's output, as nll is: use cross_entropy (for logarithms of probabilities it is the same loss), or ${option("of", "fisher")}.`,
     );
   const other = ranked(await scores(1, reference * trace));
   const agreements: number[] = [];

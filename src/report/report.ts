@@ -62,6 +62,7 @@ export async function reportContent(
   const { batch, ids } =
     typeof data === "string" ? await readNamed(data, objective.expected.keys()) : { batch: data, ids: undefined };
   const { feeds, samples } = prepare(batch, objective.expected, options.allowNotFinite ?? false);
+  if (samples === 0) throw invalidArgument("There are no samples to report on; give at least one.");
   const named = options.ids ?? ids;
   for (const [name, list] of Object.entries({ ids: named, texts: options.texts }))
     if (list && list.length !== samples)

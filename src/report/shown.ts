@@ -19,22 +19,40 @@ interface Frame {
   readonly channels: 1 | 3;
   readonly height: number;
   readonly width: number;
+  /** Whether the channels are the last axis instead of the first. */
+  readonly channelsLast?: boolean;
 }
+
+/** The least height and width of what looks like a picture without saying so. */
+const leastSide = 8;
 
 /** The first input that looks like pictures: three or four axes, or as many numbers as a square has pixels. */
 function frameOf({ expected }: Pick<Objective, "expected">, feeds: Feeds): Frame | undefined {
   for (const [name, { sampleAxis }] of expected) {
     const tensor = feeds[name];
     if (name === "target" || sampleAxis !== 0 || !tensor || !(isFloat(tensor.dtype) || isScaled(tensor))) continue;
-    const own = tensor.dims.slice(1);
-    const [first = 0, second = 0, third = 0] = own;
-    if (own.length === 3 && (first === 1 || first === 3))
-      return { name, channels: first, height: second, width: third };
-    if (own.length === 2 && Math.min(first, second) >= 8) return { name, channels: 1, height: first, width: second };
-    const side = Math.round(Math.sqrt(first));
-    if (own.length === 1 && side >= 8 && side * side === first) return { name, channels: 1, height: side, width: side };
+    const found = pictureIn(tensor.dims.slice(1));
+    if (found) return { name, ...found };
   }
   return undefined;
+}
+
+/** @param dims the dimensions of one sample */
+function pictureIn(dims: readonly number[]): Omit<Frame, "name"> | undefined {
+  const [first = 0, second = 0, third = 0] = dims;
+  if (dims.length === 3 && isChannels(first)) return { channels: first, height: second, width: third };
+  const large = Math.min(first, second) >= leastSide;
+  if (dims.length === 3 && isChannels(third) && large)
+    return { channels: third, height: first, width: second, channelsLast: true };
+  if (dims.length === 2 && large) return { channels: 1, height: first, width: second };
+  const side = Math.round(Math.sqrt(first));
+  if (dims.length === 1 && side >= leastSide && side * side === first)
+    return { channels: 1, height: side, width: side };
+  return undefined;
+}
+
+function isChannels(dim: number): dim is 1 | 3 {
+  return dim === 1 || dim === 3;
 }
 
 /** The first input that may hold sounds: a row of numbers for each sample. */
@@ -62,7 +80,7 @@ export function showOf(
     throw invalidArgument(sentence`Samples have no texts to show; give a text for each (${option("texts")}).`);
   if (requested === "image" && !frame)
     throw invalidArgument(
-      sentence`No input looks like images, [N, H, W], [N, 1, H, W] or [N, 3, H, W]; give another ${option("show")}.`,
+      sentence`No input looks like images, [N, H, W], or [N, C, H, W] or [N, H, W, C] with 1 or 3 channels; give another ${option("show")}.`,
     );
   if (rate !== undefined && !(Number.isSafeInteger(rate) && rate >= 1 && rate <= 384_000))
     throw invalidArgument(
@@ -195,7 +213,11 @@ function shortened(text: string): string {
   return text.length <= longestText ? text : `${text.slice(0, longestText)}…`;
 }
 
-function pictures({ name, channels, height, width }: Frame, feeds: Feeds, chosen: readonly number[]) {
+function pictures(
+  { name, channels, height, width, channelsLast = false }: Frame,
+  feeds: Feeds,
+  chosen: readonly number[],
+) {
   const tensor = feeds[name];
   if (!tensor) return new Map<number, string>();
   const rows = chosen.map((n) => numbersOf("A picture", tensor, n));
@@ -209,7 +231,7 @@ function pictures({ name, channels, height, width }: Frame, feeds: Feeds, chosen
       const pixels = new Uint8Array(row.length);
       const plane = height * width;
       for (let i = 0; i < row.length; i++) {
-        const at = channels === 1 ? i : (i % plane) * 3 + Math.floor(i / plane);
+        const at = channels === 1 || channelsLast ? i : (i % plane) * 3 + Math.floor(i / plane);
         pixels[at] = Math.max(0, Math.min(255, ((row[i] ?? 0) - low) * scale));
       }
       const file = Buffer.from(png(pixels, width, height, channels)).toString("base64");

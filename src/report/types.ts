@@ -5,7 +5,10 @@ import type { ModelOptions } from "../nn/model.js";
 
 /** How the samples of a report are shown. */
 export type Show =
-  /** The first floating-point or byte input `[N, H, W]`, `[N, C, H, W]` (C of 1 or 3) or `[N, pixels of a square]`. */
+  /**
+   * The first floating-point or byte input `[N, H, W]`, `[N, C, H, W]` or `[N, H, W, C]` (C of 1 or 3), or `[N, pixels of
+   * a square]`.
+   */
   | "image"
   /** The texts in `texts`. */
   | "text"

@@ -78,3 +78,28 @@ test("rows show bytes as the numbers that they stand for", async () => {
   const { shown } = await reportContent(model, { x, target: [0] }, { loss: "cross_entropy" });
   expect(shown.get(0)).toBe("x: -1, 1.55");
 });
+
+test("pictures are the same with their channels first or last", async () => {
+  const [side, plane] = [8, 64];
+  const pixels = Float32Array.from({ length: 3 * plane }, (_, i) => (i * 37) % 101);
+  const last = Float32Array.from({ length: 3 * plane }, (_, i) => pixels[(i % 3) * plane + Math.floor(i / 3)] ?? 0);
+  const shownOf = async (dims: readonly number[], x: Float32Array) => {
+    const model = nn.trace({ x: ["N", ...dims] }, { gain: nn.ones([1]) }, ({ x: given }, { gain }) =>
+      given.mul(gain).reshape(["N", 3 * plane]),
+    );
+    const { show, shown } = await reportContent(model, { x, target: [0] }, { loss: "cross_entropy" });
+    expect(show).toBe("image");
+    return shown.get(0);
+  };
+  const first = await shownOf([3, side, side], pixels);
+  expect(first).toMatch(/^data:image\/png/);
+  expect(await shownOf([side, side, 3], last)).toBe(first);
+});
+
+test("a data set without samples has no report", async () => {
+  const model = nn.trace({ x: ["N", 2] }, { gain: nn.ones([2]) }, ({ x }, { gain }) => x.mul(gain));
+  const x = { dtype: "float32", dims: [0, 2], data: new Float32Array() } as const;
+  await expect(reportContent(model, { x, target: [] }, { loss: "cross_entropy" })).rejects.toThrow(
+    /no samples to report/,
+  );
+});

@@ -248,6 +248,25 @@ describe.skipIf(!existsSync(executablePath))("samples of other kinds", () => {
     await page.close();
   });
 
+  test("of many samples and classes those with the highest numbers are shown, and all can be found", async () => {
+    const [out, many, names] = [join(temporaryFolder(), "many.html"), 4000, 300];
+    const network = nn.model(nn.sequential(nn.linear(2, names)), { input: { x: ["N", 2] }, seed: 1 });
+    const x = Float32Array.from({ length: 2 * many }, (_, i) => Math.sin(i * i));
+    const target = Array.from({ length: many }, (_, n) => n % names);
+    await writeReport(network, { x, target }, { loss: "cross_entropy", out });
+    const page = await narrow(out);
+    expect(await page.locator("select[name=label] option").count()).toBe(1 + names);
+    expect(await page.locator("#list .shown").count()).toBe(40);
+    await page.getByLabel("Order").selectOption("rising");
+    expect(await page.locator("#list .shown").count()).toBeLessThan(40);
+    await page.getByLabel("Search").fill("sample 3999");
+    expect(await page.locator("#found").textContent()).toBe("1 of 4,000 samples, 1 shown");
+    await page.getByLabel("Search").fill("");
+    await page.locator("select[name=label]").selectOption("299");
+    expect(await page.locator("#found").textContent()).toBe("13 of 4,000 samples, 13 shown");
+    await page.close();
+  });
+
   test("long names of classes are cut short in the chart, and a page of one sample says so", async () => {
     const out = join(temporaryFolder(), "one.html");
     const network = nn.model(nn.sequential(nn.linear(2, 2)), { input: { x: ["N", 2] }, seed: 1 });
