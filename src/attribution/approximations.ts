@@ -7,7 +7,7 @@ import { standingOf } from "../curvature/standing.js";
 import type { Factored } from "../gradients/factored.js";
 import { methodOfProjection, type ProjectOptions, project } from "../wants/projection.js";
 import type { Checkpoint } from "./checkpoint.js";
-import type { Approximated } from "./method.js";
+import { type Approximated, alike } from "./method.js";
 
 /** Layer by layer, as in KFAC and EK-FAC. */
 export function byLayers(
@@ -27,8 +27,10 @@ export function byLayers(
   });
 }
 
-/** Projected at random, as in TRAK and LoGra. */
-export function projected({ objective }: Checkpoint, options: Required<ProjectOptions>): readonly Approximated[] {
+/** Projected at random, as in TRAK and LoGra, unless all numbers are kept. */
+export function projected(checkpoint: Checkpoint, options: Required<ProjectOptions>): readonly Approximated[] {
+  if (options.by === "order") return alike(checkpoint, "exact", "exact: all numbers of its gradients are kept");
+  const { objective } = checkpoint;
   const plan = planFor(objective, { projected: project(options) }, {});
   return plan.parameters.map((name) => {
     const gradient = plan.factored(name);

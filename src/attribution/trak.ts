@@ -18,6 +18,7 @@ import { option, sentence } from "../sentence.js";
 import { Cholesky } from "../solvers/cholesky.js";
 import { dot } from "../solvers/vectors.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { projectedBy } from "../wants/projection.js";
 import { want } from "../wants/want.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { featuresDamping, gramOf } from "./damping.js";
@@ -106,7 +107,11 @@ export function trak(options: TrakOptions = {}): Method {
     explain: async (checkpoint) => {
       const { looked, dims } = lookedAt(checkpoint, options);
       if (!options.projection)
-        return (await import("./approximations.js")).projected(looked, { dims, seed, by: "shifts" });
+        return (await import("./approximations.js")).projected(looked, {
+          dims,
+          seed,
+          by: projectedBy(dims, looked.space.size),
+        });
       const how = `projected to ${dims} numbers by the given matrix, all gradients materialised`;
       return alike(looked, "given projection", how);
     },
@@ -230,8 +235,12 @@ interface Projected {
 }
 
 function bySigns(checkpoint: Checkpoint, dims: number, seed: number): (data: Dataset) => Promise<Projected> {
+  const by = projectedBy(dims, checkpoint.space.size);
   return async (data) => {
-    const { phi, values } = await checkpoint.all({ phi: want.project({ dims, seed }), values: want.losses() }, data);
+    const { phi, values } = await checkpoint.all(
+      { phi: want.project({ dims, seed, by }), values: want.losses() },
+      data,
+    );
     return {
       phi: new Table(values.data.length, dims, Float64Array.from(phi.data)),
       values: Float64Array.from(values.data),

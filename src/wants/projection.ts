@@ -1,16 +1,17 @@
 /** Random projections that preserve inner products. */
 import { kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
-import { cheapest, type Factored, type Method } from "../gradients/factored.js";
+import { cheapest, type Factored, flat, type Method, sizeOfGradient } from "../gradients/factored.js";
 import { projections } from "../gradients/projection.js";
 import { shifted } from "../gradients/shifted.js";
 import { drawShifts } from "../gradients/shifts.js";
 import { drawSigns } from "../gradients/signs.js";
+import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { type FloatTensor, float, type Want } from "./wanted.js";
 
 /** How gradients are projected: see `want.project`. */
-export type ProjectedBy = "shifts" | "signs";
+export type ProjectedBy = "shifts" | "signs" | "order";
 
 /** Options of `want.project`. */
 export interface ProjectOptions {
@@ -18,7 +19,10 @@ export interface ProjectOptions {
   readonly dims: number;
   /** A whole number below 2^32. Default 0. */
   readonly seed?: number;
-  /** "shifts", or "signs", which older indexes used. Default "shifts". */
+  /**
+   * "shifts"; or "signs", which older indexes used; or "order", not at random at all, for as many `dims` as the
+   * parameters have numbers. Default "shifts".
+   */
   readonly by?: ProjectedBy;
 }
 
@@ -42,6 +46,9 @@ export interface ProjectOptions {
  * such forms are at most 9 |G|^4, and so are those of sums over parameters (those of Gaussian signs are the largest;
  * compare Rakhshan and Rabusseau 2020, "Tensorized random projections", for tensors of order 2).
  *
+ * "order" keeps each number of the gradient: the parameters one after another, each in row-major order, and then zeros.
+ * Inner products are exact. It throws INVALID_ARGUMENT if the parameters have more than `dims` numbers.
+ *
  * Signs and shifts depend only on the seed and on a parameter's name and shape, so that projections with one seed can
  * be compared across programs, runs and machines. They are stored in the program.
  * @throws PergradError INVALID_ARGUMENT.
@@ -51,10 +58,10 @@ export function project({ dims, seed = 0, by = "shifts" }: ProjectOptions): Want
     throw new PergradError("INVALID_ARGUMENT", `dims is ${dims}; it must be a whole number from 1 up.`);
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32)
     throw new PergradError("INVALID_ARGUMENT", `A seed must be a whole number from 0 to 2^32 - 1, not ${seed}.`);
-  if (by !== "shifts" && by !== "signs")
+  if (by !== "shifts" && by !== "signs" && by !== "order")
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `Gradients are projected by "shifts" or by "signs", not ${kindOf(by)}; give one of these.`,
+      `Gradients are projected by "shifts", by "signs" or by "order", not ${kindOf(by)}; give one of these.`,
     );
   return {
     name: "project",
@@ -63,6 +70,13 @@ export function project({ dims, seed = 0, by = "shifts" }: ProjectOptions): Want
     // The gradients that are projected are large beside the results.
     fewAtATime: true,
     emit: ({ plan }) => {
+      if (by === "order")
+        return {
+          projected: inOrder(
+            plan.parameters.map((name) => plan.factored(name)),
+            dims,
+          ),
+        };
       const parts = plan.parameters.map((name) =>
         methodOfProjection(name, plan.factored(name), { dims, seed, by }).emit(build),
       );
@@ -73,7 +87,30 @@ export function project({ dims, seed = 0, by = "shifts" }: ProjectOptions): Want
   };
 }
 
-/** The method that projects a parameter's gradients, `[N, dims]`. */
+/** All numbers of each sample's gradients, and zeros, `[N, dims]`. Throws INVALID_ARGUMENT. */
+function inOrder(gradients: readonly Factored[], dims: number): Value {
+  const size = gradients.reduce((sum, gradient) => sum + sizeOfGradient(gradient), 0);
+  if (size > dims)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The parameters have ${size} numbers, which do not fit into ${dims} in their order; give more dims, or project by "shifts".`,
+    );
+  const rows = build.concat(
+    gradients.map((gradient) => flat(build, gradient)),
+    1,
+  );
+  return size === dims ? rows : build.pad(rows, [0, 0], [0, dims - size]);
+}
+
+/**
+ * How gradients of `size` numbers are best projected to `dims`: a random projection to as many numbers as they have
+ * would only lose some of what they say.
+ */
+export function projectedBy(dims: number, size: number): ProjectedBy {
+  return dims >= size ? "order" : "shifts";
+}
+
+/** The method that projects a parameter's gradients at random, `[N, dims]`. */
 export function methodOfProjection(
   name: string,
   gradient: Factored,

@@ -82,6 +82,8 @@ describe("what stands for each parameter", () => {
     const { rows } = await attribution.explain(large, { loss, method: attribution.trak({ dims: 16 }) });
     expect(rows[0]).toMatchObject({ parameter: "0.weight", approximation: "projection of factors" });
     expect(await approximations(attribution.loGra({ dims: 16 }))).toEqual(found);
+    const whole = await approximations(attribution.trak());
+    expect(new Set(Object.values(whole))).toEqual(new Set(["exact"]));
     const projection = floats([Object.values(model.parameters).reduce((sum, { data: own }) => sum + own.length, 0), 2]);
     const given = await approximations(attribution.trak({ projection }));
     expect(new Set(Object.values(given))).toEqual(new Set(["given projection"]));

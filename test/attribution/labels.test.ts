@@ -34,6 +34,21 @@ describe("TRAK", () => {
     expectNear(scores.data, [0, 0, 0, 0, 0, a, 0, b, c, 0].map(Number), 1e-5, "scores");
   });
 
+  it("keeps all numbers of gradients, if there are no more than dims", async () => {
+    const train = { x: floats([7, 3]), target: labels(0, 1, 2, 1, 3, 0, 2) };
+    const queries = { x: floats([2, 3], (k) => Math.cos(k * k)), target: labels(1, 2) };
+    const size = 36;
+    const projection = floats([size, size], (k) => Number(k % (size + 1) === 0));
+    const of = async (options: attribution.TrakOptions) => {
+      const method = attribution.trak({ damping: 0.3, ...options });
+      const setting = { loss: "cross_entropy", method } as const;
+      const { scores } = await attribution.scores(network, train, queries, setting);
+      return [...scores.data, ...(await attribution.selfInfluence(network, train, setting)).data];
+    };
+    for (const options of [{}, { dims: size, seed: 3 }])
+      expectNear(await of(options), await of({ projection }), 1e-5, "scores");
+  });
+
   it("finds classes along the axis that the loss names", async () => {
     // With a fifth position, whose label is ignored, no other axis fits; the fifth adds nothing.
     const long = floats([4, 5, 3]);

@@ -103,6 +103,24 @@ describe("want.project", () => {
     }
   });
 
+  it("gives by order all numbers of the gradients, and zeros after them", async () => {
+    const size = 4 * 3 + 4 + 3 * 16 + 3;
+    for (const dims of [size, size + 10]) {
+      const { projected, gradients, gram } = await project({ dims, by: "order" });
+      expect(projected.dims).toEqual([samples, dims]);
+      for (let n = 0; n < samples; n++) {
+        const own = Object.values(gradients).flatMap((gradient) => [
+          ...row(gradient.data, n, gradient.data.length / samples),
+        ]);
+        expect(own).toHaveLength(size);
+        expect([...row(projected.data, n, dims)]).toEqual([...own, ...Array(dims - size).fill(0)]);
+        const square = own.reduce((sum, x) => sum + x * x, 0);
+        expect(square).toBeCloseTo(gram.data[n * (samples + 1)] ?? Number.NaN, 4);
+      }
+    }
+    await expect(project({ dims: size - 1, by: "order" })).rejects.toThrow("do not fit into 66 in their order");
+  });
+
   it("draws the same signs for a seed and a parameter, on every machine", () => {
     const signs = (seed: number, name: string) => [...drawSigns(seed, name, [3, 2, 2], 4).columns.data].join(" ");
     expect(signs(1, "weight")).toBe("-1 -1 1 -1 -1 -1 1 1 1 1 -1 1 1 1 1 -1");
@@ -220,7 +238,9 @@ describe("want.project", () => {
 
   it("takes whole numbers", () => {
     expect(() => want.project({ dims: 0 })).toThrow("dims is 0; it must be a whole number from 1 up");
-    expect(() => want.project({ dims: 2, by: "sings" as "signs" })).toThrow('by "shifts" or by "signs", not "sings"');
+    expect(() => want.project({ dims: 2, by: "sings" as "signs" })).toThrow(
+      'by "shifts", by "signs" or by "order", not "sings"',
+    );
     expect(() => want.project({ dims: 2, seed: -1 })).toThrow("A seed must be a whole number from 0 to 2^32 - 1");
   });
 });

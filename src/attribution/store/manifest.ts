@@ -120,7 +120,8 @@ function checked(path: string, text: string): Manifest {
   if (!count(shardSize, 2 ** 31) || shardSize === 0) throw broken(path, "its shardSize is no number of samples");
   if (storage !== "float16" && storage !== "float32") throw broken(path, "its storage is neither float16 nor float32");
   const by = value.format === formatOfSigns ? "signs" : value.by;
-  if (by !== "shifts" && by !== "signs") throw broken(path, "its gradients are projected by neither shifts nor signs");
+  if (by !== "shifts" && by !== "signs" && by !== "order")
+    throw broken(path, "its gradients are projected by neither shifts nor signs nor order");
   if (typeof ids !== "boolean") throw broken(path, "its ids are neither true nor false");
   if (!isRecord(versions) || !texts(Object.values(versions))) throw broken(path, "its versions are no record of texts");
   return {

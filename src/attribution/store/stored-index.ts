@@ -13,6 +13,7 @@ import type { Dataset } from "../../program/given-data.js";
 import { defaultTarget } from "../../target/default.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { textsOf } from "../../tensor/texts.js";
+import { projectedBy } from "../../wants/projection.js";
 import { type Checkpoint, sampleOptions } from "../checkpoint.js";
 import type { Method } from "../method.js";
 import { asCheckpoints, asMethod, type Checkpoints, type ScoreOptions } from "../scores.js";
@@ -334,6 +335,7 @@ function described(model: Checkpoints, call: string, options: OpenIndexOptions) 
   checkWhole("The shardSize of an index", shardSize, 1);
   checkProjection("an index", { dims, seed });
   const checkpoints = looked(given, method);
+  const kept = Math.min(dims ?? numberIn(method, "dims") ?? usualDims, first.space.size);
   const manifest: Manifest = {
     format,
     models: given.map((each) => digestOf(each.model)),
@@ -345,9 +347,9 @@ function described(model: Checkpoints, call: string, options: OpenIndexOptions) 
     parameters: first.parameters,
     method: method.name,
     settings: { ...method.settings },
-    dims: Math.min(dims ?? numberIn(method, "dims") ?? usualDims, first.space.size),
+    dims: kept,
     seed: seed ?? numberIn(method, "seed") ?? 0,
-    by: "shifts",
+    by: projectedBy(kept, first.space.size),
     storage,
     shardSize,
     ids: false,

@@ -17,6 +17,7 @@ import type { Dataset } from "../../program/given-data.js";
 import type { Program } from "../../program/program.js";
 import { KroneckerCurvature } from "../../solvers/kronecker.js";
 import { floatsIn } from "../../tensor/tensor.js";
+import { projectedBy } from "../../wants/projection.js";
 import { type FloatTensor, type Want, want } from "../../wants/want.js";
 import { tensorFile } from "../job.js";
 import type { Passes } from "./passes.js";
@@ -186,9 +187,10 @@ async function byFeatures(request: ScoringRequest): Promise<Scoring> {
   for (const [k, checkpoint] of looked(checkpoints, method).entries()) {
     const atMargin = looksAtMargin(method, nth(checkpoints, k).objective.loss);
     const { dims: most, seed } = method.settings;
-    const dims = Math.min(Number(most ?? usualDims), checkpoint.space.size);
+    const { size } = checkpoint.space;
+    const dims = Math.min(Number(most ?? usualDims), size);
     const program: Projecting = await checkpoint.program({
-      phi: want.project({ dims, seed: Number(seed ?? 0) + k }),
+      phi: want.project({ dims, seed: Number(seed ?? 0) + k, by: projectedBy(dims, size) }),
       values: want.losses(),
     });
     try {
