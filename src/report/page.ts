@@ -1,17 +1,8 @@
 /** A report as one self-contained HTML page. */
 import { type Column, samplesColumns } from "../io/column.js";
 import { recordsOf } from "../io/table.js";
-import { style } from "./style.js";
+import { chartPlace, chartSection, dataElement, documentOf, escaped } from "./html.js";
 import type { ReportContent, ReportSection } from "./types.js";
-
-export function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
-}
-
-/** JSON inside a page, in which a "<" could end the element that holds it. */
-export function embedded(value: unknown): string {
-  return JSON.stringify(value).replaceAll("<", "\\u003c");
-}
 
 /** The table that is written beside a page. */
 export function tableOf(content: ReportContent): Column[] {
@@ -40,9 +31,7 @@ function chartId(section: number, chart: number): string {
 function sectionsOf(sections: readonly ReportSection[], first: boolean): string {
   const parts = sections.flatMap(({ title, html, charts = [], first: own = false }, s) => {
     if (own !== first) return [];
-    const drawn = charts.map(
-      ({ label }, k) => `<div class="chart" id="${chartId(s, k)}" role="img" aria-label="${escaped(label)}"></div>`,
-    );
+    const drawn = charts.map(({ label }, k) => chartPlace(chartId(s, k), label));
     const figures = drawn.length === 0 ? "" : `<div class="charts">${drawn.join("")}</div>`;
     return [`<section><h2>${escaped(title)}</h2>${html}${figures}</section>`];
   });
@@ -71,26 +60,21 @@ function dataOf(content: ReportContent) {
   };
 }
 
-/** The sections of the charts that every page has, by the ids that the page's script draws at. */
+/** The sections of the charts that every page has, at the places where the page's script draws them. */
 function chartSections({ labels }: ReportContent): string {
-  const charts = [
-    ["norms", "How hard each sample pulls", "Gradient norms on a logarithmic scale."],
-    ["against", "Norm against loss", "A point for each sample; choose one to see it in the list."],
+  const sections = [
+    chartSection("norms", "How hard each sample pulls", "Gradient norms on a logarithmic scale."),
+    chartSection("against", "Norm against loss", "A point for each sample; choose one to see it in the list."),
     ...(labels?.some((label) => label >= 0)
-      ? [["classes", "By class", "Mean gradient norm of the samples of each label."] as const]
+      ? [chartSection("classes", "By class", "Mean gradient norm of the samples of each label.")]
       : []),
-    [
+    chartSection(
       "layers",
       "By parameter",
       "The share of the squared norm that falls into each parameter, beside its share of all numbers.",
-    ],
-  ] as const;
-  return charts
-    .map(
-      ([id, heading, text]) =>
-        `<section><h2>${heading}</h2><p>${text}</p><div class="chart" id="${id}" role="img" aria-label="${heading}"></div></section>`,
-    )
-    .join("\n");
+    ),
+  ];
+  return sections.join("\n");
 }
 
 /** The head of the page: its title, the numbers at the top, and links to the files of numbers. */
@@ -105,17 +89,7 @@ ${links.length > 0 ? `<p class="files">The same numbers: ${links.join(", ")}</p>
 /** @param client the script that draws charts and lists samples */
 export function pageOf(content: ReportContent, client: string, files: readonly string[] = []): string {
   const { title, sections = [] } = content;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${escaped(title)}</title>
-<style>${style}</style>
-</head>
-<body>
-<main>
+  const body = `<main>
 ${headOf(content, files)}
 ${sectionsOf(sections, true)}
 <section aria-labelledby="list-title"><h2 id="list-title">Samples</h2>
@@ -126,9 +100,6 @@ ${sectionsOf(sections, true)}
 ${chartSections(content)}
 ${sectionsOf(sections, false)}
 </main>
-<script type="application/json" id="data">${embedded(dataOf(content))}</script>
-<script>${client.replaceAll("</script", "<\\/script")}</script>
-</body>
-</html>
-`;
+${dataElement(dataOf(content))}`;
+  return documentOf({ title, body, client });
 }

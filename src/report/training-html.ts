@@ -1,7 +1,6 @@
 /** The HTML of a training's page. */
 import type { StepDiagnostics } from "../train/diagnosed.js";
-import { embedded, escaped } from "./page.js";
-import { style } from "./style.js";
+import { chartSection, dataElement, documentOf, escaped } from "./html.js";
 
 /** The contents of the page. */
 export interface TrainingData {
@@ -165,30 +164,16 @@ export function trainingHtml(data: TrainingData, client: string): string {
   const { title, steps } = data;
   const shown = steps.some(({ ticTrace }) => ticTrace !== null) ? [...charts, tic] : charts;
   const facts = factsOf(data);
-  const embeddedData = { ...data, steps: steps.map(rounded), facts, charts: shown };
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${escaped(title)}</title>
-<script type="application/json" id="data">${embedded(embeddedData)}</script>
+  const told = Object.entries(facts).map(
+    ([id, value]) => `<div><dt>${escaped(meanings[id] ?? id)}</dt><dd id="fact-${id}">${escaped(value)}</dd></div>`,
+  );
+  const head = `${dataElement({ ...data, steps: steps.map(rounded), facts, charts: shown })}
 <script>${inFrame}</script>
-<style>${style}</style>
-</head>
-<body>
-<main>
-<header><h1>${escaped(title)}</h1><p>Diagnostics of the steps of a training, on the batch of each.</p></header>
-<dl class="facts" aria-live="off">${Object.entries(facts)
-    .map(
-      ([id, value]) => `<div><dt>${escaped(meanings[id] ?? id)}</dt><dd id="fact-${id}">${escaped(value)}</dd></div>`,
-    )
-    .join("")}</dl>
-${shown.map(({ id, title: heading, text }) => `<section><h2>${escaped(heading)}</h2><p>${escaped(text)}</p><div class="chart" id="${id}" role="img" aria-label="${escaped(heading)}"></div></section>`).join("\n")}
-</main>
-<script>${client.replaceAll("</script", "<\\/script")}</script>
-</body>
-</html>
 `;
+  const body = `<main>
+<header><h1>${escaped(title)}</h1><p>Diagnostics of the steps of a training, on the batch of each.</p></header>
+<dl class="facts" aria-live="off">${told.join("")}</dl>
+${shown.map(({ id, title: heading, text }) => chartSection(id, heading, text)).join("\n")}
+</main>`;
+  return documentOf({ title, head, body, client });
 }
