@@ -24,12 +24,25 @@ export async function* arrowRows(path: string): AsyncGenerator<Row> {
         yield new Map(fields.map(({ type }, k) => [names[k] ?? "", plainOf(arrow, type, columns[k]?.get(row))]));
     }
   } catch (error) {
-    if (!(error instanceof Error && error.message.includes("codec not found"))) throw error;
-    const problem = `"${path}" is compressed, which apache-arrow does not read; write it uncompressed, as in to_feather(path, compression="uncompressed").`;
-    throw new PergradError("FILE_UNREADABLE", problem, { cause: error });
+    throw known(path, error);
   } finally {
     await handle.close();
   }
+}
+
+/** In other words, where the file is in order and apache-arrow does not read all that Arrow defines. */
+function known(path: string, error: unknown): unknown {
+  const message = error instanceof Error ? error.message : "";
+  const [, type] = /^Unrecognized type: "(\w+)"/.exec(message) ?? [];
+  if (type !== undefined)
+    return new PergradError(
+      "FILE_UNREADABLE",
+      `"${path}" has a column of the type ${type}, which apache-arrow does not read; write it as another type.`,
+      { cause: error },
+    );
+  if (!message.includes("codec not found")) return error;
+  const problem = `"${path}" is compressed, which apache-arrow does not read; write it uncompressed, as in to_feather(path, compression="uncompressed").`;
+  return new PergradError("FILE_UNREADABLE", problem, { cause: error });
 }
 
 /** Throws FILE_UNREADABLE for the format that came before Arrow's files, and shares their name. */

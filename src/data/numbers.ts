@@ -1,5 +1,6 @@
 /** Values of tables as numbers. */
 import { PergradError } from "../errors.js";
+import { counted } from "../meant.js";
 import { sentence, type Words } from "../sentence.js";
 
 /** Where a value stands, for messages. Rows count from 0. */
@@ -51,7 +52,7 @@ export function formatProblem(text: string): Problem | undefined {
 
 function problemOf(value: unknown, found: number | undefined): Problem {
   if (found === undefined) {
-    if (isBytes(value)) return ["is bytes", "decode them to numbers or texts first"];
+    if (isBytes(value)) return ["is no number", "decode them to numbers or texts first"];
     const text = value instanceof Date ? value.toISOString() : value;
     return (typeof text === "string" ? formatProblem(text) : undefined) ?? ["is no number", "encode it as numbers"];
   }
@@ -96,11 +97,12 @@ export function requireWhole(value: unknown, place: Place, more?: Advice): numbe
 /** A value in a message. */
 export function shown(value: unknown): string {
   if (typeof value === "number" || typeof value === "bigint") return String(value);
+  if (isBytes(value)) return counted(value.byteLength, "byte");
   const text = JSON.stringify(value, (_, each) => (typeof each === "bigint" ? Number(each) : each)) ?? "nothing";
   return text.length > 100 ? `${text.slice(0, 100)}...` : text;
 }
 
-function isBytes(value: unknown): boolean {
+function isBytes(value: unknown): value is Uint8Array | ArrayBuffer {
   return value instanceof Uint8Array || value instanceof ArrayBuffer;
 }
 

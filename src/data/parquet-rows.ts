@@ -9,12 +9,19 @@ import { distinct, type Row, timeOfDay } from "./columns.js";
 const rowsAtOnce = 10_000;
 
 export async function* parquetRows(path: string): AsyncGenerator<Row> {
+  const install = ["hyparquet", "hyparquet-compressors"];
   const { parquetMetadataAsync, parquetScan, parquetSchema } = await library(
     "hyparquet",
     "read Parquet",
     () => import("hyparquet"),
+    { install },
   );
-  const { compressors } = await library("hyparquet-compressors", "read Parquet", () => import("hyparquet-compressors"));
+  const { compressors } = await library(
+    "hyparquet-compressors",
+    "read Parquet",
+    () => import("hyparquet-compressors"),
+    { install },
+  );
   const handle = await open(path);
   try {
     const { size: byteLength } = await handle.stat();

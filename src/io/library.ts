@@ -1,17 +1,24 @@
 /** Readers and writers of other formats: packages that the user installs. */
 import { type ErrorCode, PergradError } from "../errors.js";
 
+interface LibraryOptions {
+  /** Of the error. Default FILE_UNREADABLE. */
+  readonly code?: ErrorCode;
+  /** The packages to install, if others are needed with it. Default: only itself. */
+  readonly install?: readonly string[];
+}
+
 /**
  * The package, loaded when it is first used.
  * @param purpose what it is needed for, such as "read CSV"
  * @param load imports it
- * @throws PergradError FILE_UNREADABLE, or `code` if given, if the package is not installed.
+ * @throws PergradError if the package is not installed.
  */
 export async function library<T>(
   name: string,
   purpose: string,
   load: () => Promise<T>,
-  code: ErrorCode = "FILE_UNREADABLE",
+  { code = "FILE_UNREADABLE", install = [name] }: LibraryOptions = {},
 ): Promise<T> {
   try {
     return await load();
@@ -20,7 +27,7 @@ export async function library<T>(
     if (found !== "ERR_MODULE_NOT_FOUND" && found !== "MODULE_NOT_FOUND") throw error;
     throw new PergradError(
       code,
-      `To ${purpose}, pergrad needs the package "${name}", which is not installed; run npm install ${name} --ignore-scripts.`,
+      `To ${purpose}, pergrad needs the package "${name}", which is not installed; run npm install ${install.join(" ")} --ignore-scripts.`,
       { cause: error },
     );
   }

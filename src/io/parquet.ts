@@ -15,7 +15,7 @@ export async function parquetOf(columns: readonly Column[]): Promise<Uint8Array>
 }
 
 function writer() {
-  return library("hyparquet-writer", "write Parquet", () => import("hyparquet-writer"), "FILE_UNWRITABLE");
+  return library("hyparquet-writer", "write Parquet", () => import("hyparquet-writer"), { code: "FILE_UNWRITABLE" });
 }
 
 function typeOf(values: Column["values"]): "FLOAT" | "INT32" | "DOUBLE" | "INT64" | "BOOLEAN" | "STRING" {

@@ -83,6 +83,16 @@ describe("rows", () => {
     });
   });
 
+  test("of Arrow with a list view, as pyarrow writes pa.list_view, are refused by the column's type", async () => {
+    const path = join(import.meta.dirname, "list-view.arrow");
+    await expect(packRows(readRows(path), { target: "t" })).rejects.toMatchObject({
+      code: "FILE_UNREADABLE",
+      message: expect.stringMatching(
+        /has a column of the type ListView, which apache-arrow does not read; write it as/,
+      ),
+    });
+  });
+
   test("with several targets of each sample, as a list or in several columns", async () => {
     const target = { dtype: "int64", dims: [2, 3], data: BigInt64Array.of(0n, 1n, 1n, 1n, 0n, 0n) };
     const lists = [
@@ -245,6 +255,16 @@ describe("rows", () => {
     writeFileSync(path, content);
     await expect(packRows(readRows(path), { target: "b" })).rejects.toMatchObject({ code: "FILE_UNREADABLE" });
   });
+});
+
+test("two packages that belong together are installed at once", async () => {
+  const load = async () => {
+    throw Object.assign(new Error("Cannot find package"), { code: "ERR_MODULE_NOT_FOUND" });
+  };
+  const packages = ["hyparquet", "hyparquet-compressors"];
+  await expect(library("hyparquet", "read Parquet", load, { install: packages })).rejects.toThrow(
+    /the package "hyparquet", which is not installed; run npm install hyparquet hyparquet-compressors --ignore-scripts/,
+  );
 });
 
 test("a package that is not installed is named, with what to run", async () => {
