@@ -5,6 +5,7 @@
  * the first agrees best with the second (by the mean over queries of the rank correlation) is used. With less damping
  * the noise of the few samples dominates; with more, influence becomes a plain product of gradients.
  */
+import { invalidArgument } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { nth } from "../present.js";
 import type { Batch, Dataset } from "../program/given-data.js";
@@ -15,7 +16,7 @@ import type { Checkpoint } from "./checkpoint.js";
 import { InEigenvectors } from "./inverses/kronecker.js";
 import { correlation, ranks } from "./lds.js";
 import { RowProducts } from "./products.js";
-import { PulledBack } from "./pseudo.js";
+import { elementsOf, mostElements, PulledBack } from "./pseudo.js";
 import { Table } from "./table.js";
 
 /** Scores held-out samples with the curvatures of two halves. */
@@ -48,8 +49,8 @@ interface DataHalves {
 
 /** For the empirical Fisher matrix or the generalised Gauss-Newton matrix of all parameters. */
 export async function wholeDamping(checkpoint: Checkpoint, train: Dataset, of: "fisher" | "ggn"): Promise<number> {
+  const pulled = of === "ggn" ? pulledBack(checkpoint) : undefined;
   const parts = await partsOf(checkpoint, train, maxSamples);
-  const pulled = of === "ggn" ? new PulledBack(checkpoint) : undefined;
   const source = pulled?.scalars ?? checkpoint;
   const held = pulled ? await pulled.losses(parts.held) : parts.held;
   const products = async (samples: Dataset, others: Dataset) =>
@@ -76,6 +77,15 @@ export async function wholeDamping(checkpoint: Checkpoint, train: Dataset, of: "
       },
     },
     references.whole,
+  );
+}
+
+/** Throws INVALID_ARGUMENT. */
+function pulledBack(checkpoint: Checkpoint): PulledBack {
+  const pulled = PulledBack.of(checkpoint);
+  if (pulled) return pulled;
+  throw invalidArgument(
+    sentence`A damping of the ggn is measured for outputs of at most ${mostElements} elements a sample, but this one has ${elementsOf(checkpoint)}; give one, such as ${option("damping", 0.01)}, or ${option("inverse", "ekfac")}, whose damping is measured layer by layer, or ${option("of", "fisher")}.`,
   );
 }
 

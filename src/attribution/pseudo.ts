@@ -12,8 +12,8 @@ import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { outputGradient, outputHessian } from "../wants/curvature.js";
 import type { Checkpoint } from "./checkpoint.js";
 
-/** The most elements of a sample's output. */
-const mostElements = 1024;
+/** The most elements of a sample's output: the loss's second derivative in it has the square of that. */
+export const mostElements = 1024;
 /**
  * If there are more columns than this, those with the smallest eigenvalues, which add up to `spared` of all, are left
  * out.
@@ -27,16 +27,14 @@ export class PulledBack {
   readonly scalars: Checkpoint;
   readonly #own: readonly number[];
 
-  constructor(private readonly checkpoint: Checkpoint) {
-    const { output } = checkpoint.objective;
-    this.#own = output.shape.slice(1).map((dim) => (isBatch(dim) ? Number.NaN : dim));
-    const elements = sizeOf(this.#own);
-    if (!(elements <= mostElements))
-      throw new PergradError(
-        "INVALID_ARGUMENT",
-        `A sample's output has ${elements} elements, but the inverse "gram" of the ggn takes at most ${mostElements}; use "cg" or "ekfac", or "gram" of the fisher.`,
-      );
+  private constructor(private readonly checkpoint: Checkpoint) {
+    this.#own = ownShape(checkpoint);
     this.scalars = checkpoint.with({ loss: along, target: { shape: ["N", ...this.#own] } });
+  }
+
+  /** Undefined if a sample's output has more than `mostElements`. */
+  static of(checkpoint: Checkpoint): PulledBack | undefined {
+    return elementsOf(checkpoint) <= mostElements ? new PulledBack(checkpoint) : undefined;
   }
 
   /** Samples whose scalars have the same gradients as the samples' losses. */
@@ -74,6 +72,16 @@ export class PulledBack {
     }
     return found;
   }
+}
+
+/** The shape of one sample's output; NaN where it depends on the batch. */
+function ownShape({ objective: { output } }: Checkpoint): number[] {
+  return output.shape.slice(1).map((dim) => (isBatch(dim) ? Number.NaN : dim));
+}
+
+/** The number of elements of one sample's output. */
+export function elementsOf(checkpoint: Checkpoint): number {
+  return sizeOf(ownShape(checkpoint));
 }
 
 /** The scalar o . r of each sample, where r is its target. */

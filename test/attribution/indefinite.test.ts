@@ -63,3 +63,36 @@ describe("a Hessian that is not positive", () => {
     }
   });
 });
+
+describe("an output of 1,200 numbers a sample", () => {
+  const model = nn.model(nn.sequential(nn.embedding(30, 3), nn.linear(3, 30)), {
+    input: { ids: { shape: ["N", 40], dtype: "int64" } },
+    seed: 1,
+  });
+  const ids = (count: number, factor: number): Tensor => ({
+    ...labels(...Array.from({ length: count * 40 }, (_, k) => (k * k * factor) % 30)),
+    dims: [count, 40],
+  });
+  const train = { ids: ids(20, 3), target: ids(20, 7) };
+  const scored = (options: Parameters<typeof influence>[0]) =>
+    attribution.scores(model, train, train, { loss: "cross_entropy", threads: 1, method: influence(options) });
+
+  it.each(["exact", "cg", "lissa", "arnoldi"] as const)(
+    "has no measured damping for %s, but takes one",
+    async (inverse) => {
+      const few = inverse === "lissa" ? { terms: 5 } : {};
+      await expect(scored({ inverse, ...few })).rejects.toThrow(
+        /A damping of the ggn is measured for outputs of at most 1024 elements a sample, but this one has 1200; give one/,
+      );
+      expect((await scored({ inverse, damping: 0.1, ...few })).scores.data.every(Number.isFinite)).toBe(true);
+    },
+  );
+
+  it("is refused by gram of the ggn, and taken by what the message advises", async () => {
+    await expect(scored({ inverse: "gram", of: "ggn", damping: 0.1 })).rejects.toThrow(
+      /has 1200 elements, but inverse: "gram" of the ggn takes at most 1024; give inverse: "cg" or inverse: "ekfac"/,
+    );
+    for (const options of [{ inverse: "ekfac" }, { inverse: "gram", of: "fisher" }] as const)
+      expect((await scored(options)).dampings?.[0]).toBeGreaterThan(0);
+  });
+});

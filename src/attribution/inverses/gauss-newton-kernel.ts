@@ -3,13 +3,14 @@
  * pseudo-gradients U: (U'U/N + d I)^-1 = (I - U'(K + N d I)^-1 U)/d.
  */
 
+import { invalidArgument } from "../../arguments.js";
 import { PergradError } from "../../errors.js";
 import type { Dataset } from "../../program/given-data.js";
 import { option, sentence } from "../../sentence.js";
 import type { Cholesky } from "../../solvers/cholesky.js";
 import { dot } from "../../solvers/vectors.js";
 import type { Checkpoint } from "../checkpoint.js";
-import { PulledBack } from "../pseudo.js";
+import { elementsOf, mostElements, PulledBack } from "../pseudo.js";
 import { Table } from "../table.js";
 import type { Inverse } from "./inverse.js";
 import { kernelSolver } from "./kernel.js";
@@ -32,7 +33,11 @@ export class ByGaussNewtonKernel implements Inverse {
         "INVALID_ARGUMENT",
         sentence`The inverse "gram" of the ggn divides by its damping; give one above 0, such as ${option("damping", 0.01)}.`,
       );
-    const pulled = new PulledBack(checkpoint);
+    const pulled = PulledBack.of(checkpoint);
+    if (!pulled)
+      throw invalidArgument(
+        sentence`A sample's output has ${elementsOf(checkpoint)} elements, but ${option("inverse", "gram")} of the ggn takes at most ${mostElements}; give ${option("inverse", "cg")} or ${option("inverse", "ekfac")}, or ${option("of", "fisher")}.`,
+      );
     const [pseudo, train] = [await pulled.pseudo(data), await pulled.losses(data)];
     const kernel = await cross(pulled, pseudo, pseudo);
     const trained = await cross(pulled, pseudo, train);
