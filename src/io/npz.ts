@@ -1,23 +1,35 @@
 /** NumPy's .npz format: a zip archive of .npy arrays. */
+import { crc32 } from "node:zlib";
 import { unzipSync, Zip, ZipPassThrough } from "fflate";
 import { PergradError } from "../errors.js";
 import { arrayOf, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 import { AtomicFile } from "./atomic.js";
 import { byteLengthOf, bytesOfArray, entriesOf, type Named, type TensorLayout } from "./bytes.js";
 import { unreadable } from "./failure.js";
-import { readFile } from "./file-system.js";
+import { open, readFile } from "./file-system.js";
 import { decodeNpy, NpyError, npyHeader } from "./npy.js";
 import { PieceChecker, type TensorWriter } from "./writer.js";
+import { membersOf } from "./zip-directory.js";
 
 function broken(fileName: string, problem: string): PergradError {
   return new PergradError("FILE_UNREADABLE", `"${fileName}" is not a readable .npz file: ${problem}.`);
 }
 
-/** Decodes a whole archive; `fileName` is for messages. */
-export function decodeNpz(bytes: Uint8Array, fileName: string): Map<string, Tensor> {
+/**
+ * Decodes a whole archive.
+ * @param fileName for messages
+ * @param checksums CRC-32 of members that are verified, by their names: unpacking alone does not notice all damage
+ */
+export function decodeNpz(
+  bytes: Uint8Array,
+  fileName: string,
+  checksums: ReadonlyMap<string, number> = new Map(),
+): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>();
   for (const [member, content] of Object.entries(unzip(bytes, fileName))) {
     const name = member.slice(0, -".npy".length);
+    if (checksums.has(member) && checksums.get(member) !== crc32(content))
+      throw broken(fileName, `its array "${name}" is damaged (the checksum is another)`);
     try {
       tensors.set(name, decodeNpy(content));
     } catch (error) {
@@ -44,11 +56,23 @@ function unzip(bytes: Uint8Array, fileName: string): Record<string, Uint8Array> 
   }
 }
 
+/** Reads a whole archive, and verifies its checksums. Throws FILE_UNREADABLE. */
 export async function readNpz(path: string): Promise<Map<string, Tensor>> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw unreadable(path, error);
   });
-  return decodeNpz(bytes, path);
+  return decodeNpz(bytes, path, await checksumsIn(path));
+}
+
+/** By the names of members; empty if the archive's directory is unusual. */
+async function checksumsIn(path: string): Promise<ReadonlyMap<string, number>> {
+  const file = await open(path);
+  try {
+    const members = await membersOf(file).catch(() => null);
+    return new Map(members?.map(({ name, checksum }) => [name, checksum]));
+  } finally {
+    await file.close();
+  }
 }
 
 const ZIP_LIMIT = 2 ** 32 - 1;

@@ -10,6 +10,8 @@ export interface Member {
   /** Its bytes in the archive, and unpacked. */
   readonly packed: number;
   readonly size: number;
+  /** The CRC-32 of its unpacked bytes. */
+  readonly checksum: number;
   /** The position of its first byte in the archive. */
   readonly position: number;
 }
@@ -90,6 +92,7 @@ function entryAt(view: DataView, bytes: Uint8Array, at: number): Entry | null {
   return {
     name: new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + name)),
     method,
+    checksum: view.getUint32(at + 16, true),
     size,
     packed,
     header,

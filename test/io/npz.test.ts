@@ -1,9 +1,13 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
+import { readTensors } from "../../src/index.js";
 import { decodeNpy } from "../../src/io/npy.js";
 import { decodeNpz, encodeNpz } from "../../src/io/npz.js";
 import { textsOf } from "../../src/tensor/texts.js";
+import { temporaryFolder } from "../support/folder.js";
 import { anyTensors, bits } from "../support/tensors.js";
 
 function npy(header: string, data: Uint8Array | number[] = [], version = 1): Uint8Array {
@@ -31,6 +35,27 @@ describe("round trips", () => {
     expect(zipped.length).toBeLessThan(500);
     expect(decodeNpz(zipped, "f").get("x")).toEqual({ dtype: "float32", dims: [1000], data: new Float32Array(1000) });
   });
+});
+
+test("damage that unpacks without a complaint is found by the checksum", async () => {
+  const values = Float32Array.from({ length: 2000 }, (_, i) => Math.sin(i * i));
+  const x = npy(dict("<f4", "(2000,)"), new Uint8Array(values.buffer));
+  for (const level of [0, 9] as const) {
+    const zipped = zipSync({ "x.npy": x }, { level });
+    const path = join(temporaryFolder(), "x.npz");
+    writeFileSync(path, zipped);
+    expect((await readTensors(path)).x?.data).toEqual(values);
+    for (let at = 1000; at < 5000; at += 500) {
+      const damaged = Uint8Array.from(zipped);
+      damaged[at] = (damaged[at] ?? 0) ^ 4;
+      writeFileSync(path, damaged);
+      const refused = expect.objectContaining({
+        code: "FILE_UNREADABLE",
+        message: expect.stringMatching(/ is not a readable/),
+      });
+      await expect(readTensors(path)).rejects.toEqual(refused);
+    }
+  }
 });
 
 describe("forms of .npy", () => {
