@@ -3,7 +3,8 @@
  * two curvatures; a third part is held out and scored against itself by both. The first curvature is damped by each
  * number of a grid; the second by a small reference, so that it is nearly unbiased, though noisy. The number at which
  * the first agrees best with the second (by the mean over queries of the rank correlation) is used. With less damping
- * the noise of the few samples dominates; with more, influence becomes a plain product of gradients.
+ * the noise of the few samples dominates; with more, influence becomes a plain product of gradients. A training that
+ * ended early acts as a damping too, so it is never less than that (progress.ts).
  */
 import { invalidArgument } from "../arguments.js";
 import { PergradError } from "../errors.js";
@@ -13,15 +14,17 @@ import { option, sentence } from "../sentence.js";
 import { BlockedCholesky, type CholeskyOptions } from "../solvers/blocked-cholesky.js";
 import { dot } from "../solvers/vectors.js";
 import type { Checkpoint } from "./checkpoint.js";
+import { diagonalBy } from "./inverses/diagonal.js";
 import { InEigenvectors } from "./inverses/kronecker.js";
 import { correlation, ranks } from "./lds.js";
-import { RowProducts } from "./products.js";
+import { joined, RowProducts } from "./products.js";
+import { progressOf, progressOfFeatures } from "./progress.js";
 import { elementsOf, mostElements, PulledBack } from "./pseudo.js";
 import { Table } from "./table.js";
 
 /** Scores held-out samples with the curvatures of two halves. */
 interface Halves {
-  /** The mean trace of the curvature. */
+  /** The mean trace of the curvature, or another number by which the grid is multiplied. */
   readonly trace: number;
   /** The held-out samples scored against themselves, by the curvature of one half. */
   scores(half: 0 | 1, damping: number): Promise<Table>;
@@ -31,15 +34,28 @@ interface Halves {
 const grid = [-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1].map((power) => 10 ** power);
 /**
  * The reference, as a multiple of the trace: for a matrix of all parameters, and for one that is inverted layer by
- * layer, which is less noisy.
+ * layer, or of which only the diagonal is, both of which are less noisy.
  */
-const references = { whole: 3e-4, layers: 2e-5 } as const;
+const references = { whole: 3e-4, layers: 2e-5, diagonal: 1e-5 } as const;
+/** Dampings of a diagonal are compared around its mean: from a hundredth to a hundred times that, by the same grid. */
+const aroundMean = 1e3;
+/**
+ * The least damping, as a multiple of what the progress of the training says. Layer by layer, curvatures have their
+ * trace in far more directions, so all dampings are smaller.
+ */
+const early = { whole: 0.7, layers: 0.05 } as const;
 /** The most samples used; of every five, two are in each half and one is held out. */
 const maxSamples = 1500;
 /** Fewer samples than this say nothing. */
 const leastSamples = 20;
 /** The most held-out samples scored layer by layer: their gradients are materialised. */
 const mostScored = 60;
+
+/** Options of measuring a damping. */
+export interface MeasuringOptions {
+  /** Whether the data is a sample of many more training samples. Default false. */
+  readonly sampled?: boolean;
+}
 
 interface DataHalves {
   readonly first: Batch[];
@@ -49,6 +65,13 @@ interface DataHalves {
 
 /** For the empirical Fisher matrix or the generalised Gauss-Newton matrix of all parameters. */
 export async function wholeDamping(checkpoint: Checkpoint, train: Dataset, of: "fisher" | "ggn"): Promise<number> {
+  const quiet = await lessNoisy(checkpoint, train, of);
+  const progress = await progressOf(checkpoint, train, false);
+  return Math.max(early.whole * progress[of], quiet);
+}
+
+/** Throws INVALID_ARGUMENT. */
+async function lessNoisy(checkpoint: Checkpoint, train: Dataset, of: "fisher" | "ggn"): Promise<number> {
   const pulled = of === "ggn" ? pulledBack(checkpoint) : undefined;
   const parts = await partsOf(checkpoint, train, maxSamples);
   const source = pulled?.scalars ?? checkpoint;
@@ -116,7 +139,10 @@ export async function layersDamping(
   train: Dataset,
   of: "empirical" | "type2",
   corrected: boolean,
+  { sampled = false }: MeasuringOptions = {},
 ): Promise<number> {
+  const progress = await progressOf(checkpoint, train, sampled);
+  const least = early.layers * (of === "type2" ? progress.ggn : progress.fisher);
   const { first, second, held } = await partsOf(checkpoint, train, maxSamples);
   const scored = await firstOf(held, mostScored, checkpoint);
   const { parts, blocks } = await checkpoint.kronecker(first, of, corrected);
@@ -128,7 +154,7 @@ export async function layersDamping(
   const products = new RowProducts(checkpoint.threads);
   let moved: { readonly half: number; readonly gradients: InEigenvectors } | undefined;
   try {
-    return await chosen(
+    const quiet = await chosen(
       {
         trace,
         scores: async (half, damping) => {
@@ -143,9 +169,43 @@ export async function layersDamping(
       },
       references.layers,
     );
+    return Math.max(least, quiet);
   } finally {
     await products.release();
   }
+}
+
+/** For the diagonal of a matrix, which is far less noisy than the matrix. */
+export async function diagonalDamping(checkpoint: Checkpoint, train: Dataset, of: "fisher" | "ggn"): Promise<number> {
+  const parts = await partsOf(checkpoint, train, maxSamples);
+  const diagonalOf = (half: Batch[]) => diagonalBy((_, wants) => checkpoint.all(wants, half), checkpoint, of);
+  const halves = [await diagonalOf(parts.first), await diagonalOf(parts.second)];
+  const { size } = checkpoint.space;
+  const gradients = await gradientsOf(checkpoint, await firstOf(parts.held, mostScored, checkpoint));
+  const products = new RowProducts(checkpoint.threads);
+  const mean = nth(halves, 0).reduce((sum, value) => sum + value, 0) / Math.max(1, size);
+  try {
+    return await chosen(
+      {
+        trace: mean * aroundMean,
+        scores: async (half, damping) => {
+          const diagonal = nth(halves, half);
+          const divided = gradients.map((value, k) => value / ((diagonal[k % size] ?? 0) + damping));
+          const count = gradients.length / Math.max(1, size);
+          return new Table(count, count, Float64Array.from(await products.of(gradients, divided, size)));
+        },
+      },
+      references.diagonal,
+    );
+  } finally {
+    await products.release();
+  }
+}
+
+async function gradientsOf(checkpoint: Checkpoint, samples: Batch[]): Promise<Float32Array> {
+  const found: Float32Array[] = [];
+  for await (const { rows } of checkpoint.rows(samples)) found.push(rows);
+  return joined(found);
 }
 
 /** The first samples, at most `most`. */
@@ -166,8 +226,26 @@ async function firstOf(batches: readonly Batch[], most: number, checkpoint: Chec
   return found;
 }
 
-/** For features `[N, dims]`, with the matrix Phi' Phi over all N. */
-export async function featuresDamping(phi: Table, threads: number | undefined): Promise<number> {
+/** Features of samples, on which a damping is measured. */
+export interface MeasuredFeatures {
+  /** `[n, dims]` */
+  readonly phi: Table;
+  /** 1 - p of each sample, if the features are gradients of the label's odds; null if they are those of the loss. */
+  readonly weights: Float64Array | null;
+}
+
+/** For the matrix Phi' Phi over `samples` samples; the features are those of some or all of them. */
+export async function featuresDamping(
+  { phi, weights }: MeasuredFeatures,
+  samples: number,
+  threads?: number,
+): Promise<number> {
+  const least = early.whole * progressOfFeatures(phi, weights, samples);
+  return samples * Math.max(least, await lessNoisyFeatures(phi, threads));
+}
+
+/** For the mean of the features' squares. */
+async function lessNoisyFeatures(phi: Table, threads: number | undefined): Promise<number> {
   const stride = Math.max(1, Math.ceil(phi.rows / maxSamples));
   const pick = (...places: readonly number[]) =>
     Array.from({ length: phi.rows }, (_, n) => n).filter((n) => n % stride === 0 && places.includes((n / stride) % 5));
@@ -179,7 +257,7 @@ export async function featuresDamping(phi: Table, threads: number | undefined): 
   const halves = [first, second].map((rows) => ({ kernel: productsOf(rows, rows), along: productsOf(rows, held) }));
   let trace = 0;
   for (const row of first) trace += dot(row, row) / first.length;
-  const best = await chosen(
+  return chosen(
     {
       trace,
       scores: async (half, damping) => {
@@ -189,17 +267,11 @@ export async function featuresDamping(phi: Table, threads: number | undefined): 
     },
     references.whole,
   );
-  return best * phi.rows;
 }
 
 /** `[others, rows]` */
 function productsOf(rows: readonly Float64Array[], others: readonly Float64Array[]): Table {
   return new Table(others.length, rows.length).map((_, m, n) => dot(nth(others, m), nth(rows, n)));
-}
-
-/** The same for the matrix over `samples` samples; the features are those of some of them. */
-export async function featuresDampingFor(phi: Table, samples: number, threads?: number): Promise<number> {
-  return ((await featuresDamping(phi, threads)) * samples) / Math.max(1, phi.rows);
 }
 
 /** The lower triangle of the sum of row' row. */

@@ -17,7 +17,7 @@ import type { Dataset } from "../program/given-data.js";
 import { option, sentence } from "../sentence.js";
 import type { CurvatureKind } from "../solvers/curvature.js";
 import type { Checkpoint } from "./checkpoint.js";
-import { layersDamping, wholeDamping } from "./damping.js";
+import { diagonalDamping, layersDamping, wholeDamping } from "./damping.js";
 import { added } from "./gradients.js";
 import { ByRows } from "./inverses/by-rows.js";
 import { DataInf } from "./inverses/data-inf.js";
@@ -237,11 +237,12 @@ async function inverseOf(checkpoint: Checkpoint, train: Dataset, options: Chosen
   return { damping, inverse: await made(checkpoint, train, options, damping) };
 }
 
-/** Iterative inverses, and those of parts of a matrix, use the damping of the whole matrix. */
+/** Iterative inverses and dataInf use the damping of the whole matrix. */
 function dampingFor(checkpoint: Checkpoint, train: Dataset, { inverse, of }: Chosen): Promise<number> {
   if (inverse === "ekfac" || inverse === "kfac")
     return layersDamping(checkpoint, train, of === "ggn" ? "type2" : "empirical", inverse === "ekfac");
-  return wholeDamping(checkpoint, train, of === "fisher" ? "fisher" : "ggn");
+  const measured = inverse === "diagonal" ? diagonalDamping : wholeDamping;
+  return measured(checkpoint, train, of === "fisher" ? "fisher" : "ggn");
 }
 
 async function made(checkpoint: Checkpoint, train: Dataset, options: Chosen, damping: number): Promise<Inverse> {

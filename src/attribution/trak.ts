@@ -169,11 +169,16 @@ async function each(
     const trained = await features(train);
     if (weights.length === 0) weights = new Float64Array(trained.weights.length);
     weights = weights.map((weight, n) => weight + (trained.weights[n] ?? 0) / checkpoints.length);
-    const damping = options.damping ?? dampings[0] ?? (await featuresDamping(trained.phi, checkpoint.threads));
+    const damping = options.damping ?? dampings[0] ?? (await measuredOn(trained, checkpoint, options));
     tables.push(await f(features, trained, solverOf(trained.phi, damping)));
     dampings.push(damping);
   }
   return { tables, weights, dampings };
+}
+
+function measuredOn({ phi, weights }: Features, checkpoint: Checkpoint, options: TrakOptions): Promise<number> {
+  const odds = lookedAt(checkpoint, options).output === "margin";
+  return featuresDamping({ phi, weights: odds ? weights : null }, phi.rows, checkpoint.threads);
 }
 
 function solverOf(phi: Table, damping: number): Solve {

@@ -3,13 +3,13 @@
 import { PergradError } from "../../errors.js";
 import { option, sentence } from "../../sentence.js";
 import { Cholesky } from "../../solvers/cholesky.js";
-import { featuresDampingFor } from "../damping.js";
+import { featuresDamping } from "../damping.js";
 import { Table } from "../table.js";
 import { type Block, numbersOf } from "./blocks.js";
 import type { RowScalars } from "./shards.js";
 
 /** The most rows used to measure a damping. */
-export const mostLooked = 1500;
+const mostLooked = 1500;
 
 /** The inverse of the damped matrix of one model's rows. */
 export class Solver {
@@ -32,16 +32,38 @@ export class Solver {
   }
 }
 
-/** The damping for `samples` samples, measured on some of their rows. */
-export async function dampingOf(
-  rows: readonly Float64Array[],
-  dims: number,
-  samples: number,
-  threads: number | undefined,
-): Promise<number> {
-  const phi = new Table(rows.length, dims);
-  for (const [n, row] of rows.entries()) phi.put(n, 0, row);
-  return featuresDampingFor(phi, samples, threads);
+/** Rows of an index's first model, on which a damping is measured. */
+export class Looks {
+  readonly #rows: Float64Array[] = [];
+  readonly #weights: number[] = [];
+
+  constructor(
+    private readonly dims: number,
+    /** The number of samples in the index. */
+    private readonly samples: number,
+  ) {}
+
+  /** Takes some of a block's rows, spread evenly over the index. */
+  add({ features, scales, weights, samples, from }: Block): void {
+    const [, models = 1] = features.dims;
+    const { dims } = this;
+    const stride = Math.max(1, Math.ceil(this.samples / mostLooked));
+    const numbers = numbersOf(features.data);
+    for (let n = (stride - (from % stride)) % stride; n < samples; n += stride) {
+      const at = n * models;
+      const scale = scales[at] ?? 0;
+      this.#rows.push(Float64Array.from(numbers.subarray(at * dims, (at + 1) * dims), (x) => x * scale));
+      this.#weights.push(weights[at] ?? 0);
+    }
+  }
+
+  /** The damping of the sum over all samples. @param weighted whether features are gradients of the label's odds */
+  damping(weighted: boolean, threads: number | undefined): Promise<number> {
+    const phi = new Table(this.#rows.length, this.dims);
+    for (const [n, row] of this.#rows.entries()) phi.put(n, 0, row);
+    const weights = weighted ? Float64Array.from(this.#weights) : null;
+    return featuresDamping({ phi, weights }, this.samples, threads);
+  }
 }
 
 /**
@@ -60,16 +82,4 @@ export function meanOf(values: Float32Array, sample: number, models: number): nu
   let sum = 0;
   for (let k = 0; k < models; k++) sum += values[sample * models + k] ?? 0;
   return sum / models;
-}
-
-/** The first `count` rows of one model in a block, times their scales. */
-export function scaledRows({ features, scales, samples }: Block, model: number, count: number): Float64Array[] {
-  const [, models = 1, dims = 0] = features.dims;
-  const taken = Math.min(count, samples);
-  const stored = features.data.subarray(0, taken * models * dims);
-  const numbers = numbersOf(stored);
-  return Array.from({ length: taken }, (_, n) => {
-    const at = n * models + model;
-    return Float64Array.from(numbers.subarray(at * dims, (at + 1) * dims), (x) => x * (scales[at] ?? 0));
-  });
 }

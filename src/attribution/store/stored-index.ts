@@ -32,7 +32,7 @@ import {
   writeManifest,
 } from "./manifest.js";
 import { Squares } from "./multiplied.js";
-import { dampingOf, mostLooked, Solver, scaledRows } from "./rows.js";
+import { Looks, Solver } from "./rows.js";
 import { largestOf } from "./search.js";
 
 /** Options of `attribution.openIndex`. */
@@ -275,12 +275,11 @@ export class AttributionIndex {
     const { name } = this.method;
     if (name !== "trak" && name !== "loGra") return models.map(() => null);
     const squares = await Squares.of(this.manifest, this.threads);
-    // Rows of the first model on which a damping is measured.
-    const looks: Float64Array[] = [];
+    const looks = new Looks(dims, this.samples);
     try {
       for await (const block of blocksOf(this.folder, this.manifest, this.samples, squaredNumbers)) {
         await squares.add(block);
-        looks.push(...scaledRows(block, 0, mostLooked - looks.length));
+        looks.add(block);
       }
     } finally {
       await squares.release();
@@ -288,7 +287,9 @@ export class AttributionIndex {
     const given = this.method.settings.damping;
     const factor = name === "loGra" ? this.samples : 1;
     const damping =
-      typeof given === "number" ? given * factor : await dampingOf(looks, dims, this.samples, this.threads);
+      typeof given === "number"
+        ? given * factor
+        : await looks.damping(isWeighted(this.method, this.checkpoints), this.threads);
     return squares.sums.map((gram) => Solver.of(gram, dims, damping, factor));
   }
 }

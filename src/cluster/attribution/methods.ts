@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { invalidArgument } from "../../arguments.js";
 import type { Checkpoint } from "../../attribution/checkpoint.js";
-import { featuresDampingFor, layersDamping, wholeDamping } from "../../attribution/damping.js";
+import { diagonalDamping, featuresDamping, layersDamping } from "../../attribution/damping.js";
 import { ratesOf } from "../../attribution/gradients.js";
 import { byDiagonal, diagonalBy } from "../../attribution/inverses/diagonal.js";
 import type { Apply } from "../../attribution/inverses/inverse.js";
@@ -20,7 +20,7 @@ import { floatsIn } from "../../tensor/tensor.js";
 import { projectedBy } from "../../wants/projection.js";
 import { type FloatTensor, type Want, want } from "../../wants/want.js";
 import { tensorFile } from "../job.js";
-import type { Passes } from "./passes.js";
+import { mostSamples, type Passes } from "./passes.js";
 import {
   type CheckpointPart,
   crossed,
@@ -150,9 +150,10 @@ async function measured({ method, passes }: ScoringRequest, checkpoint: Checkpoi
   const program = await checkpoint.program({ losses: want.losses() });
   try {
     const samples = await passes.sampled(program);
+    const options = { sampled: (await checkpoint.count(samples)) >= mostSamples };
     return inverse === "diagonal"
-      ? await wholeDamping(checkpoint, samples, fisher ? "fisher" : "ggn")
-      : await layersDamping(checkpoint, samples, fisher ? "empirical" : "type2", inverse === "ekfac");
+      ? await diagonalDamping(checkpoint, samples, fisher ? "fisher" : "ggn")
+      : await layersDamping(checkpoint, samples, fisher ? "empirical" : "type2", inverse === "ekfac", options);
   } finally {
     await program.release();
   }
@@ -228,7 +229,11 @@ async function projected(
   const given = givenDamping(method);
   const damping =
     before ??
-    (given === undefined ? await featuresDampingOf(passes, program, dims, samples) : loGra ? given * samples : given);
+    (given === undefined
+      ? await featuresDampingOf(passes, program, { dims, samples, atMargin })
+      : loGra
+        ? given * samples
+        : given);
   const gram = entryOf(Object.fromEntries(sums), "phi/projected/gram");
   const solver = inverseOf(Float64Array.from(floatsIn(gram)), { dims, samples, damping });
   const factor = (loGra ? samples : 1) / checkpoints.length;
@@ -253,8 +258,14 @@ async function projected(
 }
 
 /** The usual damping, scaled to all samples. */
-async function featuresDampingOf(passes: Passes, program: Projecting, dims: number, samples: number): Promise<number> {
-  const { phi } = await program.runAll(await passes.sampled(program), { notFinite: "throw" });
+async function featuresDampingOf(
+  passes: Passes,
+  program: Projecting,
+  { dims, samples, atMargin }: { readonly dims: number; readonly samples: number; readonly atMargin: boolean },
+): Promise<number> {
+  const { phi, values } = await program.runAll(await passes.sampled(program), { notFinite: "throw" });
   const table = new Table(present(phi.dims[0]), dims, Float64Array.from(phi.data));
-  return featuresDampingFor(table, samples);
+  // 1 - p, from the logarithm of the odds.
+  const weights = atMargin ? Float64Array.from(values.data, (value) => 1 / (1 + Math.exp(value))) : null;
+  return featuresDamping({ phi: table, weights }, samples);
 }

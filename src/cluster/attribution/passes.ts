@@ -12,7 +12,7 @@ import type { JobOptions, Mapped, MappedProgram } from "../types.js";
 import type { RunJob } from "./types.js";
 
 /** The most samples on which a damping is measured. */
-const mostSamples = 1500;
+export const mostSamples = 1500;
 
 export class Passes {
   #sampled: Promise<string> | undefined;
