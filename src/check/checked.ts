@@ -4,7 +4,7 @@ import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/o
 import type { Model } from "../graph/model.js";
 import type { Observer } from "../inspect/observe.js";
 import { withMissing } from "../missing.js";
-import { nth, present } from "../present.js";
+import { present } from "../present.js";
 import { Program } from "../program/program.js";
 import type { Data } from "../tensor/data.js";
 import { sizeOf } from "../tensor/tensor.js";
@@ -63,7 +63,7 @@ export async function checked(
       progress(1);
       for (const group of differences.groups(n, expected, (each) => loop.scaleOf(each))) {
         const told = references.differences(n, group.tries).then((errors) => {
-          for (const [k, each] of group.compared.entries()) each.seeDifference(nth(errors, k));
+          for (const [k, each] of group.compared.entries()) each.seeDifference(errors[k] ?? null);
           progress(group.tries.length);
         });
         pending.add(told);

@@ -28,6 +28,11 @@ export interface CheckedParameter {
   readonly worstSample: number;
   /** max |loop - finite difference| divided by max |loop|, over the elements that were tried; absent if none were. */
   readonly differenceError?: number;
+  /**
+   * How many of the elements that were tried lie exactly on a kink of the loss, as a bias of 0 does where a Relu sees
+   * nothing but zeros: the loss has no derivative there, and nothing is compared. Absent if none does.
+   */
+  readonly kinks?: number;
   /** Present if an error is above its tolerance. Rounding alone does not fail a check. */
   readonly cause?: Cause;
   /**
@@ -79,6 +84,7 @@ export class ParameterErrors {
   worst = 0;
   /** Undefined if none was tried. */
   finiteDifference: number | undefined;
+  kinks = 0;
   readonly beyond: Beyond[] = [];
 
   constructor(readonly parameter: string) {}
@@ -90,7 +96,12 @@ export class ParameterErrors {
     this.worst = sample;
   }
 
-  seeDifference(error: number): void {
+  /** @param error null at a kink */
+  seeDifference(error: number | null): void {
+    if (error === null) {
+      this.kinks++;
+      return;
+    }
     this.finiteDifference = Math.max(this.finiteDifference ?? 0, error);
   }
 
@@ -101,6 +112,7 @@ export class ParameterErrors {
       loopError: relative(this.difference, scale),
       worstSample: this.worst,
       ...(this.finiteDifference === undefined ? {} : { differenceError: relative(this.finiteDifference, scale) }),
+      ...(this.kinks > 0 ? { kinks: this.kinks } : {}),
     };
     const wrong = (own.differenceError ?? 0) > tolerance.difference ? ({ cause: "difference" } as const) : {};
     // Later samples may have raised the scale, so that this is no longer above the tolerance.

@@ -2,7 +2,7 @@
 
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import { nth } from "../present.js";
+import { leadingOf, nth } from "../present.js";
 import { furthest, type ParameterErrors } from "./comparison.js";
 import type { Reference } from "./oracle.js";
 
@@ -117,9 +117,10 @@ export class Differences {
  * How far each gradient is from finite differences. All elements are moved at once, each by its own step: if the loss
  * changes as the gradients predict, each of them is that close. If not, halves of them are tried, down to single
  * elements, each with the step that suits it best: moving a weight that thousands of activations depend on pushes some
- * of them over a kink, fewer as the step shrinks, while rounding grows. A wrong gradient is wrong at every step.
+ * of them over a kink, fewer as the step shrinks, while rounding grows. A wrong gradient is wrong at every step. Null
+ * for an element at a kink: there is no derivative to compare with.
  */
-export function differenceErrors(reference: Reference, sample: number, tries: readonly Try[]): number[] {
+export function differenceErrors(reference: Reference, sample: number, tries: readonly Try[]): (number | null)[] {
   const [first] = tries;
   if (!first) return [];
   if (tries.length === 1) return [alone(reference, sample, first)];
@@ -133,15 +134,34 @@ function isClose(error: number, tried: Try | undefined): boolean {
   return error <= closeEnough * (tried?.scale ?? 0);
 }
 
-function alone(reference: Reference, sample: number, tried: Try): number {
+function alone(reference: Reference, sample: number, tried: Try): number | null {
   const { parameter, index, gradient } = tried;
   let least = Number.POSITIVE_INFINITY;
   for (const step of steps) {
     const difference = reference.difference(parameter, sample, index, step);
     least = Math.min(least, furthest([difference], Float64Array.of(gradient)));
-    if (isClose(least, tried)) break;
+    if (isClose(least, tried)) return least;
   }
-  return least;
+  return isAtKink(reference, sample, tried) ? null : least;
+}
+
+/** Steps to each side. If the loss is smooth, the slopes of the two sides differ ten times as much with the larger. */
+const sidesSteps = [1e-6, 1e-5] as const;
+/** How much of their difference slopes may change between the steps: rounding, and the curvature of each side. */
+const steady = 0.1;
+
+/**
+ * Whether the loss has a kink exactly where the element is: a Relu whose input is 0, as a fresh bias makes of an empty
+ * patch. The slopes of the two sides then differ however small the step is.
+ */
+function isAtKink(reference: Reference, sample: number, { parameter, index, scale }: Try): boolean {
+  const [near, far] = leadingOf(
+    sidesSteps.map((step) => reference.slopes(parameter, sample, index, step)),
+    2,
+  );
+  const gap = Math.abs(near.up - near.down);
+  const changed = Math.max(Math.abs(near.up - far.up), Math.abs(near.down - far.down));
+  return gap > closeEnough * scale && changed < steady * gap;
 }
 
 /** Bounds on the errors of the gradients, each assuming that the others are exact. */

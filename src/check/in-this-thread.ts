@@ -10,7 +10,7 @@ export interface References {
   /** See `Reference.products`. */
   products(sample: number): Promise<ReadonlyMap<string, Float64Array>>;
   /** See `differenceErrors`. */
-  differences(sample: number, tries: readonly Try[]): Promise<readonly number[]>;
+  differences(sample: number, tries: readonly Try[]): Promise<readonly (number | null)[]>;
   release(): Promise<void>;
 }
 
@@ -30,7 +30,7 @@ export class InThisThread implements References {
     return this.#reference.products(sample);
   }
 
-  async differences(sample: number, tries: readonly Try[]): Promise<readonly number[]> {
+  async differences(sample: number, tries: readonly Try[]): Promise<readonly (number | null)[]> {
     return differenceErrors(this.#reference, sample, tries);
   }
 

@@ -63,6 +63,12 @@ export interface Move {
   readonly by: number;
 }
 
+/** What is found when an element is larger than it is, and when it is smaller. */
+export interface Sides {
+  readonly up: number;
+  readonly down: number;
+}
+
 interface Forward {
   readonly sample: number;
   readonly values: ReadonlyMap<Value, Array64>;
@@ -164,6 +170,12 @@ export class Reference {
    * central difference without its division.
    */
   halfDifference(sample: number, moves: readonly Move[]): number {
+    const { up, down } = this.#lossesAround(sample, moves);
+    return (up - down) / 2;
+  }
+
+  /** A sample's losses with these elements moved by the given distances, and by the opposite ones. */
+  #lossesAround(sample: number, moves: readonly Move[]): Sides {
     const { losses } = this.#parts;
     const moved = [...new Set(moves.map(({ parameter }) => this.#valueOf(parameter)))];
     // Values that depend on none of them stay as they are.
@@ -181,13 +193,21 @@ export class Reference {
       }
       return evaluateGraph([losses], feeds, 1)[0]?.data[0] ?? Number.NaN;
     };
-    return (lossAt(1) - lossAt(-1)) / 2;
+    return { up: lossAt(1), down: lossAt(-1) };
   }
 
   /** dloss/d element `index` of a parameter, by central differences with a step of `step` times its size (at least `step`). */
   difference(parameter: string, sample: number, index: number, step = 1e-6): number {
     const by = step * this.stretch(parameter, index);
     return this.halfDifference(sample, [{ parameter, index, by }]) / by;
+  }
+
+  /** The slopes of the loss on both sides of an element, with steps as in `difference`. */
+  slopes(parameter: string, sample: number, index: number, step: number): Sides {
+    const by = step * this.stretch(parameter, index);
+    const { up, down } = this.#lossesAround(sample, [{ parameter, index, by }]);
+    const here = this.loss(sample);
+    return { up: (up - here) / by, down: (here - down) / by };
   }
 
   /** What a step for an element is multiplied by: its size, and at least 1. */

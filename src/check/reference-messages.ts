@@ -26,6 +26,6 @@ export interface Question {
 export interface Answer {
   readonly products?: readonly (readonly [string, Float64Array])[];
   readonly gradients?: readonly (readonly [string, Float64Array])[];
-  readonly errors?: readonly number[];
+  readonly errors?: readonly (number | null)[];
   readonly error?: { readonly code: ErrorCode; readonly message: string };
 }

@@ -75,7 +75,7 @@ class InThreads implements References {
     return new Map((await this.#ask({ sample, products: true })).products);
   }
 
-  async differences(sample: number, tries: readonly Try[]): Promise<readonly number[]> {
+  async differences(sample: number, tries: readonly Try[]): Promise<readonly (number | null)[]> {
     return (await this.#ask({ sample, tries })).errors ?? [];
   }
 

@@ -84,6 +84,7 @@ function report({ parameters, wants, skipped, samples, tolerance, passed }: Chec
     explanation(parameters, tolerance) +
     wantsBeyond(wants, tolerance) +
     notCompared(skipped) +
+    atKinks(parameters) +
     "Errors are relative to each parameter's largest gradient: of the program against the float64 loop over samples,\n" +
     "and of that loop against finite differences of the loss. Wants are compared with the same quantities of the loop's gradients" +
     `${secondDerivatives(wants)}.\n` +
@@ -91,6 +92,16 @@ function report({ parameters, wants, skipped, samples, tolerance, passed }: Chec
       ? "It alone: the float32 gradient of that sample computed alone, without per-sample code, against the loop.\n"
       : "") +
     (wantsAlone ? "Alone: the same want, in float64, of float32 gradients that were computed so.\n" : "")
+  );
+}
+
+/** One sentence on elements at which the loss has no derivative. */
+function atKinks(parameters: readonly CheckedParameter[]): string {
+  const named = parameters.flatMap(({ parameter, kinks }) => (kinks ? [`${kinks} of "${parameter}"`] : []));
+  if (named.length === 0) return "";
+  return (
+    `Elements that lie exactly on a kink of the loss were not compared with differences: ${named.join(", ")}\n` +
+    "(a Relu whose input is 0, say: the slopes of the two sides differ).\n"
   );
 }
 

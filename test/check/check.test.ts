@@ -207,6 +207,18 @@ describe("a right program", () => {
     expect(result.passed).toBe(true);
   });
 
+  test("agrees where a fresh bias lies on the kinks of Relus that see zeros, which are counted", async () => {
+    const layers = nn.sequential(nn.linear(3, 4), nn.relu(), nn.linear(4, 2));
+    const fresh = nn.model(layers, { seed: 1 });
+    const zeros = { ...fresh.parameters, "0.bias": floats([4], () => 0) };
+    const blank = { x: floats([2, 3], (k) => (k < 3 ? 0 : Math.sin(k))), target: floats([2, 2], (k) => 1 + k) };
+    const { passed, parameters } = await checked({ ...fresh, parameters: zeros }, blank);
+    const bias = parameters.find(({ parameter }) => parameter === "0.bias");
+    expect(bias?.kinks).toBeGreaterThan(0);
+    expect(passed).toBe(true);
+    expect(parameters.filter(({ kinks }) => kinks !== undefined)).toEqual([bias]);
+  });
+
   test("of no samples has nothing to compare", async () => {
     const result = await checked(network, { x: floats([0, 3]), target: floats([0, 2]) });
     expect(result).toMatchObject({ samples: 0, passed: true });
