@@ -49,6 +49,16 @@ describe("TRAK", () => {
       expectNear(await of(options), await of({ projection }), 1e-5, "scores");
   });
 
+  it("without damping, asks for fewer dims than samples only where there are not fewer yet", async () => {
+    const train = { x: floats([50, 3]), target: labels(...Array.from({ length: 50 }, (_, n) => n % 4)) };
+    const few = { x: floats([5, 3]), target: labels(0, 1, 2, 3, 0) };
+    const of = (data: typeof train, dims: number) =>
+      attribution.scores(network, data, few, { loss: "cross_entropy", method: attribution.trak({ dims, damping: 0 }) });
+    await expect(of(few, 8)).rejects.toThrow(/give a larger damping, or fewer dims than samples\.$/);
+    // The odds do not change if the same number is added to all logits, so all gradients are not independent.
+    await expect(of(train, 36)).rejects.toThrow(/give a larger damping, or fewer dims\.$/);
+  });
+
   it("finds classes along the axis that the loss names", async () => {
     // With a fifth position, whose label is ignored, no other axis fits; the fifth adds nothing.
     const long = floats([4, 5, 3]);
