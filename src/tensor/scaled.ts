@@ -1,5 +1,6 @@
 /** Bytes that stand for floating-point numbers, as those of pixels do: they take a quarter of the memory. */
 import { invalidArgument, kindOf } from "../arguments.js";
+import { counted } from "../meant.js";
 import { present } from "../present.js";
 import { type Tensor, tensorWith } from "./tensor.js";
 
@@ -48,12 +49,22 @@ export function unscaled(what: string, tensor: ScaledTensor): Tensor<"float32"> 
 
 function byChannel(what: string, name: string, given: number | readonly number[], channels: number): readonly number[] {
   const list = typeof given === "number" ? [given] : given;
-  const valid = Array.isArray(list) && list.every(Number.isFinite) && (list.length === 1 || list.length === channels);
-  if (valid) return list;
+  const problem = problemOf(list, channels);
+  if (problem === undefined) return list;
   throw invalidArgument(
-    `${what} has a ${name} that is ${kindOf(given)}; give a finite number, or one for each of the ${channels} channels of axis 1.`,
+    `${what} has ${article(name)} ${name} ${problem}; give a finite number, or one for each of the ${channels} channels of axis 1.`,
   );
 }
+
+function problemOf(given: unknown, channels: number): string | undefined {
+  if (!Array.isArray(given)) return `that is ${kindOf(given)}`;
+  if (given.length !== 1 && given.length !== channels) return `of ${counted(given.length, "number")}`;
+  const odd = given.findIndex((each) => !Number.isFinite(each));
+  if (odd < 0) return undefined;
+  return `that is ${kindOf(given[odd])}${given.length > 1 ? ` in channel ${odd}` : ""}`;
+}
+
+const article = (name: string) => (/^[aeiou]/.test(name) ? "an" : "a");
 
 /** The name under which a file holds the scale of a tensor, and the name for its offset. */
 export const scaleName = (name: string): string => `${name}.scale`;

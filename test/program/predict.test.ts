@@ -101,8 +101,14 @@ describe("bytes with a scale and an offset", () => {
     const own = Float32Array.from(bytes, (byte, i) => byte * (scales[i % 4] ?? 0) + (offsets[i % 4] ?? 0));
     const found = await values({ x: { dtype: "uint8", dims: [7, 4], data: bytes, scale: scales, offset: offsets } });
     expectClose(found?.data as Float32Array, (await values({ x: own }))?.data as Float32Array, 1e-6, "channels");
-    const wrong = { dtype: "uint8", dims: [7, 4], data: bytes, scale: [1, 2] } as const;
-    await expect(predict(network, { x: wrong })).rejects.toThrow(/one for each of the 4 channels/);
+    for (const [given, message] of [
+      [{ scale: [1, 2] }, /has a scale of 2 numbers; give a finite number, or one for each of the 4 channels/],
+      [{ scale: Number.NaN }, /has a scale that is NaN; give/],
+      [{ scale: 1, offset: [0, 1, Number.POSITIVE_INFINITY, 3] }, /has an offset that is Infinity in channel 2; give/],
+    ] as const) {
+      const wrong = { dtype: "uint8", dims: [7, 4], data: bytes, ...given } as const;
+      await expect(predict(network, { x: wrong })).rejects.toThrow(message);
+    }
   });
 
   test("train a model, in memory and from a file, as floating-point numbers do", async () => {
