@@ -49,15 +49,8 @@ export async function issuesOf(objective: Objective, data: Dataset, options: Fin
   const running = runningOf(options);
   onStage("losses and norms");
   const followed = await follow(last, data, read.targets, checkpoints, { allowNotFinite, ...running });
-  const vog =
-    read.targets.kind === "classes" && checkpoints.length > 1
-      ? await varianceOfGradients(
-          last,
-          preparedPieces(objective, data, allowNotFinite),
-          read.targets.labels,
-          checkpoints,
-        )
-      : undefined;
+  const pieces = preparedPieces(objective, data, allowNotFinite);
+  const vog = await varianceOfGradients(last, pieces, read.targets, checkpoints);
   onStage("gradients");
   const projecting = { dims: options.dims ?? 512, allowNotFinite, ...running };
   const gradients = finiteOnly(await lossFeatures(last, data, projecting));

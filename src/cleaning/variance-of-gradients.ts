@@ -11,6 +11,7 @@ import { floatsIn, isFloat, type Tensor } from "../tensor/tensor.js";
 import { input } from "../trace/functions.js";
 import { Traced } from "../trace/traced.js";
 import type { Parameters } from "./following.js";
+import type { Targets } from "./targets.js";
 
 export interface Vog {
   /**
@@ -26,17 +27,17 @@ export interface Vog {
 const labelsName = "/labels";
 
 /**
- * Of the gradient of the label's score in all floating-point inputs, element by element; undefined if no input is
- * floating-point. Not normalised by class.
+ * Of the gradient of the label's score in all floating-point inputs, element by element; 0 for samples without a label.
+ * Not normalised by class. Undefined if there are no classes, no several checkpoints, or no such inputs.
  * @param pieces the data in pieces, each at most as large as a run may be
- * @param labels `[N]`, -1 where a sample has none: its result is 0
  */
 export async function varianceOfGradients(
   objective: Objective,
   pieces: AsyncIterable<Prepared>,
-  labels: Int32Array,
+  targets: Targets,
   checkpoints: readonly Parameters[],
 ): Promise<Vog | undefined> {
+  if (targets.kind !== "classes" || checkpoints.length < 2) return undefined;
   const { graph, sampleAxes } = objective.model;
   const inputs = graph.inputs.filter(({ name, dtype }) => isFloat(dtype) && (sampleAxes[name] ?? null) !== null);
   if (inputs.length === 0) return undefined;
@@ -46,7 +47,7 @@ export async function varianceOfGradients(
   const found: { readonly deviation: number; readonly variance: number }[] = [];
   try {
     for await (const { feeds, samples } of pieces) {
-      const own = labels.subarray(found.length, found.length + samples);
+      const own = targets.labels.subarray(found.length, found.length + samples);
       const at = await courses(program, { ...feeds, [labelsName]: places(own) }, checkpoints, needed);
       own.forEach((label, n) => {
         found.push(label < 0 ? { deviation: 0, variance: 0 } : spread(at, n, samples));
