@@ -7,6 +7,7 @@ import { clippedSum, plain } from "./programs.js";
 import { realModelsSection } from "./real-models.js";
 import {
   type BenchmarkResults,
+  type Machine,
   type Measured,
   type Moment,
   medianOf,
@@ -230,9 +231,17 @@ function versionsLine({ versions }: BenchmarkResults): string[] {
   return [peerMethod, "", `Peers: ${all.map(([name, version]) => `${name} ${version}`).join(", ")}.`, ""];
 }
 
-function momentOf({ date, load }: Moment): string {
+function momentOf({ date, load, processor }: Moment): string {
   const rough = load > busy ? " (other work was running: times are rough, also beside each other)" : "";
-  return `Measured on ${date}; load average just before: ${load.toFixed(1)}${rough}.`;
+  const where = processor === undefined ? "" : ` on another machine (${processor})`;
+  return `Measured on ${date}${where}; load average just before: ${load.toFixed(1)}${rough}.`;
+}
+
+/** The same, which names its processor only if that is not the page's. */
+function onAnother(measured: Measured, { processor: usual }: Machine): Measured {
+  if (!measured.at || measured.at.processor !== usual) return measured;
+  const { date, load } = measured.at;
+  return { ...measured, at: { date, load } };
 }
 
 /** The page, in Markdown. */
@@ -249,7 +258,7 @@ export function page(results: BenchmarkResults): string {
     ...(workloads.length > 0
       ? ["![Milliseconds by workload, ours and the peers'](benchmarks.svg)", "", ...summary(results), ""]
       : []),
-    ...workloads.flatMap((measured, k) => section(measured, k + 1)),
+    ...workloads.flatMap((measured, k) => section(onAnother(measured, machine), k + 1)),
     ...(stream ? streamSection(stream) : []),
     ...(real.length > 0 ? [realModelsSection(real)] : []),
     ...Object.values(large).map(largeSection),

@@ -40,6 +40,8 @@ export interface Moment {
   /** The day, as 2026-01-31. */
   readonly date: string;
   readonly load: number;
+  /** Earlier measurements lack it: they are of the machine of the whole page. */
+  readonly processor?: string;
 }
 
 export interface Measured {

@@ -41,6 +41,17 @@ it("a workload that was measured later says when, and at which load", () => {
   expect(page(results([measured("mlp", { mean: 1, clipped: 1 })])).match(/Measured on/g)).toHaveLength(1);
 });
 
+it("a workload that was measured on another machine names its processor", () => {
+  const { machine } = results([]);
+  const on = (processor: string) => ({
+    ...measured("mlp", { mean: 1, clipped: 1 }),
+    at: { date: "2026-02-01", load: 0, processor },
+  });
+  const moment = "Measured on 2026-02-01 on another machine (Other 9000); load";
+  expect(page(results([on("Other 9000")]))).toContain(moment);
+  expect(page(results([on(machine.processor)]))).toContain("network mlp, N=4\n\nMeasured on 2026-02-01; load");
+});
+
 it("ratios are of the processor's time where it was measured; the clock's, and that of all cores, stand beside", () => {
   const own = measured("mlp", { mean: 100, clipped: 100 }, [peer("PyTorch mean gradient", "mean", 50)]);
   const cpu = <T extends Timing>(timing: T, factor: number) => ({
