@@ -102,7 +102,12 @@ const later = {
   "rare-activations": ["ops/rare-activations"],
   "rare-einsum": ["ops/rules/einsum"],
   "rare-nodes": ["onnx/read/rare-nodes-needed"],
-  convolution: ["ops/rules/convolution", "gradients/convolution", "target/onnxruntime/workarounds/convolutions"],
+  convolution: [
+    "ops/rules/convolution",
+    "gradients/convolution",
+    "optimise/unread",
+    "target/onnxruntime/workarounds/convolutions",
+  ],
   pooling: ["ops/rules/pooling"],
   "pool-workarounds": ["target/onnxruntime/workarounds/pool-workarounds"],
   threads: [

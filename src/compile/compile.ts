@@ -4,7 +4,7 @@
  */
 import type { Stages } from "../inspect/observe.js";
 import { withMissing } from "../missing.js";
-import { withoutUnread } from "../optimise/unread.js";
+import { withoutUnread } from "../optimise/narrowed.js";
 import type { Plan } from "../plan/planner.js";
 import { leadingOf, nth } from "../present.js";
 import type { Executable, Target } from "../target/target.js";
@@ -97,14 +97,14 @@ export interface CompiledProgram {
  * that hold less if a budget requires it. Throws INVALID_ARGUMENT and, between two stages, the reason of an aborted
  * signal.
  */
-export function compiled(
+export async function compiled(
   objective: Objective,
   others: Planned["others"],
   settings: CompileSettings,
   target: Target,
   stages: Stages,
 ): Promise<CompiledProgram> {
-  const own = objectiveFor(objective, settings.want);
+  const own = await withMissing(() => objectiveFor(objective, settings.want));
   return withinBudget(async (lowMemory) => {
     const planning = { ...settings, prices: target.prices };
     const plan = await withMissing(() => planFor(own, settings.want, planning, lowMemory));

@@ -1,10 +1,10 @@
 /** NumPy's .npz format: a zip archive of .npy arrays. */
-import { crc32 } from "node:zlib";
 import { unzipSync, Zip, ZipPassThrough } from "fflate";
 import { PergradError } from "../errors.js";
 import { arrayOf, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 import { AtomicFile } from "./atomic.js";
 import { byteLengthOf, bytesOfArray, entriesOf, type Named, type TensorLayout } from "./bytes.js";
+import { crc32 } from "./crc32.js";
 import { unreadable } from "./failure.js";
 import { open, readFile } from "./file-system.js";
 import { decodeNpy, NpyError, npyHeader } from "./npy.js";

@@ -1,5 +1,6 @@
 /** Small pictures as PNG files (https://www.w3.org/TR/png-3/): the parts that a grey or coloured picture needs. */
 import { zlibSync } from "fflate";
+import { crc32 } from "../io/crc32.js";
 
 const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 
@@ -31,15 +32,6 @@ function chunk(name: string, content: Uint8Array): Uint8Array {
   bytes.set(named, 4);
   view.setUint32(bytes.length - 4, crc32(named));
   return bytes;
-}
-
-function crc32(bytes: Uint8Array): number {
-  let crc = 0xffffffff;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  }
-  return (crc ^ 0xffffffff) >>> 0;
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

@@ -24,6 +24,7 @@ const allowed: Readonly<Record<string, string>> = {
   "onnx/read/upgrades/older-below.ts": "since when operators have their forms",
   "onnx/read/upgrades/old-broadcast.ts": "forms that operators had in older opsets",
   "onnx/read/upgrades/softmax.ts": "forms that operators had in older opsets",
+  "target/onnxruntime/faster-after-loops.ts": "forms that this runtime computes faster",
   "target/onnxruntime/faster.ts": "which kernels of one runtime take longer than others that compute the same",
   "target/onnxruntime/optimizers.ts": "which operators one runtime's optimizers look for",
   "target/onnxruntime/packed.ts": "which kernels of one runtime pack weights beforehand",

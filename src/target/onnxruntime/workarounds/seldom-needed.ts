@@ -7,6 +7,8 @@ import { resized } from "./resized.js";
 import { transforms } from "./transforms.js";
 import type { Workaround } from "./workaround.js";
 
+export { fasterAfterLoops } from "../faster-after-loops.js";
+
 export const seldomNeeded: readonly Workaround[] = [
   ...normalisation,
   ...attention,

@@ -2,10 +2,13 @@
 import { loadedOperators } from "../../../ops/registry.js";
 import type { Seldom, Workaround } from "./workaround.js";
 
-const none: Seldom = { workarounds: [], poolsOfInfinities: (outputs) => outputs, names: [] };
+type Pools = Omit<Seldom, "faster">;
+type Others = Pick<typeof import("./seldom-needed.js"), "seldomNeeded" | "fasterAfterLoops">;
+
+const none: Seldom = { workarounds: [], poolsOfInfinities: (outputs) => outputs, names: [], faster: {} };
 
 /** What has been loaded: it stays for the next program. */
-const loaded: { convolutions?: readonly Workaround[]; pools?: Seldom; others?: readonly Workaround[] } = {};
+const loaded: { convolutions?: readonly Workaround[]; pools?: Pools; others?: Others } = {};
 
 const convolving: ReadonlySet<string> = new Set(["Conv", "ConvTranspose", "DeformConv"]);
 
@@ -36,8 +39,9 @@ export const withoutAny: ReadonlySet<string> = new Set([
 ]);
 
 export function seldom(): Seldom {
-  const { convolutions = [], pools: ofPools = none, others = [] } = loaded;
-  return { ...ofPools, workarounds: [...convolutions, ...ofPools.workarounds, ...others] };
+  const { convolutions = [], pools: ofPools = none, others } = loaded;
+  const workarounds = [...convolutions, ...ofPools.workarounds, ...(others?.seldomNeeded ?? [])];
+  return { ...ofPools, workarounds, faster: others?.fasterAfterLoops ?? none.faster };
 }
 
 /** Loads what programs made of the loaded operators may need. */
@@ -45,5 +49,5 @@ export async function loadSeldom(): Promise<void> {
   const ops = loadedOperators();
   if (ops.some((op) => convolving.has(op))) loaded.convolutions ??= (await import("./convolutions.js")).convolutions;
   if (ops.some((op) => pools.has(op))) loaded.pools ??= (await import("./pool-workarounds.js")).poolWorkarounds;
-  if (ops.some((op) => !withoutAny.has(op))) loaded.others ??= (await import("./seldom-needed.js")).seldomNeeded;
+  if (ops.some((op) => !withoutAny.has(op))) loaded.others ??= await import("./seldom-needed.js");
 }

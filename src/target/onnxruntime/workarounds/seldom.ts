@@ -1,11 +1,12 @@
 /** Work-arounds for operators that few models use. */
 import { convolutions } from "./convolutions.js";
 import { poolWorkarounds } from "./pool-workarounds.js";
-import { seldomNeeded } from "./seldom-needed.js";
+import { fasterAfterLoops, seldomNeeded } from "./seldom-needed.js";
 import type { Seldom } from "./workaround.js";
 
 const all: Seldom = {
   ...poolWorkarounds,
+  faster: fasterAfterLoops,
   workarounds: [...convolutions, ...poolWorkarounds.workarounds, ...seldomNeeded],
 };
 

@@ -1,0 +1,2 @@
+/** What windows leave unread. */
+export { withoutUnread } from "./unread.js";
