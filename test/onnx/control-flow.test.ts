@@ -15,12 +15,12 @@ import {
   node,
   refusal,
   run,
+  scalar,
   tensor,
   valueInfo,
 } from "./models.js";
 
 const x = floats([2, 3], 1, -2, 3, 0.5, 4, -6);
-const scalar = (value: number): Tensor => ({ dtype: "int64", dims: [], data: BigInt64Array.of(BigInt(value)) });
 const bool = (value: boolean): Tensor => ({ dtype: "bool", dims: [], data: Uint8Array.of(value ? 1 : 0) });
 
 const y = async (bytes: Uint8Array, feed: Tensor = x) => (await run(bytes, { x: feed })).y as Tensor;

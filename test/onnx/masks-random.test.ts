@@ -11,6 +11,7 @@ import { nth } from "../../src/present.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "./compare.js";
 import {
+  constant,
   encoded,
   type FileInit,
   file,
@@ -20,17 +21,13 @@ import {
   ints,
   node,
   run,
-  tensor,
+  scalar,
   text,
   valueInfo,
   waves,
 } from "./models.js";
 
 type Nodes = NonNullable<FileInit["nodes"]>;
-
-const constant = (name: string, value: Tensor) => node("Constant", [], [name], [tensor("value", value)]);
-const scalar = (name: string, value: number) =>
-  constant(name, { dtype: "int64", dims: [], data: BigInt64Array.of(BigInt(value)) });
 
 const constants: Nodes = [
   constant("minus", int64s(-1)),
@@ -42,8 +39,8 @@ const constants: Nodes = [
   constant("halves", int64s(-1, 2, 2)),
   constant("columns", int64s(4, -1)),
   constant("turned", int64s(3, 2, 1, 0)),
-  scalar("first", 0),
-  scalar("second", 1),
+  constant("first", scalar(0)),
+  constant("second", scalar(1)),
 ];
 
 const exchanged = [ints("perm", [1, 0])];

@@ -12,6 +12,7 @@ import type { Tensor } from "../../src/tensor/tensor.js";
 import { expectClose } from "../support/per-sample.js";
 import { relativeError } from "./compare.js";
 import {
+  constant,
   encoded,
   type FileInit,
   file,
@@ -22,17 +23,13 @@ import {
   node,
   refusal,
   run,
-  tensor,
+  scalar,
   text,
   valueInfo,
   waves,
 } from "./models.js";
 
 type Nodes = NonNullable<FileInit["nodes"]>;
-
-const constant = (name: string, value: Tensor) => node("Constant", [], [name], [tensor("value", value)]);
-const scalar = (name: string, value: number) =>
-  constant(name, { dtype: "int64", dims: [], data: BigInt64Array.of(BigInt(value)) });
 
 /** `mask`, `[N, 5]`, decides about `x`, `[N, 5, 4]`; `z`, like x, is what the nodes make of both. */
 function masking(nodes: Nodes, batch: string | number = "N"): Uint8Array {
@@ -49,9 +46,9 @@ function masking(nodes: Nodes, batch: string | number = "N"): Uint8Array {
       constant("zeros", int64s(0)),
       constant("ones", int64s(1)),
       constant("flat", int64s(-1, 4)),
-      scalar("first", 0),
-      scalar("second", 1),
-      scalar("five", 5),
+      constant("first", scalar(0)),
+      constant("second", scalar(1)),
+      constant("five", scalar(5)),
       constant("zero", { dtype: "float32", dims: [], data: Float32Array.of(0) }),
       node("MatMul", ["x", "w"], ["h"]),
       ...nodes,

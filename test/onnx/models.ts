@@ -128,6 +128,15 @@ export const int64s = (...values: (number | bigint)[]): Tensor<"int64"> => ({
   data: BigInt64Array.from(values, BigInt),
 });
 
+export const scalar = (value: number): Tensor<"int64"> => ({
+  dtype: "int64",
+  dims: [],
+  data: BigInt64Array.of(BigInt(value)),
+});
+
+export const constant = (name: string, value: Tensor): NodeInit =>
+  node("Constant", [], [name], [tensor("value", value)]);
+
 export const initializer = (name: string, tensor: Tensor) => encodeTensor(name, tensor);
 
 export function decode(bytes: Uint8Array, options: Partial<DecodeOptions> = {}): Model {

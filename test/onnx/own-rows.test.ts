@@ -15,6 +15,7 @@ import {
   int64s,
   ints,
   node,
+  scalar,
   tensor,
   valueInfo,
   waves,
@@ -22,7 +23,6 @@ import {
 
 type Nodes = NonNullable<FileInit["nodes"]>;
 
-const scalar = (value: number): Tensor => ({ dtype: "int64", dims: [], data: BigInt64Array.of(BigInt(value)) });
 const constant = (name: string, ...values: number[]) =>
   node("Constant", [], [name], [tensor("value", int64s(...values))]);
 const constant0 = (name: string, value: number) => node("Constant", [], [name], [tensor("value", scalar(value))]);

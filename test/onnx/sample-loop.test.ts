@@ -8,6 +8,7 @@ import type { Tensor } from "../../src/tensor/tensor.js";
 import { expectClose } from "../support/per-sample.js";
 import { relativeError } from "./compare.js";
 import {
+  constant,
   encoded,
   type FileInit,
   file,
@@ -19,13 +20,11 @@ import {
   node,
   refusal,
   run,
-  tensor,
+  scalar,
   valueInfo,
   waves,
 } from "./models.js";
 
-const scalar = (value: number): Tensor => ({ dtype: "int64", dims: [], data: BigInt64Array.of(BigInt(value)) });
-const constant = (name: string, value: Tensor) => node("Constant", [], [name], [tensor("value", value)]);
 const yes = constant("yes", { dtype: "bool", dims: [], data: Uint8Array.of(1) });
 
 type Nodes = NonNullable<FileInit["nodes"]>;

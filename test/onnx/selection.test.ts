@@ -9,6 +9,7 @@ import type { Tensor } from "../../src/tensor/tensor.js";
 import { expectClose } from "../support/per-sample.js";
 import { relativeError } from "./compare.js";
 import {
+  constant,
   encoded,
   type FileInit,
   file,
@@ -19,15 +20,12 @@ import {
   node,
   refusal,
   run,
-  tensor,
+  scalar,
   valueInfo,
   waves,
 } from "./models.js";
 
 type Nodes = NonNullable<FileInit["nodes"]>;
-
-const scalar = (value: number): Tensor => ({ dtype: "int64", dims: [], data: BigInt64Array.of(BigInt(value)) });
-const constant = (name: string, value: Tensor) => node("Constant", [], [name], [tensor("value", value)]);
 
 function branch(name: string, nodes: Nodes, out: string) {
   return graph(name, { name, node: nodes as never, output: [{ name: out }] });

@@ -5,6 +5,7 @@ import { modelOf } from "../../src/onnx/read/model-of.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "./compare.js";
 import {
+  constant,
   encoded,
   type FileInit,
   file,
@@ -15,14 +16,12 @@ import {
   node,
   refusal,
   run,
-  tensor,
+  scalar,
   valueInfo,
   waves,
 } from "./models.js";
 
 const x = waves([2, 3, 7]);
-const scalar = (value: number): Tensor => ({ dtype: "int64", dims: [], data: BigInt64Array.of(BigInt(value)) });
-const constant = (name: string, value: Tensor) => node("Constant", [], [name], [tensor("value", value)]);
 const withX = (init: FileInit): Uint8Array => file({ inputs: [valueInfo("x", ["N", 3, 7])], ...init });
 
 async function same(init: FileInit): Promise<void> {

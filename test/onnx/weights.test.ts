@@ -5,6 +5,7 @@ import type { LoadOptions } from "../../src/onnx/read/load-options.js";
 import { modelOf } from "../../src/onnx/read/model-of.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import {
+  constant,
   type FileInit,
   file,
   floats,
@@ -230,7 +231,6 @@ describe("a generated name becomes readable", () => {
 });
 
 describe("weights that are stored as Constant nodes", () => {
-  const constant = (name: string, value: Tensor) => node("Constant", [], [name], [tensor("value", value)]);
   it("are parameters where the file has no others; numbers of formulas are not", () => {
     const nodes = [
       constant("w_0", floats([3, 2], 1, 2, 3, 4, 5, 6)),

@@ -63,6 +63,11 @@ function isSelected(item: NamedItem | undefined): item is Selection | SelectedRo
   return item instanceof Selection || item instanceof SelectedRows;
 }
 
+/** All rows from which a list picks; null for the list itself. */
+function rowsIn(item: Selection | SelectedRows): Value | null {
+  return item instanceof SelectedRows ? item.rows : null;
+}
+
 interface SelectionCall {
   readonly decoder: Decoder;
   /** The node without any list: it reads all possible rows in place of those that the list picks. */
@@ -73,10 +78,9 @@ interface SelectionCall {
 export function decodeSelectionNode(decoder: Decoder, proto: NodeProto, scope: Scope): void {
   const { build, opsetOf, precision } = decoder.context;
   const items = proto.input.map((name) => (name === "" ? undefined : scope.item(name)));
-  const tensors = { ...proto, input: proto.input.map((name, k) => (isSelected(items[k]) ? "" : name)) };
-  const read = readNode(tensors, scope, decodeAttributes(proto, precision));
-  const inputs = read.inputs.map((input, k) => (items[k] instanceof SelectedRows ? items[k].rows : input));
-  const node = upgradeNode({ ...read, inputs }, opsetOf(proto), build);
+  const standIns = items.map((item) => (isSelected(item) ? rowsIn(item) : undefined));
+  const read = readNode(proto, scope, decodeAttributes(proto, precision), standIns);
+  const node = upgradeNode(read, opsetOf(proto), build);
   const result = resultOf({ decoder, node, items });
   bindOutputs(proto, [() => result], scope);
 }

@@ -145,7 +145,7 @@ export interface Updates {
 }
 
 /** The data, whose first axes are the indexed ones, with updates where the condition holds. */
-export function joined(build: Build, call: Call, grid: Grid, data: Value, updates: Updates): Value {
+export function withUpdates(build: Build, call: Call, grid: Grid, data: Value, updates: Updates): Value {
   if (!grid.joined) return updated(build, call, grid, data, updates);
   return build.reshape(updated(build, call, grid, split(build, call, grid, data), updates), data.shape);
 }

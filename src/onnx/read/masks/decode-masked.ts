@@ -15,7 +15,7 @@ import { bindOutputs, type FileNode, readNode } from "../file-node.js";
 import type { Scope } from "../scope.js";
 import { isTensor, MaskedRows, type NamedItem } from "../sequence.js";
 import { upgradeNode } from "../upgrade.js";
-import { type Grid, gridOf, joined, restOf, spread } from "./columns.js";
+import { type Grid, gridOf, restOf, spread, withUpdates } from "./columns.js";
 import { placesOf as findPlaces, knownPlaces, type Mask, type Places } from "./mask.js";
 
 interface MaskedCall {
@@ -41,11 +41,8 @@ export function decodeMaskedNode(decoder: Decoder, proto: NodeProto, scope: Scop
   const { opsetOf, precision, build } = decoder.context;
   const items = proto.input.map((name) => (name === "" ? undefined : scope.item(name)));
   const lists = items.map((item) => (item instanceof MaskedRows ? item.value : undefined));
-  const { domain, name } = proto;
-  const tensors = { ...proto, domain, name, input: proto.input.map((name, k) => (lists[k] ? "" : name)) };
-  const read = readNode(tensors, scope, decodeAttributes(proto, precision));
-  const inputs = read.inputs.map((input, k) => lists[k] ?? input);
-  const node = upgradeNode({ ...read, inputs }, opsetOf(proto), build);
+  const read = readNode(proto, scope, decodeAttributes(proto, precision), lists);
+  const node = upgradeNode(read, opsetOf(proto), build);
   const results = resultsOf({ decoder, node, items });
   bindOutputs(
     proto,
@@ -181,7 +178,11 @@ function putBack(call: MaskedCall, grid: Grid, data: Value): Value {
   const list = build.reshape(updates.value, [N, ...block, ...rest]);
   const all = mask.forAllPlaces(list, node, batchOver);
   const condition = mask.conditionFor(block.length + rest.length);
-  return joined(build, node, grid, data, { all, condition, reduction: stringAttribute(node, "reduction", "none") });
+  return withUpdates(build, node, grid, data, {
+    all,
+    condition,
+    reduction: stringAttribute(node, "reduction", "none"),
+  });
 }
 
 function requireRows(node: FileNode, found: Shape, asked: Shape): void {

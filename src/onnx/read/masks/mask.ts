@@ -14,11 +14,9 @@ import type { Build } from "../../../ops/build.js";
 import type { Call } from "../../../ops/call.js";
 import { interaction, unsupported } from "../../../ops/checks.js";
 import { nth } from "../../../present.js";
-import { isFloat } from "../../../tensor/tensor.js";
+import { isFloat, sizeOf } from "../../../tensor/tensor.js";
 import { pick } from "../adapt/pick.js";
 import { madeAlike } from "./made-alike.js";
-
-const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
 
 /** The elements that one condition picks. */
 export class Mask {
@@ -37,7 +35,7 @@ export class Mask {
     const key = block.join();
     const known = this.#places.get(key);
     if (known) return known;
-    const shape = [this.condition.shape.length + block.length, { perSample: product(block) }];
+    const shape = [this.condition.shape.length + block.length, { perSample: sizeOf(block) }];
     const places = { mask: this, block, value: leaf("", { dtype: "int64", shape }, { kind: "input" }) };
     this.#places.set(key, places);
     return places;
@@ -76,7 +74,7 @@ export class Mask {
     const at = new SampleAxes(given).of(value);
     if (at?.axis !== 0 || at.outer !== 1)
       throw interaction(call, "puts back elements that a mask picked and that have met since");
-    if (places.includes(value) || places.some((each) => dependentsOf([each], nodesBefore([value])).has(value)))
+    if (dependentsOf(places, nodesBefore([value])).has(value))
       throw unsupported(call, "puts back numbers that were computed from the places of a mask");
     const rest = value.shape.slice(1);
     const [made] = batchOver([value], new Map([...this.#picked].map(([list, all]) => [list, this.#samplesLast(all)])));
@@ -90,8 +88,8 @@ export class Mask {
   #sizes(): { readonly before: number; readonly after: number } {
     const { shape } = this.condition;
     const axis = shape.findIndex(isBatch);
-    const after = factorOf(nth(shape, axis)) * product(fixedSizes(shape.slice(axis + 1)));
-    return { before: product(fixedSizes(shape.slice(0, axis))), after };
+    const after = factorOf(nth(shape, axis)) * sizeOf(fixedSizes(shape.slice(axis + 1)));
+    return { before: sizeOf(fixedSizes(shape.slice(0, axis))), after };
   }
 
   /** `[places of a sample, N, ...rest]` */
