@@ -55,6 +55,12 @@ describe("what is said", () => {
     ["wants", () => js.perSample(model, { loss, wants: norms }), /no option "wants"; did you mean "want"\?/],
     ["a want not called", () => js.perSample(model, { loss, want: { a: want.norms } }), /call it: want\.norms\(\)/],
     ["a want without a name", () => js.perSample(model, { loss, want: want.norms() }), /needs a name of its own/],
+    ["a want with an empty name", () => js.perSample(model, { loss, want: { "": want.sum() } }), /has an empty name/],
+    [
+      "names of wants that run into each other",
+      () => js.perSample(model, { loss, want: { "a/b": want.sum(), a: want.mean() } }),
+      /"a\/b" begins with "a\/", which results of the want "a" begin with; rename one/,
+    ],
     ["a want by name", () => js.perSample(model, { loss, want: { a: "sum" } }), /make it with .* want\.sum\(\)/],
     ["a name as want", () => js.perSample(model, { loss, want: "norms" }), /not "norms"/],
     ["an option misspelt", () => js.perSample(model, { loss, want: norms, memorybudget: 1 }), /mean "memoryBudget"/],

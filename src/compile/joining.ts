@@ -31,9 +31,17 @@ export type Joining =
 
 /** A result of a program. */
 export interface Output {
+  /** `<want>/<tensor>` */
   readonly name: string;
+  /** The want that it belongs to; empty if the program itself needs it. */
+  readonly want: string;
   readonly value: Value;
   readonly joining: Joining;
+}
+
+/** The name that its want gave a result. */
+export function nameInWant({ name, want }: Pick<Output, "name" | "want">): string {
+  return name.slice(want.length + 1);
 }
 
 /**

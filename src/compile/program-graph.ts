@@ -78,7 +78,7 @@ export function programGraph(
   const { results, ...inputs } = wanted;
   const outputs = results.map(({ name, joining, want }, k) => {
     const value = nth(values, k);
-    return { name, joining, value: wants[want]?.storage === "float16" ? storedAsFloat16(value) : value };
+    return { name, want, joining, value: wants[want]?.storage === "float16" ? storedAsFloat16(value) : value };
   });
   return { ...readBy(objective, values), ...inputs, outputs, summedTerms: summedTerms(values) };
 }

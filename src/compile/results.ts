@@ -34,14 +34,9 @@ export interface Scalar {
   readonly initial: number;
 }
 
-/** A result of a want, or one that the program itself needs (`want` is then empty). */
-export interface WantedResult extends Output {
-  readonly want: string;
-}
-
 /** All results, and the inputs that wants add. */
 export interface WantedResults {
-  readonly results: readonly WantedResult[];
+  readonly results: readonly Output[];
   readonly vectors: readonly Vector[];
   readonly factors: readonly Factor[];
   readonly scalars: readonly Scalar[];
@@ -68,7 +63,7 @@ export function wantedResults(
     ...own.of(want),
   });
   const results = Object.entries(wants).flatMap(([name, each]) =>
-    Object.entries(each.emit(given(name))).map(([tensor, value]): WantedResult => {
+    Object.entries(each.emit(given(name))).map(([tensor, value]): Output => {
       const as = each.joinedAs?.(tensor);
       const joining = as?.kind === "deviations" ? { ...as, sum: `${name}/${as.sum}` } : as;
       return {

@@ -5,7 +5,7 @@
  * one only if that number is not finite.
  */
 
-import { isSummed, type Output } from "../compile/joining.js";
+import { isSummed, nameInWant, type Output } from "../compile/joining.js";
 import { hiddenNaN, type Watch } from "../compile/watch.js";
 import { PergradError } from "../errors.js";
 import { listed } from "../meant.js";
@@ -101,7 +101,7 @@ export class Watched {
   /** @param overflowed results that became non-finite only when those of several parts were added up */
   together(overflowed: readonly string[]): NotFiniteSample[] {
     const own = this.#summed().filter(({ name }) => overflowed.includes(name));
-    const parameters = [...new Set(own.flatMap(({ name }) => this.#parameterOf(name)))];
+    const parameters = [...new Set(own.flatMap((output) => this.#parameterOf(output)))];
     return own.length === 0 ? [] : [{ sample: "together", loss: false, parameters }];
   }
 
@@ -111,15 +111,14 @@ export class Watched {
   }
 
   /** The parameter that a result is for, by the names that wants use. */
-  #parameterOf(name: string): string[] {
-    const want = Object.keys(this.wants).find((each) => name.startsWith(`${each}/`)) ?? "";
-    const own = name.slice(want.length + 1);
+  #parameterOf(output: Output): string[] {
+    const own = nameInWant(output);
     const found = [own, own.replace(/^[a-z]+\//, "")].find((each) => this.parameters.has(each));
     return found === undefined ? [] : [found];
   }
 
   #losses(returned: Returned): Tensor[] {
-    const own = this.outputs.filter(({ name }) => this.#wantOf(name)?.holds === "losses");
+    const own = this.outputs.filter(({ want }) => this.wants[want]?.holds === "losses");
     return own.flatMap(({ name }) => returned[name] ?? []);
   }
 
@@ -129,14 +128,10 @@ export class Watched {
 
   /** The outputs computed from gradients. */
   #ofGradients(): Output[] {
-    return this.outputs.filter(({ name }) => {
-      const want = this.#wantOf(name);
+    return this.outputs.filter((output) => {
+      const want = this.wants[output.want];
       return want !== undefined && want.holds === undefined;
     });
-  }
-
-  #wantOf(name: string): Wants[string] | undefined {
-    return Object.entries(this.wants).find(([want]) => name.startsWith(`${want}/`))?.[1];
   }
 
   #look(
@@ -146,14 +141,15 @@ export class Watched {
     samples: number,
   ): NotFiniteSample[] {
     const spoilt = this.#spoilt(returned);
-    const perSample = this.#ofGradients().flatMap(({ name, joining }) => {
-      const tensor = returned[name];
-      return tensor && joining.kind === "samples" ? [{ name, tensor, axis: joining.at.axis }] : [];
+    const perSample = this.#ofGradients().flatMap((output) => {
+      const tensor = returned[output.name];
+      const { joining } = output;
+      return tensor && joining.kind === "samples" ? [{ output, tensor, axis: joining.at.axis }] : [];
     });
     // Results that spread what is not finite do not show which parameter is at fault.
-    const telling = spoilt.filter(({ name }) => !this.#wantOf(name)?.spreads);
-    const parametersOf = (outputs: readonly { readonly name: string }[]) => [
-      ...new Set(outputs.flatMap(({ name }) => this.#parameterOf(name))),
+    const telling = spoilt.filter(({ want }) => !this.wants[want]?.spreads);
+    const parametersOf = (outputs: readonly Output[]) => [
+      ...new Set(outputs.flatMap((output) => this.#parameterOf(output))),
     ];
     const within = ({ data }: Tensor, n: number, bound = Number.MAX_VALUE) => Math.abs(Number(data[n])) <= bound;
     const found: NotFiniteSample[] = [];
@@ -164,7 +160,7 @@ export class Watched {
       const wrong = perSample.filter(({ tensor, axis }) => !allFinite(takeSamples(tensor, axis, n, n + 1)));
       // A watched number alone may be a false alarm: a square overflows before its root does.
       if (!loss && wrong.length === 0) continue;
-      const own = parametersOf(wrong);
+      const own = parametersOf(wrong.map(({ output }) => output));
       found.push({ sample: n, loss, parameters: own.length > 0 ? own : parametersOf(telling) });
     }
     if (found.length > 0 || spoilt.length === 0) return found;

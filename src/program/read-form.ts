@@ -55,7 +55,12 @@ export function readForm(text: string | undefined, fileName: string, want: Wants
         initial,
         value: leafOf(type),
       })),
-      outputs: form.results.map(({ joining, ...type }) => ({ name: type.name, joining, value: leafOf(type) })),
+      outputs: form.results.map(({ want, joining, ...type }) => ({
+        name: type.name,
+        want: want ?? "",
+        joining,
+        value: leafOf(type),
+      })),
       watch: form.watch ?? undefined,
       // A file does not say.
       summedTerms: 0,

@@ -1,6 +1,7 @@
 /** Programs that run, whether they were compiled or read from a file. */
 import { awaited, checkOptions, forgottenAwait } from "../arguments.js";
-import { type ProgramGraph, weightsOf } from "../compile/program-graph.js";
+import { nameInWant, type Output } from "../compile/joining.js";
+import { weightsOf } from "../compile/program-graph.js";
 import { entryOf } from "../present.js";
 import { unlessAborted } from "../target/signals.js";
 import type { Executable } from "../target/target.js";
@@ -54,7 +55,7 @@ export abstract class RunnableProgram<W extends Wants> {
     const limits = { mostMemory, fewAtATime, summedTerms: graph.summedTerms };
     this.microbatches = new Microbatches(measured, objective.expected, memoryOptions, weights, manySamples, limits);
     this.execution = new Execution({ ...parts, wants, microbatches: this.microbatches });
-    this.#named = new Map(Object.keys(wants).map((want) => [want, namesUnder(`${want}/`, graph.outputs)]));
+    this.#named = new Map(Object.keys(wants).map((want) => [want, namesOf(want, graph.outputs)]));
     this.#forgottenAwait = forgottenAwait("program.run(...)", Object.keys(wants));
   }
 
@@ -188,7 +189,7 @@ export async function releaseAll(others: ReadonlyMap<string, Others>): Promise<v
   for (const each of others.values()) await each.release();
 }
 
-function namesUnder(prefix: string, outputs: ProgramGraph["outputs"]) {
-  const own = outputs.filter(({ name }) => name.startsWith(prefix));
-  return own.map(({ name }) => ({ name: name.slice(prefix.length), full: name }));
+function namesOf(want: string, outputs: readonly Output[]) {
+  const own = outputs.filter((output) => output.want === want);
+  return own.map((output) => ({ name: nameInWant(output), full: output.name }));
 }

@@ -2,7 +2,7 @@
  * How a saved program describes itself: JSON in its file's metadata under "pergrad.program", from which pergrad or another
  * reader can run it without compiling. docs/saved-programs.md describes it.
  */
-import { type Output, whyWhole } from "../compile/joining.js";
+import { nameInWant, type Output, whyWhole } from "../compile/joining.js";
 import { type ProgramGraph, weightsOf } from "../compile/program-graph.js";
 import type { Watch } from "../compile/watch.js";
 import type { Bytes } from "../graph/bytes.js";
@@ -200,7 +200,7 @@ function storedForm(program: Storable, vectors: ReadonlySet<string>): StoredForm
         { kind, ...(settings ? { settings } : {}) },
       ]),
     ),
-    results: outputs.map((output) => storedResult(output, Object.keys(want), names)),
+    results: outputs.map((output) => storedResult(output, names)),
     vectors: graph.vectors.map(({ want, parameter, value }) => {
       const key = vectorKey(value.name);
       return { ...typeOf(value), want, parameter, value: vectors.has(key) ? key : null };
@@ -244,18 +244,13 @@ function parametersOf({ parameters, values, graph }: Storable): StoredParameter[
   });
 }
 
-function storedResult(
-  { name, value, joining }: Output,
-  wants: readonly string[],
-  parameters: readonly string[],
-): StoredResult {
-  // A want's name may begin with another's and a slash.
-  const want = longest(wants.filter((each) => name.startsWith(`${each}/`)));
-  const own = want === undefined ? name.slice(1) : name.slice(want.length + 1);
+function storedResult(output: Output, parameters: readonly string[]): StoredResult {
+  const { name, want, value, joining } = output;
+  const own = nameInWant(output);
   const parameter = longest(parameters.filter((each) => own === each || own.endsWith(`/${each}`)));
   const before = parameter === undefined ? own : own.slice(0, -parameter.length - 1);
   const path = [...(before === "" ? [] : before.split("/")), ...(parameter === undefined ? [] : [parameter])];
-  return { ...typeOf(value), name, want: want ?? null, path, parameter: parameter ?? null, joining };
+  return { ...typeOf(value), name, want: want === "" ? null : want, path, parameter: parameter ?? null, joining };
 }
 
 function longest(names: readonly string[]): string | undefined {

@@ -15,6 +15,19 @@ export function requireWants(given: Wants): void {
   if (typeof wants !== "object" || isPromise(wants))
     throw invalidArgument(`want must be a record of wants by names of your own, as ${example}, not ${kindOf(wants)}.`);
   for (const [name, each] of Object.entries(wants)) if (!isWant(each)) throw wrong(name, each);
+  requireDistinct(Object.keys(wants));
+}
+
+/** Results are named `<want>/<tensor>`, in saved programs too, so that names of two wants must not run into each other. */
+function requireDistinct(names: readonly string[]): void {
+  if (names.includes("")) throw invalidArgument(`A want has an empty name; name each want, as in ${example}.`);
+  for (const name of names) {
+    const inside = names.find((other) => other.startsWith(`${name}/`));
+    if (inside === undefined) continue;
+    throw invalidArgument(
+      `The name of the want "${inside}" begins with "${name}/", which results of the want "${name}" begin with; rename one.`,
+    );
+  }
 }
 
 function isWant(value: unknown): boolean {

@@ -196,9 +196,19 @@ describe("the memory of a run", () => {
 
 describe("a batch that holds far more than weights and sums", () => {
   const value = input("x", ["N"]).value;
-  const each = { name: "norms", value, joining: { kind: "samples", at: { axis: 0, outer: 1, inner: 1 } } } as const;
-  const total = { name: "sum", value: input("y", [1000]).value, joining: { kind: "sum" } } as const;
-  const whole = { name: "median", value: input("z", []).value, joining: { kind: "whole" } } as const;
+  const each = {
+    name: "norms/total",
+    want: "norms",
+    value,
+    joining: { kind: "samples", at: { axis: 0, outer: 1, inner: 1 } },
+  } as const;
+  const total = { name: "sum/total", want: "sum", value: input("y", [1000]).value, joining: { kind: "sum" } } as const;
+  const whole = {
+    name: "median/total",
+    want: "median",
+    value: input("z", []).value,
+    joining: { kind: "whole" },
+  } as const;
   const sizeFor = (
     samples: number,
     weights: number,
@@ -257,8 +267,13 @@ describe("a batch that holds far more than weights and sums", () => {
 describe("a model with large weights", () => {
   const weights = 4e8;
   const value = input("x", ["N"]).value;
-  const each = { name: "norms", value, joining: { kind: "samples", at: { axis: 0, outer: 1, inner: 1 } } } as const;
-  const total = { name: "sum", value: input("y", [2]).value, joining: { kind: "sum" } } as const;
+  const each = {
+    name: "norms/total",
+    want: "norms",
+    value,
+    joining: { kind: "samples", at: { axis: 0, outer: 1, inner: 1 } },
+  } as const;
+  const total = { name: "sum/total", want: "sum", value: input("y", [2]).value, joining: { kind: "sum" } } as const;
   const memory = { at: (samples: number) => 3e7 * samples };
   const sizeFor = (samples: number, own: object = {}, outputs: readonly (typeof each | typeof total)[] = [each]) =>
     new Microbatches({ outputs, memory }, new Map(), {}, "weights" in own ? Number(own.weights) : weights).sizeFor(
