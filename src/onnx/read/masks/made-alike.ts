@@ -1,6 +1,7 @@
 import { constantOf, type Node, nodeOf, type Value } from "../../../graph/value.js";
+import { definitionOf } from "../../../ops/registry.js";
 
-/** Whether two values are the same, or are made from the same values by equal nodes. */
+/** Whether two values are the same, or are made from the same values by equal nodes, none of which draws numbers. */
 export function madeAlike(a: Value, b: Value): boolean {
   // A pair is compared once, however many ways lead to it.
   const compared = new Map<Value, Set<Value>>();
@@ -20,7 +21,9 @@ export function madeAlike(a: Value, b: Value): boolean {
 }
 
 function sameOperation(a: Node, b: Node): boolean {
+  if (a === b) return true;
   if (a.op !== b.op || a.domain !== b.domain || a.inputs.length !== b.inputs.length) return false;
+  if (definitionOf(a)?.random) return false;
   const simple = (node: Node) =>
     Object.values(node.attributes).every((each) => typeof each !== "object" || Array.isArray(each));
   const settings = (node: Node) => JSON.stringify(Object.entries(node.attributes).sort());
