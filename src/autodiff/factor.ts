@@ -18,20 +18,21 @@ import { isValue } from "../ops/cotangent.js";
 import { arrange, contract, groupDim, letterDims, rolesOf } from "../ops/subgraphs/contract.js";
 import { present } from "../present.js";
 
-export function factor(build: Build, node: Node, cotangent: Cotangent, axes: SampleAxes): Factored {
+/** @param fades whether the cotangent comes through the steps of a loop */
+export function factor(build: Build, node: Node, cotangent: Cotangent, axes: SampleAxes, fades: boolean): Factored {
   if (isValue(cotangent)) throw cannot(node);
   switch (cotangent.kind) {
     case "reduction":
       return factorReduction(build, node, cotangent, axes);
     case "contraction":
-      return factorContraction(build, node, cotangent, axes);
+      return factorContraction(build, node, cotangent, axes, fades);
     case "convolution": {
       const [data, positions] = [axes.of(cotangent.data), axes.of(cotangent.cotangent)];
       if (data?.axis !== 0 || positions?.axis !== 0 || !sameSampleAxis(data, positions)) throw cannot(node);
       return convolutionFactor(build, cotangent, positions);
     }
     case "rows":
-      return factorRows(build, node, cotangent, axes);
+      return factorRows(build, node, cotangent, axes, fades);
   }
 }
 
@@ -109,6 +110,7 @@ function factorContraction(
   node: Node,
   { left, right, subscripts, shape }: Contraction,
   axes: SampleAxes,
+  fades: boolean,
 ): Factored {
   const [leftAt, rightAt] = [axes.of(left), axes.of(right)];
   const [leftLetters, rightLetters, to] = subscripts;
@@ -138,7 +140,7 @@ function factorContraction(
     .andThen({ kind: "reshape", shape: [...order].map((letter) => present(dims.get(letter))) })
     .andThen({ kind: "transpose", permutation: [...to].map((letter) => order.indexOf(letter)) })
     .andThen({ kind: "reshape", shape });
-  return new Outer(gather(a, roles.left), gather(b, roles.right), view);
+  return new Outer(gather(a, roles.left), gather(b, roles.right), view, fades);
 }
 
 /** Rows of a table, selected by each sample's own indices. */
@@ -147,6 +149,7 @@ function factorRows(
   node: Node,
   { indices, cotangent, axis, shape }: RowsCotangent,
   axes: SampleAxes,
+  fades: boolean,
 ): Factored {
   const [at, value] = [axes.of(indices), axes.of(cotangent)];
   if (!at || !value) throw cannot(node);
@@ -168,5 +171,5 @@ function factorRows(
   const view = View.of([rows, size])
     .andThen({ kind: "reshape", shape: [rows, ...others] })
     .andThen({ kind: "transpose", permutation: order });
-  return new RowsGradient(places, updates, view);
+  return new RowsGradient(places, updates, view, fades);
 }

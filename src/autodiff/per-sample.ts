@@ -17,7 +17,7 @@ import type { Build } from "../ops/build.js";
 import type { BuildStrategy } from "../ops/build-strategy.js";
 import { sameSampleAxis } from "../ops/checks.js";
 import { isValue } from "../ops/cotangent.js";
-import { build } from "../ops/registry.js";
+import { build, definitionOf } from "../ops/registry.js";
 import { present } from "../present.js";
 import { factor } from "./factor.js";
 import { bounded, passThrough } from "./pass-through.js";
@@ -65,15 +65,22 @@ export function perSampleCotangents(
 }
 
 function perSampleMode(axes: SampleAxes, parameters: ReadonlySet<Value>, build: Build): Mode<PerSample> {
+  const faded = new Set<Value>();
   return {
     build,
     pull: (node, cotangents, wanted, ranges) =>
       node.outputs.some((output) => axes.of(output) !== null)
-        ? pullJoin(node, cotangents, wanted, { axes, ranges }, build)
+        ? pullJoin(node, cotangents, wanted, { axes, ranges, faded }, build)
         : pullShared(node, cotangents, wanted, ranges, build),
     accumulate: (value, parts) => {
       if (axes.of(value) !== null)
-        return parts.map((part) => asTensor(value, part)).reduce((sum, part) => build.add(sum, part));
+        return parts
+          .map((part) => asTensor(value, part))
+          .reduce((sum, part) => {
+            const both = build.add(sum, part);
+            if (faded.has(sum) && faded.has(part)) faded.add(both);
+            return both;
+          });
       const factored = parts.map((part) => asFactored(value, part));
       const sum = sumOf(build, factored);
       return parameters.has(value) ? sum : bounded(build, sum, factored);
@@ -81,21 +88,29 @@ function perSampleMode(axes: SampleAxes, parameters: ReadonlySet<Value>, build: 
   };
 }
 
+interface Known {
+  readonly axes: SampleAxes;
+  readonly ranges: Ranges;
+  /** The cotangents that come through the steps of a loop. */
+  readonly faded: Set<Value>;
+}
+
 /** A node whose outputs carry samples: on the data path, or where it meets values that samples share. */
 function pullJoin(
   node: Node,
   cotangents: readonly (PerSample | null)[],
   wanted: readonly boolean[],
-  { axes, ranges }: { readonly axes: SampleAxes; readonly ranges: Ranges },
+  { axes, ranges, faded }: Known,
   build: Build,
 ): (PerSample | null)[] {
   const tensors = cotangents.map((cotangent, k) => (cotangent ? asTensor(outputOf(node, k), cotangent) : null));
+  const fades = Boolean(definitionOf(node)?.body) || tensors.some((each) => each && faded.has(each));
   return applyRule(node, tensors, wanted, build, ranges).map((parts, k) => {
     const input = node.inputs[k];
     if (parts.length === 0 || !input) return null;
     const at = axes.of(input);
     if (at === null) {
-      const factors = parts.map((part) => factor(build, node, part, axes));
+      const factors = parts.map((part) => factor(build, node, part, axes, fades));
       return sumOf(build, factors);
     }
     const emitted = present(emitParts(build, parts));
@@ -104,6 +119,7 @@ function pullJoin(
     if (own === null || !sameSampleAxis(own, at)) {
       throw defect(`the derivative of ${describeNode(node)} loses track of the samples`);
     }
+    if (fades) faded.add(emitted);
     return emitted;
   });
 }

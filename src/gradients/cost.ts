@@ -40,6 +40,16 @@ export function timesCost(cost: Cost, times: number): Required<Cost> {
   return { operations: times * operations, floats: times * floats, once: times * once, pairs: times * pairs };
 }
 
+/**
+ * How many times as long products of a gradient's cotangents with each other take. Cotangents that come through the
+ * steps of a loop shrink from step to step (in an LSTM before training, to a tenth in four steps), and products of two
+ * small ones are subnormal numbers. Some processors multiply these 60 times as slowly and others as fast as any, and
+ * trained loops may hold cotangents up, so this is a value in between.
+ */
+export function slowdown({ fades, positions }: { readonly fades: boolean; readonly positions: number }): number {
+  return fades && positions > 64 ? 4 : 1;
+}
+
 /** The cost of scattering a float, in floats moved. */
 export const costOfScatter = usualPrices.scattered / usualPrices.float;
 

@@ -3,7 +3,7 @@ import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
 import { nth, present } from "../present.js";
-import { costOfSquare, usualBatch } from "./cost.js";
+import { costOfSquare, slowdown, usualBatch } from "./cost.js";
 import {
   type Cost,
   type DotMethod,
@@ -47,8 +47,14 @@ export class Outer implements Factored {
    * @param rows `[N, T, I]` or `[N, B, T, I]`
    * @param columns `[N, T, O]` or `[N, B, T, O]`
    * @param viewed the view of the raw shape `[I, O]` or `[B, I, O]`
+   * @param fades whether the cotangents come through the steps of a loop
    */
-  constructor(rows: Value, columns: Value, viewed: View) {
+  constructor(
+    rows: Value,
+    columns: Value,
+    viewed: View,
+    readonly fades = false,
+  ) {
     // A view that begins with a transposition becomes a view of the exchanged factors, so that equal gradients have one
     // form.
     const rank = viewed.raw.length;
@@ -136,7 +142,7 @@ export class Outer implements Factored {
 
   /** A gradient of the same kind with other factors. */
   protected with(rows: Value, columns: Value, viewed: View): Outer {
-    return new Outer(rows, columns, viewed);
+    return new Outer(rows, columns, viewed, this.fades);
   }
 
   /** The raw gradients, `[N, (B,) I, O]`. */
@@ -163,7 +169,7 @@ export class Outer implements Factored {
     }
     const gram = {
       name: "Gram",
-      operations: t * t * blocks * (rows + columns),
+      operations: t * t * blocks * (rows + columns) * slowdown(this),
       floats: 5 * t * t * blocks + 2 * this.held,
       dense: false,
       emit: (build: Build) => this.#gram(build, 1),

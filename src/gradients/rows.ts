@@ -4,7 +4,7 @@ import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
 import { addRows, beforeRepeated } from "../ops/subgraphs/table.js";
 import { leadingOf, present } from "../present.js";
-import { costOfSquare } from "./cost.js";
+import { costOfSquare, slowdown } from "./cost.js";
 import {
   type Cost,
   costOfScatter,
@@ -44,11 +44,13 @@ export class RowsGradient implements Factored {
    * @param places `[N, T]`, int64, from 0
    * @param cotangents `[N, T, R]`
    * @param viewed the view of the raw shape `[V, R]`
+   * @param fades whether the cotangents come through the steps of a loop
    */
   constructor(
     readonly places: Value,
     readonly cotangents: Value,
     readonly viewed: View,
+    readonly fades = false,
   ) {
     this.shape = viewed.shape;
     this.positions = fixedSize(places.shape, 1);
@@ -65,7 +67,11 @@ export class RowsGradient implements Factored {
   }
 
   withFactors([places, cotangents]: readonly [Value, Value]): RowsGradient {
-    return new RowsGradient(places, cotangents, this.viewed);
+    return this.#with(places, cotangents, this.viewed);
+  }
+
+  #with(places: Value, cotangents: Value, viewed: View): RowsGradient {
+    return new RowsGradient(places, cotangents, viewed, this.fades);
   }
 
   get held(): number {
@@ -87,14 +93,14 @@ export class RowsGradient implements Factored {
   }
 
   view(step: ViewStep): RowsGradient {
-    return new RowsGradient(this.places, this.cotangents, this.viewed.andThen(step));
+    return this.#with(this.places, this.cotangents, this.viewed.andThen(step));
   }
 
   along(build: Build, step: Along): RowsGradient | null {
     const on = this.viewed.along(step, 1);
     if (!on) return null;
     if (on.raw === 1)
-      return new RowsGradient(
+      return this.#with(
         this.places,
         this.#mapped(build, (rows) => on.apply(build, rows)),
         on.view,
@@ -108,16 +114,16 @@ export class RowsGradient implements Factored {
   #shifted(build: Build, shift: number, size: number, view: View): RowsGradient {
     const { places, cotangents } = this;
     const moved = shift === 0 ? places : build.add(places, build.scalar(shift, places));
-    if (shift >= 0 && shift + this.#rows <= size) return new RowsGradient(moved, cotangents, view);
+    if (shift >= 0 && shift + this.#rows <= size) return this.#with(moved, cotangents, view);
     const zero = build.scalar(0, places);
     const inside = build.and(build.greaterOrEqual(moved, zero), build.less(moved, build.scalar(size, places)));
     const kept = build.mask(build.unsqueeze(inside, [2]), cotangents);
-    return new RowsGradient(build.where(inside, moved, zero), kept, view);
+    return this.#with(build.where(inside, moved, zero), kept, view);
   }
 
   scaled(build: Build, factor: Value): RowsGradient {
     const scaled = this.#mapped(build, (rows) => build.mul(rows, factor));
-    return new RowsGradient(this.places, scaled, this.viewed);
+    return this.#with(this.places, scaled, this.viewed);
   }
 
   /** The cotangents mapped along R: `[N, T, R']`. */
@@ -130,7 +136,7 @@ export class RowsGradient implements Factored {
   /** The sum of two gradients with equal views: one with the positions of both. */
   join(build: Build, other: RowsGradient): RowsGradient {
     const both = (a: Value, b: Value) => build.concat([a, b], 1);
-    return new RowsGradient(both(this.places, other.places), both(this.cotangents, other.cotangents), this.viewed);
+    return this.#with(both(this.places, other.places), both(this.cotangents, other.cotangents), this.viewed);
   }
 
   materialise(build: Build): Value {
@@ -146,7 +152,7 @@ export class RowsGradient implements Factored {
     }
     const gram = {
       name: "Gram",
-      operations: this.#received ** 2 * size,
+      operations: this.#received ** 2 * size * slowdown(this),
       floats: 4 * t * t,
       dense: false,
       emit: (build: Build) =>
