@@ -28,14 +28,12 @@ const usualLimit = 120;
 /** The relative difference of norms; a contestant that differs by more is left out. */
 const allowed = 1e-4;
 
-/** Loads the contestants of a module, and runs one of their ways several times. */
+/** Loads the ways of a contestant's module, and runs one of them several times. */
 const page = `
 const ways = {};
 globalThis.prepare = async (module, id, classes) => {
   const { prepare } = await import("/" + module + ".js");
-  const own = await prepare(id, classes);
-  Object.assign(ways, own);
-  return Object.keys(own);
+  Object.assign(ways, await prepare(id, classes));
 };
 globalThis.norms = async (name) => Array.from(await ways[name]());
 globalThis.repeat = async (name, runs) => {
@@ -128,26 +126,40 @@ async function within(seconds, promise) {
   }
 }
 
-/** The pages' ways whose norms equal ours, each with a function that measures the time of a run over several runs. */
+const reasonOf = (error) => error.message.split("\n")[0];
+
+/** Names of the ways in each contestant's module. */
+const waysIn = {
+  pergrad: ["pergrad"],
+  "jax-js": ["jax-js vmap(grad)", "jax-js loop of grad"],
+  tfjs: ["tfjs loop of grads"],
+};
+
+/**
+ * The ways in pages whose norms equal ours, each with a function that measures the time of a run over several runs. Each
+ * has a page of its own, for one that exhausts its page's memory or time must not end another.
+ */
 async function waysOf({ open, peers, limit, processorTime }, { id }, classes, expected) {
   const ways = new Map();
-  for (const module of ["pergrad", ...peers]) {
-    // A page of its own, which is closed if it does not finish.
+  const wanted = ["pergrad", ...peers].flatMap((module) => waysIn[module].map((name) => [module, name]));
+  for (const [module, name] of wanted) {
     const tab = await open();
-    const repeat = (name) => (runs) => tab.evaluate((given) => globalThis.repeat(...given), [name, runs]);
+    const ask = (what, given) =>
+      within(
+        limit,
+        tab.evaluate(([own, all]) => globalThis[own](...all), [what, given]),
+      );
     try {
-      const preparing = tab.evaluate((given) => globalThis.prepare(...given), [module, id, classes]);
-      for (const name of await within(limit, preparing)) {
-        const first = tab.evaluate((given) => globalThis.norms(given), name);
-        const off = difference(await within(limit, first), expected);
-        const isSame = off <= allowed;
-        console.log(`  ${name}: norms differ by at most ${off.toExponential(1)}${isSame ? "" : ": it takes no part"}`);
-        if (isSame) ways.set(name, (runs) => tookOf(runs, repeat(name), processorTime));
-        else if (module === "pergrad") throw new Error("Norms in Chromium are not those in Node.");
-      }
+      await ask("prepare", [module, id, classes]);
+      const off = difference(await ask("norms", [name]), expected);
+      const isSame = off <= allowed;
+      console.log(`  ${name}: norms differ by at most ${off.toExponential(1)}${isSame ? "" : ": it takes no part"}`);
+      if (!isSame && module === "pergrad") throw new Error("Norms in Chromium are not those in Node.");
+      const repeat = (runs) => tab.evaluate((given) => globalThis.repeat(...given), [name, runs]);
+      if (isSame) ways.set(name, (runs) => tookOf(runs, repeat, processorTime));
     } catch (error) {
       if (module === "pergrad") throw error;
-      console.log(`  ${module} takes no further part: ${error.message.split("\n")[0]}`);
+      console.log(`  ${name} takes no part: ${reasonOf(error)}`);
       // Not awaited, because a page that computes does not respond.
       tab.close().catch(() => undefined);
     }
@@ -166,15 +178,30 @@ async function countOf(measure) {
   return { cpu, runs: Math.ceil(atLeast / cpu) };
 }
 
+/** Measures a peer; one that fails now, as by exhausting its page's memory, leaves the contest with the reason. */
+async function unlessFailing(ways, name, measure) {
+  try {
+    return await measure();
+  } catch (error) {
+    if (name === "pergrad" || name === inNode) throw error;
+    console.log(`  ${name} takes no further part: ${reasonOf(error)}`);
+    ways.delete(name);
+  }
+}
+
 /** By name, the time of a run in each round; all contestants take turns. */
-async function timed(ways) {
+async function timed(all) {
+  const ways = new Map(all);
   const counts = new Map();
-  for (const [name, measure] of ways) counts.set(name, await countOf(measure));
-  const isSlow = [...counts.values()].some(({ cpu }) => cpu > 2000);
+  for (const [name, measure] of all) counts.set(name, await unlessFailing(ways, name, () => countOf(measure)));
+  const isSlow = [...counts.values()].some((count) => count?.cpu > 2000);
   const times = new Map([...ways.keys()].map((name) => [name, []]));
   for (let round = 0; round < (isSlow ? rounds.slow : rounds.usual); round++)
-    for (const [name, measure] of ways) times.get(name).push(await measure(counts.get(name).runs));
-  return times;
+    for (const [name, measure] of ways) {
+      const took = await unlessFailing(ways, name, () => measure(counts.get(name).runs));
+      if (took) times.get(name).push(took);
+    }
+  return new Map([...times].filter(([name]) => ways.has(name)));
 }
 
 async function compared(contest, spec, samples) {
