@@ -46,6 +46,7 @@ export async function loadSession(
   const { threads, reserve = true, files = new Map(), execution } = options;
   checkThreads(threads);
   if (execution) requireProviders(execution);
+  await import("./freed-memory.js");
   try {
     const { binding, initOrt } = underneath();
     initOrt();
