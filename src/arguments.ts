@@ -118,21 +118,22 @@ export function checkGlobs(option: string, globs: readonly string[] | undefined)
 }
 
 /**
- * Accessors for `awaited`. Make them once, not for each promise: V8 gives each object with new accessors a hidden class
- * of its own, and that slows down all code that handles promises.
+ * A prototype for `awaited`. Make it once, not for each promise: V8 gives each object with a new prototype a hidden class
+ * of its own, and that slows down all code that handles promises. (So do accessors of its own, which take longer, too.)
  * @param what the call that returns the promise, as users write it: "perSample(...)"
  * @param names the fields of its result
  */
-export function forgottenAwait(what: string, names: readonly string[]): PropertyDescriptorMap {
+export function forgottenAwait(what: string, names: readonly string[]): object {
   const missing = names.filter((name) => !(name in Promise.prototype));
-  return Object.fromEntries(missing.map((name) => [name, { get: () => forgotten(what, name) }]));
+  const accessors = missing.map((name) => [name, { get: () => forgotten(what, name) }] as const);
+  return Object.create(Promise.prototype, Object.fromEntries(accessors));
 }
 
 /**
  * A promise that throws a clear error if a field of its result is read from the promise itself.
  */
-export function awaited<T>(promise: Promise<T>, accessors: PropertyDescriptorMap): Promise<T> {
-  return Object.defineProperties(promise, accessors);
+export function awaited<T>(promise: Promise<T>, prototype: object): Promise<T> {
+  return Object.setPrototypeOf(promise, prototype);
 }
 
 function forgotten(what: string, name: string): never {

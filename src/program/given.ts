@@ -91,8 +91,23 @@ export function wantFeeds(
 export function parameterFeeds(
   model: Pick<Model, "parameters">,
   used: ProgramGraph["parameters"],
-  given: GivenOptions["parameters"] = {},
+  given?: GivenOptions["parameters"],
 ): Record<string, Tensor> {
+  if (given) requireKnown(model, used, given);
+  const feeds: Record<string, Tensor> = {};
+  for (const parameter of used) {
+    const { name } = parameter;
+    feeds[name] = checkShape("The parameter", parameter, name, given?.[name] ?? parameterValue(model, parameter));
+  }
+  return feeds;
+}
+
+/** Throws MISSING_TENSOR. */
+function requireKnown(
+  model: Pick<Model, "parameters">,
+  used: ProgramGraph["parameters"],
+  given: Readonly<Record<string, Tensor>>,
+): void {
   const names = new Set(used.map(({ name }) => name));
   const unknown = Object.keys(given).find((name) => !names.has(name) && !Object.hasOwn(model.parameters, name));
   if (unknown !== undefined)
@@ -100,12 +115,6 @@ export function parameterFeeds(
       "MISSING_TENSOR",
       `The model has no parameter "${unknown}"; leave it out, or correct its name.`,
     );
-  const feeds: Record<string, Tensor> = {};
-  for (const parameter of used) {
-    const { name } = parameter;
-    feeds[name] = checkShape("The parameter", parameter, name, given[name] ?? parameterValue(model, parameter));
-  }
-  return feeds;
 }
 
 function vectorFeeds(

@@ -111,6 +111,9 @@ export class Microbatches {
   readonly memory: Pick<MemoryUse, "at">;
   readonly #outputs: readonly Output[];
   readonly #whole: string | undefined;
+  readonly #isSummed: boolean;
+  /** Bytes of the results that do not grow with the batch. Known before runs, which ask for them each time. */
+  readonly #fixed: number;
 
   constructor(
     { outputs, memory }: { readonly outputs: readonly Output[]; readonly memory: Pick<MemoryUse, "at"> },
@@ -125,6 +128,8 @@ export class Microbatches {
     this.memory = memory;
     this.#outputs = outputs;
     this.#whole = whyWhole(outputs, expected);
+    this.#isSummed = outputs.some(({ joining }) => isSummed(joining));
+    this.#fixed = outputs.reduce((sum, { value }) => sum + bytesOfValue(value).fixed, 0);
   }
 
   /**
@@ -176,10 +181,6 @@ export class Microbatches {
     );
   }
 
-  get #isSummed(): boolean {
-    return this.#outputs.some(({ joining }) => isSummed(joining));
-  }
-
   get #mostAccurate(): number {
     if (!this.#isSummed || this.#whole !== undefined) return Number.POSITIVE_INFINITY;
     const most = this.manySamples ? maxSummed.parts : maxSummed.whole;
@@ -214,9 +215,8 @@ export class Microbatches {
    * time.
    */
   #leavesCache(samples: number): boolean {
-    const sums = this.#outputs.reduce((sum, { value }) => sum + bytesOfValue(value).fixed, 0);
     const memory = this.memory.at(samples);
-    return memory > 2 * cached.bytes && memory > muchBesideSums * (this.weights + sums);
+    return memory > 2 * cached.bytes && memory > muchBesideSums * (this.weights + this.#fixed);
   }
 
   /**

@@ -45,7 +45,7 @@ export abstract class RunnableProgram<W extends Wants> {
   protected readonly execution: Execution;
   /** For each want the names of its tensors, with the want's name in front (`full`) and without. */
   readonly #named: ReadonlyMap<string, readonly { readonly name: string; readonly full: string }[]>;
-  readonly #forgottenAwait: PropertyDescriptorMap;
+  readonly #forgottenAwait: object;
 
   protected constructor(protected readonly parts: RunnableParts<W>) {
     const { want: wants, graph, executable, objective, memoryOptions, manySamples, mostMemory } = parts;
