@@ -83,8 +83,7 @@ export function whyWhole(outputs: readonly Output[], expected: ReadonlyMap<strin
 /** A node that draws random numbers that the whole batch shares: each microbatch would draw its own. */
 function sharedDraw(nodes: readonly Node[]): Node | undefined {
   for (const node of nodes) {
-    const shared = !node.outputs.some(({ shape }) => shape.some(isBatch));
-    if (definitionOf(node)?.random && shared) return node;
+    if (definitionOf(node)?.random && !node.outputs.some(({ shape }) => shape.some(isBatch))) return node;
     const { body } = node.attributes;
     const inside = isBody(body) ? sharedDraw(nodesBefore(body.outputs)) : undefined;
     if (inside) return inside;

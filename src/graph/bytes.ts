@@ -1,7 +1,7 @@
 /** How many bytes values take, as a function of the batch size. */
 import { nth } from "../present.js";
 import { bytesOf } from "../tensor/tensor.js";
-import { isBatch } from "./dim.js";
+import { factorOf, isBatch } from "./dim.js";
 import type { Value } from "./value.js";
 
 /** Bytes as a function of the batch size N: fixed + perSample * N + perPair * N². */
@@ -35,8 +35,12 @@ export function bytesAt({ fixed, perSample, perPair }: Bytes, samples: number): 
 
 /** Bytes of one tensor. */
 export function bytesOfValue({ shape, dtype }: Pick<Value, "shape" | "dtype">): Bytes {
-  const size = shape.reduce<number>((product, dim) => product * (isBatch(dim) ? dim.perSample : dim), bytesOf(dtype));
-  const batches = shape.filter(isBatch).length;
+  let size = bytesOf(dtype);
+  let batches = 0;
+  for (const dim of shape) {
+    size *= factorOf(dim);
+    if (isBatch(dim)) batches += 1;
+  }
   return { fixed: batches === 0 ? size : 0, perSample: batches === 1 ? size : 0, perPair: batches > 1 ? size : 0 };
 }
 

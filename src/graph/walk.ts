@@ -1,5 +1,4 @@
-import { nth } from "../present.js";
-import type { Node, Value } from "./value.js";
+import { type Node, nodeOf, type Value } from "./value.js";
 
 /** The inputs that are not absent. */
 export function presentInputs(node: Node): Value[] {
@@ -10,15 +9,15 @@ export function presentInputs(node: Node): Value[] {
  * The nodes that `outputs` depend on, each after the nodes it reads. The search does not go beyond the
  * values in `stop`.
  */
-export function nodesBefore(outputs: Iterable<Value>, stop: { has(value: Value): boolean } = new Set()): Node[] {
+export function nodesBefore(outputs: Iterable<Value>, stop?: { has(value: Value): boolean }): Node[] {
   const order: Node[] = [];
   const seen = new Set<Node>();
   /** The nodes on the path to the current place of the search, each with the number of inputs still to visit. */
   const way: Node[] = [];
   const left: number[] = [];
   const enter = (value: Value | null | undefined) => {
-    if (value?.source.kind !== "node" || seen.has(value.source.node) || stop.has(value)) return;
-    const { node } = value.source;
+    const node = value ? nodeOf(value) : undefined;
+    if (!value || !node || seen.has(node) || stop?.has(value)) return;
     seen.add(node);
     way.push(node);
     left.push(node.inputs.length);
@@ -26,9 +25,10 @@ export function nodesBefore(outputs: Iterable<Value>, stop: { has(value: Value):
   for (const output of outputs) {
     enter(output);
     for (let node = way.at(-1); node; node = way.at(-1)) {
-      const input = nth(left, left.length - 1) - 1;
+      const last = left.length - 1;
+      const input = (left[last] ?? 0) - 1;
       if (input >= 0) {
-        left[left.length - 1] = input;
+        left[last] = input;
         enter(node.inputs[input]);
       } else {
         order.push(node);

@@ -175,6 +175,8 @@ const scalars: ReadonlyMap<string, Scalar> = new Map([
 
 interface Field {
   readonly number: number;
+  /** What stands before it in a file: its number, and how it is written. */
+  readonly tag: number;
   readonly name: string;
   /** The choice that it belongs to. */
   readonly choice: string | undefined;
@@ -198,7 +200,10 @@ function fieldOf(text: string): Field {
   const [name = "", choice] = path.split(".").reverse();
   const plain = type.replace(/[*+]$/, "");
   const [list, packed] = [plain !== type, type.endsWith("+")];
-  return { number: Number(number), name, choice, scalar: scalars.get(plain), message: plain, list, packed };
+  const scalar = scalars.get(plain);
+  const wire = packed ? LengthDelimited : (scalar?.wire ?? LengthDelimited);
+  const tag = ((Number(number) << 3) | wire) >>> 0;
+  return { number: Number(number), tag, name, choice, scalar, message: plain, list, packed };
 }
 
 function tableOf(name: string, text: string): Table {
@@ -308,33 +313,56 @@ function isFields(value: unknown): value is Fields {
 
 // Writing
 
+/** A message under construction. */
+interface Written {
+  readonly writer: BinaryWriter;
+  /** The bytes of types that are written already: most of a graph's values share theirs with others. */
+  readonly types: Map<Fields, Uint8Array>;
+}
+
 /** Writes the fields that are set: the zeros of a message are in its prototype. */
-function write(table: Table, message: Fields, writer: BinaryWriter): void {
+function write(table: Table, message: Fields, to: Written): void {
   for (const field of table.fields) {
     const { name, choice, list, packed } = field;
     if (!Object.hasOwn(message, choice ?? name)) continue;
     const value = choice === undefined ? message[name] : chosen(message[choice], name);
     if (value === undefined) continue;
-    if (!list) writeOne(field, value, writer);
+    if (!list) writeOne(field, value, to);
     else if (Array.isArray(value) && value.length > 0) {
-      if (packed) writePacked(field, value, writer);
-      else for (const item of value) writeOne(field, item, writer);
+      if (packed) writePacked(field, value, to.writer);
+      else for (const item of value) writeOne(field, item, to);
     }
   }
 }
 
-function writeOne(field: Field, value: unknown, writer: BinaryWriter): void {
-  const { number, scalar, message } = field;
-  if (scalar) scalar.write(writer.tag(number, scalar.wire), value);
+function writeOne({ tag, scalar, message }: Field, value: unknown, to: Written): void {
+  const { writer } = to;
+  if (scalar) scalar.write(writer.uint32(tag), value);
   else if (isFields(value)) {
-    writer.tag(number, LengthDelimited).fork();
-    write(tableNamed(message), value, writer);
-    writer.join();
+    writer.uint32(tag);
+    if (message === "TypeProto") writer.bytes(bytesOfType(value, to));
+    else {
+      writer.fork();
+      write(tableNamed(message), value, to);
+      writer.join();
+    }
   }
 }
 
-function writePacked({ number, scalar }: Field, values: readonly unknown[], writer: BinaryWriter): void {
-  writer.tag(number, LengthDelimited).fork();
+function bytesOfType(type: Fields, { types }: Written): Uint8Array {
+  const bytes = types.get(type) ?? bytesOf(tableNamed("TypeProto"), type, types);
+  types.set(type, bytes);
+  return bytes;
+}
+
+function bytesOf(table: Table, message: Fields, types: Written["types"]): Uint8Array<ArrayBuffer> {
+  const writer = new BinaryWriter();
+  write(table, message, { writer, types });
+  return writer.finish();
+}
+
+function writePacked({ tag, scalar }: Field, values: readonly unknown[], writer: BinaryWriter): void {
+  writer.uint32(tag).fork();
   for (const value of values) present(scalar).write(writer, value);
   writer.join();
 }
@@ -368,9 +396,7 @@ export class Schema<T extends Message> {
   }
 
   encode(message: Init<T>): Uint8Array<ArrayBuffer> {
-    const writer = new BinaryWriter();
-    write(this.#table, { ...message }, writer);
-    return writer.finish();
+    return bytesOf(this.#table, { ...message }, new Map());
   }
 
   #checked(message: object): T {

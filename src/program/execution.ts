@@ -63,14 +63,19 @@ const isUnknown = (samples: readonly NotFiniteSample[]) => samples.some(({ sampl
 export class Execution {
   readonly #watched: Watched;
   readonly #reporter = new Reporter();
-  /** Whether samples can be run by themselves. */
-  readonly #separable: boolean;
+  #isSeparable: boolean | undefined;
 
   constructor(private readonly executed: Executed) {
     const { objective, wants, graph } = executed;
     this.#watched = new Watched(graph.watch, wants, graph.outputs, new Set(objective.parameters.keys()));
+  }
+
+  /** Whether samples can be run by themselves. Few runs ask this, and then the graph is searched once. */
+  get #separable(): boolean {
+    const { objective, graph } = this.executed;
     const separate = graph.outputs.filter(({ joining }) => joining.kind !== "whole");
-    this.#separable = whyWhole(separate, objective.expected) === undefined;
+    this.#isSeparable ??= whyWhole(separate, objective.expected) === undefined;
+    return this.#isSeparable;
   }
 
   /**

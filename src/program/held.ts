@@ -30,7 +30,16 @@ export class HeldValues {
 
   /** Values as they are now. */
   static of(values: Tensors): HeldValues {
-    return new HeldValues(new Map(Object.entries(values).map(([name, { data }]) => [name, sampleOf(data)])));
+    // Many arrays of a model have the same length.
+    const places = new Map<number, readonly number[]>();
+    const placesOf = (length: number) => {
+      const found = places.get(length) ?? placesIn(length);
+      places.set(length, found);
+      return found;
+    };
+    return new HeldValues(
+      new Map(Object.entries(values).map(([name, { data }]) => [name, sampleOf(data, placesOf(data.length))])),
+    );
   }
 
   /** The values with these names. */
@@ -67,8 +76,7 @@ function placesIn(length: number): number[] {
   return length > 0 ? [...places, length - 1] : places;
 }
 
-function sampleOf(data: TypedArray): Sample {
-  const places = placesIn(data.length);
+function sampleOf(data: TypedArray, places: readonly number[]): Sample {
   return { length: data.length, places, elements: places.map((place) => data[place]) };
 }
 

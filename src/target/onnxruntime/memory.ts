@@ -14,56 +14,13 @@ import { definitionOf } from "../../ops/registry.js";
 import { nth } from "../../present.js";
 import { bytesOf } from "../../tensor/tensor.js";
 import { scratch } from "./scratch.js";
-
-/** What is known about a value, whatever the order of execution. */
-interface Slot {
-  readonly value: Value;
-  /** Its index among all values. */
-  readonly index: number;
-  readonly bytes: Bytes;
-  readonly width: number;
-  /** Equal for values of the same shape. */
-  readonly shape: string;
-  /** Equal for values that fit into each other's memory. */
-  readonly form: string;
-  /** The number of reads still to come, counting each reader as often as it reads; infinite for a result. */
-  reads: number;
-  readonly readers: Node[];
-  readonly isResult: boolean;
-  /** Whether it shares the memory of its node's first input. */
-  isView: boolean;
-}
-
-/** A node, and what is known about it whatever the order of execution. */
-interface Step {
-  /** Its index among all nodes. */
-  readonly index: number;
-  readonly node: Node;
-  readonly reads: readonly Slot[];
-  readonly makes: readonly Slot[];
-  /** The steps that compute its inputs. */
-  readonly before: readonly Step[];
-  readonly overwrites: boolean;
-  /** What its kernel allocates besides, at each of its moments. */
-  readonly scratch: readonly Bytes[];
-}
-
-/** A piece of memory, which several values may use one after another. */
-interface Block {
-  readonly owner: Slot;
-  readonly from: number;
-  /** The last step at which it is needed; for results, the last of all. */
-  to: number;
-  /** Reads still to come of the values in it; infinite for results. */
-  reads: number;
-}
+import { Simulation, type Slot, type Step } from "./simulation.js";
 
 /** The memory of a program, for any order of its results. */
 export class ProgramMemory {
   readonly #slots = new Map<Value, Slot>();
   readonly #steps = new Map<Node, Step>();
-  /** The steps whose outputs no other step reads. */
-  readonly #last = new Set<Step>();
+  readonly #forms = new Map<string, number>();
   readonly #results: ReadonlySet<Value>;
   readonly #made: Bytes;
 
@@ -75,26 +32,21 @@ export class ProgramMemory {
   }
 
   #add(node: Node): void {
-    const inputs = presentInputs(node);
-    const before = new Set(inputs.flatMap(({ source }) => (source.kind === "node" ? [source.node] : [])));
-    const steps = [...before].flatMap((maker) => this.#steps.get(maker) ?? []);
-    const reads = inputs.map((input) => this.#slot(input));
+    const reads = presentInputs(node).map((input) => this.#slot(input));
+    const before: Step[] = [];
     for (const slot of reads) {
       slot.readers.push(node);
       slot.reads += 1;
+      if (!slot.maker || before.includes(slot.maker)) continue;
+      before.push(slot.maker);
+      slot.maker.isLast = false;
     }
-    const step: Step = {
-      index: this.#steps.size,
-      node,
-      reads,
-      makes: node.outputs.map((output) => this.#slot(output)),
-      before: steps,
-      overwrites: definitionOf(node)?.overwrites === true,
-      scratch: scratchOf(node),
-    };
+    const makes = node.outputs.map((output) => this.#slot(output));
+    const overwrites = definitionOf(node)?.overwrites === true;
+    const index = this.#steps.size;
+    const step = { index, node, reads, makes, before, overwrites, scratch: scratchOf(node), isLast: true };
+    for (const slot of makes) slot.maker = step;
     this.#steps.set(node, step);
-    this.#last.add(step);
-    for (const earlier of steps) this.#last.delete(earlier);
   }
 
   #slot(value: Value): Slot {
@@ -102,20 +54,27 @@ export class ProgramMemory {
     if (known) return known;
     const isResult = this.#results.has(value);
     const [width, shape] = [bytesOf(value.dtype), showDims(value.shape)];
-    const slot = {
+    const slot: Slot = {
       value,
       index: this.#slots.size,
       bytes: bytesOfValue(value),
       width,
       shape,
-      form: `${width}:${shape}`,
+      form: this.#form(`${width}:${shape}`),
       reads: isResult ? Number.POSITIVE_INFINITY : 0,
       readers: [],
+      maker: undefined,
       isResult,
       isView: false,
     };
     this.#slots.set(value, slot);
     return slot;
+  }
+
+  #form(text: string): number {
+    const form = this.#forms.get(text) ?? this.#forms.size;
+    this.#forms.set(text, form);
+    return form;
   }
 
   /**
@@ -133,8 +92,10 @@ export class ProgramMemory {
   /** What is alive at each moment of an execution. */
   moments(order: readonly Value[]): Bytes[] {
     const steps = this.#executed(order);
-    const alive = new Simulation(steps, this.#slots.size).run();
-    return steps.flatMap(({ scratch }, step) => scratch.map((own) => plusBytes(nth(alive, step), own)));
+    const alive = new Simulation(steps, this.#slots.size, this.#forms.size).run();
+    return steps.flatMap(({ scratch }, step) =>
+      scratch.map((own) => (own === noBytes ? nth(alive, step) : plusBytes(nth(alive, step), own))),
+    );
   }
 
   /**
@@ -142,21 +103,27 @@ export class ProgramMemory {
    * inputs, are visited from the last in the file to the first (Graph::ReverseDFSFrom).
    */
   #executed(outputs: readonly Value[]): Step[] {
-    const listed = nodesBefore(outputs).flatMap((node) => this.#steps.get(node) ?? []);
-    const place = new Int32Array(listed.length);
-    for (const [k, { index }] of listed.entries()) place[index] = k;
+    const place = new Int32Array(this.#steps.size);
+    const stack: Step[] = [];
+    let listed = 0;
+    for (const node of nodesBefore(outputs)) {
+      const step = this.#steps.get(node);
+      if (!step) continue;
+      place[step.index] = listed++;
+      if (step.isLast) stack.push(step);
+    }
     const placeOf = ({ index }: Step) => place[index] as number;
-    const stack = listed.filter((step) => this.#last.has(step));
-    const [open, done] = [new Set<Step>(), new Set<Step>()];
+    const open = new Uint8Array(place.length);
+    const done = new Set<Step>();
     for (let step = stack.at(-1); step; step = stack.at(-1)) {
-      if (!open.has(step)) {
-        open.add(step);
-        const before = step.before.filter((other) => !open.has(other));
-        stack.push(...(before.length > 1 ? before.sort((a, b) => placeOf(a) - placeOf(b)) : before));
+      if (open[step.index] === 1) {
+        stack.pop();
+        done.add(step);
         continue;
       }
-      stack.pop();
-      done.add(step);
+      open[step.index] = 1;
+      const before = step.before.filter(({ index }) => open[index] === 0);
+      stack.push(...(before.length > 1 ? before.sort((a, b) => placeOf(a) - placeOf(b)) : before));
     }
     return [...done];
   }
@@ -189,93 +156,6 @@ function isPartOfProducts({ op, attributes }: Node, { value, readers }: Slot): b
   if (swapped) return readers.every((reader) => reader.op === "MatMul" || reader.op === "Gemm");
   const rows = permutation.every((axis, k) => axis === (k < rank - 2 ? k + 1 : k === rank - 2 ? 0 : k));
   return rank > 2 && rows && readers.every((reader) => reader.op === "MatMul");
-}
-
-/** One execution. */
-class Simulation {
-  readonly #blocks: Block[] = [];
-  /** Indexed as the slots. */
-  readonly #of: (Block | undefined)[];
-  /**
-   * Dead blocks whose memory may be used again, by the form that fits into them; in each list, the last to die is last.
-   */
-  readonly #free = new Map<string, Block[]>();
-
-  constructor(
-    private readonly steps: readonly Step[],
-    slots: number,
-  ) {
-    this.#of = Array<Block | undefined>(slots).fill(undefined);
-  }
-
-  /** What is alive at each step. */
-  run(): Bytes[] {
-    this.steps.forEach((step, time) => {
-      for (const slot of step.makes) this.#place(step, slot, time);
-      for (const slot of step.reads) this.#read(slot, time);
-    });
-    const changes = Array.from({ length: this.steps.length + 1 }, () => ({ ...noBytes }));
-    for (const { from, to, owner } of this.#blocks) {
-      change(nth(changes, from), owner.bytes, 1);
-      change(nth(changes, to + 1), owner.bytes, -1);
-    }
-    let alive = noBytes;
-    return this.steps.map((_, time) => {
-      alive = plusBytes(alive, nth(changes, time));
-      return alive;
-    });
-  }
-
-  #place(step: Step, slot: Slot, time: number): void {
-    if (slot.reads === 0) return;
-    const shared = slot.isResult ? undefined : this.#shared(step, slot);
-    if (shared === "outside") return;
-    const block = shared ?? this.#newBlock(slot, time);
-    block.reads += slot.reads;
-    block.to = slot.isResult ? this.steps.length - 1 : time;
-    this.#of[slot.index] = block;
-  }
-
-  /** The block that a value may use, undefined if it needs one of its own; "outside" for views of feeds. */
-  #shared({ overwrites, reads }: Step, slot: Slot): Block | "outside" | undefined {
-    if (slot.isView) return this.#of[nth(reads, 0).index] ?? "outside";
-    if (overwrites) {
-      for (const { index, shape } of reads) {
-        const block = this.#of[index];
-        // For a reshaped value, the shape it is seen in counts.
-        if (!block || block.owner.width !== slot.width || shape !== slot.shape) continue;
-        if (block.reads === reads.filter((other) => this.#of[other.index] === block).length) return block;
-      }
-    }
-    return this.#free.get(slot.form)?.pop();
-  }
-
-  #newBlock(owner: Slot, from: number): Block {
-    const block = { owner, from, to: from, reads: 0 };
-    this.#blocks.push(block);
-    return block;
-  }
-
-  #read({ index }: Slot, time: number): void {
-    const block = this.#of[index];
-    if (!block) return;
-    block.reads -= 1;
-    block.to = Math.max(block.to, time);
-    if (block.reads > 0) return;
-    const { form } = block.owner;
-    const alike = this.#free.get(form);
-    if (alike) alike.push(block);
-    else this.#free.set(form, [block]);
-  }
-}
-
-/** Bytes that can be changed. */
-type Change = { -readonly [name in keyof Bytes]: Bytes[name] };
-
-function change(sum: Change, { fixed, perSample, perPair }: Bytes, times: number): void {
-  sum.fixed += times * fixed;
-  sum.perSample += times * perSample;
-  sum.perPair += times * perPair;
 }
 
 /** The memory of a program whose results are computed from the last to the first; see `ProgramMemory.of`. */
