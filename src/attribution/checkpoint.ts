@@ -17,6 +17,7 @@ import { Space } from "../solvers/vectors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { crossByParameter } from "../wants/cross.js";
 import { type ByParameter, type Results, type Want, type Wants, want } from "../wants/want.js";
+import { refusing, type Whose } from "./not-finite.js";
 import { Table } from "./table.js";
 
 /** Options of every function that computes scores of samples. */
@@ -64,18 +65,22 @@ export class Checkpoint {
     readonly model: Model,
     readonly objective: Objective,
     private readonly options: SampleOptions,
+    private readonly queries: Dataset | undefined,
   ) {
     this.space = new Space(objective.parameters);
   }
 
-  /** Throws what `perSample` throws. */
-  static of(model: Model, options: SampleOptions): Checkpoint {
-    return new Checkpoint(model, objectiveOf(model, options), options);
+  /**
+   * Throws what `perSample` throws.
+   * @param queries the data that errors call queries, if there is some beside the training samples
+   */
+  static of(model: Model, options: SampleOptions, queries?: Dataset): Checkpoint {
+    return new Checkpoint(model, objectiveOf(model, options), options, queries);
   }
 
   /** The same model with another loss, and with other parameters if any are given. */
   with(options: Pick<ObjectiveOptions, "loss" | "target" | "parameters">): Checkpoint {
-    return Checkpoint.of(this.model, { ...this.options, ...options });
+    return Checkpoint.of(this.model, { ...this.options, ...options }, this.queries);
   }
 
   /** Names of the parameters that take part, in the order of rows. */
@@ -105,7 +110,7 @@ export class Checkpoint {
   async *stream<W extends Wants>(wants: W, data: Dataset, options: RunOptions & StreamOptions = {}) {
     const program = await this.program(wants);
     try {
-      yield* program.stream(data, { notFinite: "throw", inPlace: true, ...options });
+      yield* program.stream(data, { ...refusing(this.whose(data)), ...options });
     } finally {
       await program.release();
     }
@@ -115,10 +120,16 @@ export class Checkpoint {
   async all<W extends Wants>(wants: W, data: Dataset): Promise<Results<W>> {
     const program = await this.program(wants);
     try {
-      return await program.runAll(data, { notFinite: "throw", inPlace: true });
+      return await program.runAll(data, refusing(this.whose(data)));
     } finally {
       await program.release();
     }
+  }
+
+  /** What errors call the samples of this data. */
+  whose(data: Dataset): Whose {
+    if (this.queries === undefined) return "samples";
+    return data === this.queries ? "queries" : "training samples";
   }
 
   /** The number of samples. */
@@ -164,6 +175,7 @@ export class Checkpoint {
   async cross(data: Dataset, others: Dataset, groups: readonly (readonly string[])[] = [this.parameters]) {
     const strips: Table[][] = groups.map(() => []);
     let begun: { readonly program: Crossing; readonly size: number } | undefined;
+    let first = 0;
     try {
       for await (const { feeds, samples } of this.blocks(others)) {
         if (samples === 0) continue;
@@ -174,7 +186,9 @@ export class Checkpoint {
         }
         begun ??= { program: await this.program({ cross: crossByParameter(feeds) }), size: samples };
         const filled = this.#filled(feeds, samples, begun.size);
-        const found = await crossed(begun.program, data, filled, groups, samples);
+        const options = { others: { cross: filled }, ...refusing(this.whose(data), this.whose(others), first) };
+        const found = await crossed(begun.program, data, options, groups, samples);
+        first += samples;
         for (const [k, table] of found.entries()) strips[k]?.push(table);
       }
     } finally {
@@ -226,12 +240,11 @@ export class Checkpoint {
 async function crossed(
   program: Crossing,
   data: Dataset,
-  others: Batch,
+  options: RunOptions,
   groups: readonly (readonly string[])[],
   count: number,
 ): Promise<Table[]> {
   const parts: { readonly from: number; readonly samples: number; readonly cross: ByParameter }[] = [];
-  const options = { others: { cross: others }, notFinite: "throw", inPlace: true } as const;
   for await (const { from, to, results } of program.stream(data, options))
     parts.push({ from, samples: to - from, cross: results.cross });
   const samples = parts.reduce((sum, part) => sum + part.samples, 0);

@@ -98,7 +98,7 @@ async function tablesOf(
     throw invalidArgument(
       `The scores of ${method.name} are not changes of a loss; use attribution.influence(...), or give trainings without some samples (retrained), which show how large changes are.`,
     );
-  const checkpoints = asCheckpoints(model, "attribution.leaveOut", options);
+  const checkpoints = asCheckpoints(model, "attribution.leaveOut", options, queries);
   if (checkpoints.length < 2 && !calibrated)
     throw invalidArgument(
       "An error bar needs several models (trained from different initial weights), or trainings without some samples (retrained); give one of these.",

@@ -57,11 +57,16 @@ export function asMethod(given: GivenMethod): Method {
 }
 
 /** Throws INVALID_ARGUMENT, and what `perSample` throws. */
-export function asCheckpoints(given: Checkpoints, call: string, options: ScoreOptions): Checkpoint[] {
+export function asCheckpoints(
+  given: Checkpoints,
+  call: string,
+  options: ScoreOptions,
+  queries?: Dataset,
+): Checkpoint[] {
   const models: readonly (Model | Module)[] = isList(given) ? given : [given];
   if (models.length === 0) throw invalidArgument(`${call} takes at least one model, not an empty array; give one.`);
   const { method: _, ...own } = options;
-  return models.map((each) => Checkpoint.of(asModel(each, call), own));
+  return models.map((each) => Checkpoint.of(asModel(each, call), own, queries));
 }
 
 function isList(given: Checkpoints): given is readonly Model[] {
@@ -85,7 +90,7 @@ export async function scores(
 ): Promise<Scores> {
   checkOptions("attribution.scores(model, train, queries, options)", options, scoreOptions);
   const method = asMethod(options.method);
-  const checkpoints = asCheckpoints(model, "attribution.scores", options);
+  const checkpoints = asCheckpoints(model, "attribution.scores", options, queries);
   try {
     const { table, dampings } = await method.scores({ checkpoints, train }, queries);
     return { scores: table.tensor, ...(dampings ? { dampings } : {}) };

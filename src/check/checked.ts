@@ -7,6 +7,7 @@ import { withMissing } from "../missing.js";
 import { present } from "../present.js";
 import { Program } from "../program/program.js";
 import type { Data } from "../tensor/data.js";
+import { areFinite } from "../tensor/finite.js";
 import { sizeOf } from "../tensor/tensor.js";
 import { type ByParameter, want } from "../wants/want.js";
 import { AloneOnDemand, LoopComparison, ParameterErrors, tolerance } from "./comparison.js";
@@ -48,6 +49,7 @@ export async function checked(
       parts,
     );
     const progress = counting(samples + differences.total, options.onProgress);
+    const notFinite: { readonly sample: number; readonly parameter: string }[] = [];
     for (let n = 0; n < samples; n++) {
       // If this thread computes the reference, the caller must get a turn to abort.
       if (signal) await new Promise((resolve) => setTimeout(resolve));
@@ -57,10 +59,12 @@ export async function checked(
         actual: gradients[name]?.data ?? [],
         expected: expected.get(name) ?? new Float64Array(),
       }));
+      for (const [parameter, gradient] of expected) if (!areFinite(gradient)) notFinite.push({ sample: n, parameter });
       wants?.add(expected);
       if (curvature.chosen.has(n))
         pending.add(references.products(n).then((products) => curvature.add(n, products, expected)));
       progress(1);
+      progress(differences.without(n, expected));
       for (const group of differences.groups(n, expected, (each) => loop.scaleOf(each))) {
         const told = references.differences(n, group.tries).then((errors) => {
           for (const [k, each] of group.compared.entries()) each.seeDifference(errors[k] ?? null);
@@ -76,7 +80,7 @@ export async function checked(
     const skipped = [...products.skipped, ...matrices.skipped];
     const parameters = compared.map((each) => each.result(loop.scaleOf(each)));
     const passed = [...parameters, ...others].every(({ cause }) => cause !== "difference");
-    return { parameters, wants: others, skipped, samples, tolerance, passed };
+    return { parameters, wants: others, skipped, notFinite, samples, tolerance, passed };
   } finally {
     await Promise.all([alone.release(), references.release(), pending.settled()]);
   }

@@ -3,6 +3,7 @@
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { leadingOf, nth } from "../present.js";
+import { areFinite } from "../tensor/finite.js";
 import { furthest, type ParameterErrors } from "./comparison.js";
 import type { Reference } from "./oracle.js";
 
@@ -53,6 +54,10 @@ export interface DifferencesOptions {
   readonly seed?: number;
 }
 
+function isKnown(gradients: ReadonlyMap<string, Float64Array>, parameter: string): boolean {
+  return areFinite(gradients.get(parameter) ?? new Float64Array());
+}
+
 /** Chooses the elements to try. */
 export class Differences {
   readonly #random;
@@ -83,16 +88,26 @@ export class Differences {
     return this.#chosen.length;
   }
 
+  /** The number of elements chosen in sample n that are not tried, as the parameter's gradient there is not finite. */
+  without(n: number, gradients: ReadonlyMap<string, Float64Array>): number {
+    return this.#in(n).filter(({ parameter }) => !isKnown(gradients, parameter)).length;
+  }
+
+  #in(n: number): ParameterErrors[] {
+    return this.#chosen.flatMap(([each, sample]) => (sample === n ? [each] : []));
+  }
+
   /**
    * The elements to try in sample n, given its gradients by the loop, in groups that are moved together. A group's
-   * parameters follow each other in the model, so that everything before them is computed only once.
+   * parameters follow each other in the model, so that everything before them is computed only once. Parameters whose
+   * gradient is not finite have no derivative there to compare with.
    */
   groups(
     n: number,
     gradients: ReadonlyMap<string, Float64Array>,
     scaleOf: (each: ParameterErrors) => number,
   ): { readonly compared: readonly ParameterErrors[]; readonly tries: readonly Try[] }[] {
-    const compared = this.#chosen.flatMap(([each, sample]) => (sample === n ? [each] : []));
+    const compared = this.#in(n).filter(({ parameter }) => isKnown(gradients, parameter));
     const tries = compared.map((each): Try => {
       const { parameter } = each;
       const index = uniformInt(this.#random, 0, this.reference.sizeOf(parameter) - 1);

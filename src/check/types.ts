@@ -62,6 +62,11 @@ export interface CheckResult {
    * long.
    */
   readonly skipped: readonly SkippedWant[];
+  /**
+   * Gradients of single samples that are not finite in float64 either: that is the model's doing (a square root at 0, a
+   * division by 0). They must be so in the program too, but are not compared with finite differences.
+   */
+  readonly notFinite: readonly { readonly sample: number; readonly parameter: string }[];
   /** The number of samples compared with the loop. */
   readonly samples: number;
   /** The tolerances. Above `rounding`, float32 rounding leaves hardly a digit right. */

@@ -222,7 +222,7 @@ export class WantsComparison {
   }
 
   /**
-   * Empty if a gradient is not finite: which results are then not finite depends on the order of sums.
+   * Empty if a gradient is not finite in float64: which results are then not finite depends on the order of sums.
    * @param alone the gradients of each sample alone, which show how far rounding can take a want
    */
   async results(alone: Pick<AloneOnDemand, "sample">): Promise<CheckedWant[]> {

@@ -19,6 +19,7 @@ const optionNames: OptionNames<FindIssuesOptions> = {
   threads: true,
   signal: true,
   allowNotFinite: true,
+  onNotFinite: true,
   onStage: true,
 };
 
@@ -36,6 +37,9 @@ export async function findIssues(
   checkOptions("findIssues(model, data, options)", options, optionNames);
   const objective = await givenObjective(model, "findIssues", options, options);
   // The compiler and the runtime are loaded when they are first used.
-  const { issuesOf } = await import("./scoring.js");
-  return (await issuesOf(objective, data, options)).issues;
+  const [{ issuesOf }, { warnNotFinite }] = await Promise.all([
+    import("./scoring.js"),
+    import("../program/found-not-finite.js"),
+  ]);
+  return (await issuesOf(objective, data, { onNotFinite: warnNotFinite, ...options })).issues;
 }

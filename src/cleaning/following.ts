@@ -1,7 +1,9 @@
 /** Measures that follow a sample through the checkpoints of a training. */
 import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
+import { foundNotFinite, mergedNotFinite } from "../program/found-not-finite.js";
 import type { Dataset } from "../program/given-data.js";
+import type { NotFiniteSample } from "../program/not-finite.js";
 import { type Running, runningOf } from "../program/options.js";
 import { Program } from "../program/program.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -9,6 +11,7 @@ import { scoresWhere } from "../train/figures.js";
 import { want } from "../wants/want.js";
 import { el2n, largest, marginOf } from "./by-class.js";
 import type { Targets } from "./targets.js";
+import type { FindIssuesOptions } from "./types.js";
 
 export type Parameters = Readonly<Record<string, Tensor<"float32">>>;
 
@@ -24,7 +27,7 @@ export interface Followed {
   readonly forgetting?: Float32Array;
 }
 
-interface FollowOptions extends Running {
+interface FollowOptions extends Running, Pick<FindIssuesOptions, "onNotFinite"> {
   readonly allowNotFinite: boolean;
 }
 
@@ -34,7 +37,7 @@ export async function follow(
   dataset: Dataset,
   targets: Targets,
   checkpoints: readonly Parameters[],
-  { allowNotFinite, ...running }: FollowOptions,
+  { allowNotFinite, onNotFinite, ...running }: FollowOptions,
 ): Promise<Followed> {
   const program = await Program.of(objective, {
     loss: objective.loss,
@@ -42,13 +45,20 @@ export async function follow(
     ...runningOf(running),
     want: { losses: want.losses(), norms: want.norms(), scores: scoresWhere(targets.kind === "classes", objective) },
   });
+  const notFinite: NotFiniteSample[] = [];
   try {
     const course = new Course(targets, checkpoints.length);
     for (const parameters of checkpoints) {
       const given = checkpoints.length === 1 ? {} : { parameters };
-      const found = await program.runAll(dataset, { ...given, allowNotFinite, notFinite: "ignore", inPlace: true });
+      const found = await program.runAll(dataset, {
+        ...given,
+        allowNotFinite,
+        onNotFinite: ({ samples }) => notFinite.push(...samples),
+        inPlace: true,
+      });
       course.add(found.losses.data, found.norms.total.data, found.scores?.data);
     }
+    if (notFinite.length > 0) onNotFinite?.(foundNotFinite(mergedNotFinite(notFinite)));
     return course.finish();
   } finally {
     await program.release();

@@ -48,7 +48,11 @@ export async function issuesOf(objective: Objective, data: Dataset, options: Fin
   const last = { ...objective, model: withParameters(objective.model, checkpoints[checkpoints.length - 1] ?? {}) };
   const running = runningOf(options);
   onStage("losses and norms");
-  const followed = await follow(last, data, read.targets, checkpoints, { allowNotFinite, ...running });
+  const followed = await follow(last, data, read.targets, checkpoints, {
+    allowNotFinite,
+    ...(options.onNotFinite ? { onNotFinite: options.onNotFinite } : {}),
+    ...running,
+  });
   const pieces = preparedPieces(objective, data, allowNotFinite);
   const vog = await varianceOfGradients(last, pieces, read.targets, checkpoints);
   onStage("gradients");

@@ -1,6 +1,7 @@
 /** Options and results of `findIssues`. */
 import type { ObjectiveOptions } from "../compile/objective.js";
 import type { ModelOptions } from "../nn/model.js";
+import type { NotFiniteOptions } from "../program/not-finite.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Optimizer } from "../train/optimizer.js";
 
@@ -46,6 +47,11 @@ export interface FindIssuesOptions extends ObjectiveOptions, ModelOptions {
   readonly signal?: AbortSignal;
   /** Compute even if the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
+  /**
+   * Called once with the samples whose loss or gradient is not finite, at any checkpoint, if there are any. Default: a
+   * process warning.
+   */
+  readonly onNotFinite?: NotFiniteOptions["onNotFinite"];
   /** Called with the name of each part of the work when it begins. Default: no call. */
   readonly onStage?: (stage: string) => void;
 }

@@ -3,6 +3,7 @@ import { type CheckedParameter, type CheckedWant, type CheckResult, check } from
 import { isOwnRounding } from "../check/comparison.js";
 import { grouped } from "../grouped.js";
 import { table } from "../inspect/table.js";
+import { describeNotFinite } from "../program/not-finite.js";
 import { samplesBetween } from "../program/split.js";
 import type { Io } from "./io.js";
 import { json } from "./json.js";
@@ -45,7 +46,8 @@ export async function checkModel(
 
 const verdicts = { rounding: "rounding", difference: "DIFFERS" } as const;
 
-function report({ parameters, wants, skipped, samples, tolerance, passed }: CheckResult, inFile: number): string {
+function report(result: CheckResult, inFile: number): string {
+  const { parameters, wants, skipped, notFinite, samples, tolerance, passed } = result;
   const alone = parameters.some(({ aloneError }) => aloneError !== undefined);
   const rows = parameters.map((each) => [
     each.parameter,
@@ -83,6 +85,7 @@ function report({ parameters, wants, skipped, samples, tolerance, passed }: Chec
     `${verdict} in ${which}, tolerance ${bounds}.\n` +
     explanation(parameters, tolerance) +
     wantsBeyond(wants, tolerance) +
+    withoutDerivative(notFinite) +
     notCompared(skipped) +
     atKinks(parameters) +
     "Errors are relative to each parameter's largest gradient: of the program against the float64 loop over samples,\n" +
@@ -92,6 +95,18 @@ function report({ parameters, wants, skipped, samples, tolerance, passed }: Chec
       ? "It alone: the float32 gradient of that sample computed alone, without per-sample code, against the loop.\n"
       : "") +
     (wantsAlone ? "Alone: the same want, in float64, of float32 gradients that were computed so.\n" : "")
+  );
+}
+
+/** One sentence on gradients that are not finite in float64 either. */
+function withoutDerivative(notFinite: CheckResult["notFinite"]): string {
+  if (notFinite.length === 0) return "";
+  const samples = [...grouped(notFinite.map(({ sample, parameter }) => [sample, parameter] as const))].map(
+    ([sample, parameters]) => ({ sample, loss: false, parameters }),
+  );
+  return (
+    `${describeNotFinite(samples, false).slice(0, -1)} in float64 either, so nothing there was compared with differences,\n` +
+    "and norms, sums and the other wants were not compared.\n"
   );
 }
 

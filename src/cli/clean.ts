@@ -86,6 +86,7 @@ export async function clean(
     ...(neighbours === undefined ? {} : { neighbours }),
     ...(damping === undefined ? {} : { damping }),
     ...(threads === undefined ? {} : { threads }),
+    onNotFinite: ({ message }) => progress.warn(`${message.slice(0, -1)}; such samples have the outlier score 1.`),
     onStage: (stage) => progress.stage(stage),
   });
   if (held) progress.stage("report");

@@ -7,12 +7,13 @@ import { formatToWrite, openTensors } from "../io/files.js";
 import { checkTable, idsName, standardOutput, TableWriter, tableFormat } from "../io/table.js";
 import type { TensorWriter } from "../io/writer.js";
 import { counted } from "../meant.js";
-import { describeNotFinite, type NotFiniteSample } from "../program/not-finite.js";
+import { mergedNotFinite } from "../program/found-not-finite.js";
+import type { NotFiniteSample } from "../program/not-finite.js";
 import { Program } from "../program/program.js";
 import { arrayOf, sizeOf } from "../tensor/tensor.js";
 import { type Results, type Wants, want } from "../wants/want.js";
-import { hasNotFinite } from "./data.js";
 import type { Io } from "./io.js";
+import { warningOf } from "./not-finite.js";
 import { type OnCluster, onCluster } from "./on-cluster.js";
 import type { Progress } from "./progress.js";
 import { cleaningUp } from "./signals.js";
@@ -42,7 +43,8 @@ export interface WrittenResult<W extends Wants> {
   readonly layout: ReadonlyMap<string, TensorLayout>;
   /** Takes the results of the samples from `from` on. */
   take(results: Results<W>, from: number, samples: number, writer: TensorWriter): Promise<void>;
-  finish?(writer: TensorWriter): Promise<void>;
+  /** @param found takes samples that are not finite */
+  finish?(writer: TensorWriter, found: (samples: readonly NotFiniteSample[]) => void): Promise<void>;
   /** What to do about non-finite samples, and its effect, as the end of a sentence. */
   readonly notFinite?: { readonly mode: "leave out" | "ignore"; readonly consequence: string };
 }
@@ -251,27 +253,11 @@ export async function compute<W extends Wants>(
     await program.release();
   }
   progress.stop();
-  if (notFinite.length > 0) progress.warn(warningOf(notFinite, task, result));
+  const each = mergedNotFinite(notFinite);
+  if (each.length > 0) progress.warn(await warningOf(each, task, options, result.notFinite?.consequence));
   const summary = `${counted(task.samples, "sample")}, ${counted(task.objective.parameters.size, "parameter")}`;
-  const left = result.notFinite?.mode === "leave out" ? `, ${notFinite.length} left out of the sum` : "";
+  const left = result.notFinite?.mode === "leave out" ? `, ${each.length} left out of the sum` : "";
   if (options.out !== standardOutput) io.stdout.write(`wrote ${options.out}: ${summary}${left}\n`);
-}
-
-/** Which samples are not finite, and whether their data is the cause. */
-function warningOf<W extends Wants>(
-  samples: readonly NotFiniteSample[],
-  task: DataTask,
-  { notFinite }: WrittenResult<W>,
-): string {
-  const message = describeNotFinite(samples, false).slice(0, -1);
-  const inData = samples.filter(({ sample }) => typeof sample === "number" && hasNotFinite(task, sample)).length;
-  const why =
-    inData === 0
-      ? "though the data is"
-      : inData === samples.length
-        ? "as the data"
-        : `in ${inData} of them as the data`;
-  return `${message}, ${why}${notFinite ? `; ${notFinite.consequence}` : ""}.`;
 }
 
 /** Whether a result is written as a table rather than tensors. */
@@ -312,7 +298,7 @@ async function stream<W extends Wants>(
       // A run of the model blocks the event loop: this lets signals arrive.
       await setImmediate();
     }
-    await result.finish?.(writer);
+    await result.finish?.(writer, (samples) => notFinite.push(...samples));
     await writer.commit();
   } finally {
     await writer.abort();

@@ -6,6 +6,7 @@ import type { TensorLayout } from "../io/bytes.js";
 import { readTensors } from "../io/files.js";
 import type { TensorWriter } from "../io/writer.js";
 import { meant } from "../meant.js";
+import type { NotFinite, NotFiniteSample } from "../program/not-finite.js";
 import { Program } from "../program/program.js";
 import { Curvature } from "../solvers/curvature.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
@@ -52,10 +53,16 @@ export function curvatureWants(text: string): readonly CurvatureName[] {
   return [...new Set(found)];
 }
 
+type Found = (samples: readonly NotFiniteSample[]) => void;
+
 /** Results that need all samples at once, or read them many times. */
 interface Later {
   readonly layout: TensorLayout;
-  compute(task: DataTask, options: ComputeOptions): Promise<Float32Array>;
+  /**
+   * Throws NOT_FINITE.
+   * @param found takes samples that are not finite
+   */
+  compute(task: DataTask, options: ComputeOptions, found: Found): Promise<Float32Array>;
 }
 
 function later(name: CurvatureName, samples: number): readonly (readonly [string, Later])[] {
@@ -63,10 +70,11 @@ function later(name: CurvatureName, samples: number): readonly (readonly [string
   return name === "ggn-top" ? [["ggn_top", { layout: floats(1), compute: largestEigenvalue }]] : [];
 }
 
-async function tangentKernel({ objective, feeds, options: own }: DataTask, options: ComputeOptions) {
+async function tangentKernel({ objective, feeds, options: own }: DataTask, options: ComputeOptions, found: Found) {
   const program = await Program.of(objective, { ...own, ...threadsOf(options), want: { ntk: want.ntk() } });
   try {
-    return (await program.run(feeds, { allowNotFinite: true, notFinite: "ignore", inPlace: true })).ntk.data;
+    const onNotFinite = ({ samples }: NotFinite) => found(samples);
+    return (await program.run(feeds, { allowNotFinite: true, onNotFinite, inPlace: true })).ntk.data;
   } finally {
     await program.release();
   }
@@ -116,8 +124,8 @@ export async function curvatureOf(
     ...(traced ? [["hessian_trace", floats(task.samples)] as const] : []),
     ...ends.map(([key, { layout: own }]) => [key, own] as const),
   ]);
-  const finish = async (writer: TensorWriter) => {
-    for (const [key, { compute: found }] of ends) await writer.write(key, 0, await found(task, options));
+  const finish = async (writer: TensorWriter, found: Found) => {
+    for (const [key, each] of ends) await writer.write(key, 0, await each.compute(task, options, found));
   };
   // The losses are requested if no other per-sample result is.
   const all = { ...wants, ...(traced ? { trace: want.trace() } : {}) };

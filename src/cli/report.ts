@@ -32,10 +32,12 @@ export async function report(
   await checkPage(options.report, [modelFile, options.data, options.ids, options.texts]);
   const task = await dataTaskOf(modelFile, options, progress);
   progress.stage("losses and norms");
-  const written = await writePage(
-    await contentOf(task.objective, task.feeds, await showing(options, task)),
-    options.report,
-  );
+  const content = await contentOf(task.objective, task.feeds, {
+    ...(await showing(options, task)),
+    onNotFinite: ({ message }) =>
+      progress.warn(`${message.slice(0, -1)}; the page shows such samples as "not finite".`),
+  });
+  const written = await writePage(content, options.report);
   progress.stop();
   io.stdout.write(`wrote ${written.join(", ")}\n`);
 }

@@ -6,6 +6,7 @@ import type { PrivateStepResult, StepResult } from "../train/types.js";
 /** Sums over the steps since the last printed line. */
 export class Tally {
   #samples = 0;
+  #kept = 0;
   #loss = 0;
   #right = 0;
   #labelled = 0;
@@ -17,11 +18,13 @@ export class Tally {
     const { samples, loss, accuracy, seconds } = result;
     this.#seconds += seconds;
     this.#samples += samples;
-    // The mean over an empty batch is NaN.
-    if (samples > 0) this.#loss += loss * samples;
-    if (accuracy !== null && samples > 0) {
-      this.#right += accuracy * samples;
-      this.#labelled += samples;
+    const kept = samples - ("dropped" in result ? result.dropped : 0);
+    this.#kept += kept;
+    // The mean over an empty batch, or one of dropped samples only, is NaN.
+    if (kept > 0) this.#loss += loss * kept;
+    if (accuracy !== null && kept > 0) {
+      this.#right += accuracy * kept;
+      this.#labelled += kept;
     }
     if (!("clipped" in result)) return;
     this.#clipped += result.clipped;
@@ -33,7 +36,7 @@ export class Tally {
     const per = (count: number, all: number) => (all === 0 ? "none" : `${((100 * count) / all).toFixed(1)} %`);
     const parts = [
       `step ${last.step}/${steps}`,
-      `loss ${this.#samples === 0 ? "none" : (this.#loss / this.#samples).toPrecision(4)}`,
+      `loss ${this.#kept === 0 ? "none" : (this.#loss / this.#kept).toPrecision(4)}`,
       ...(this.#labelled > 0 ? [`accuracy ${per(this.#right, this.#labelled)}`] : []),
       ...("epsilon" in last
         ? [
@@ -44,7 +47,15 @@ export class Tally {
       ...(this.#dropped > 0 ? [`dropped ${this.#dropped}`] : []),
       `${Math.round(this.#samples / Math.max(this.#seconds, 1e-9))} samples/s`,
     ];
-    this.#samples = this.#loss = this.#right = this.#labelled = this.#clipped = this.#dropped = this.#seconds = 0;
+    this.#samples =
+      this.#kept =
+      this.#loss =
+      this.#right =
+      this.#labelled =
+      this.#clipped =
+      this.#dropped =
+      this.#seconds =
+        0;
     return parts.join("  ");
   }
 }

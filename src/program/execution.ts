@@ -62,10 +62,12 @@ const isUnknown = (samples: readonly NotFiniteSample[]) => samples.some(({ sampl
 
 export class Execution {
   readonly #watched: Watched;
-  readonly #reporter = new Reporter();
   #isSeparable: boolean | undefined;
 
-  constructor(private readonly executed: Executed) {
+  constructor(
+    private readonly executed: Executed,
+    private readonly reporter = new Reporter(),
+  ) {
     const { objective, wants, graph } = executed;
     this.#watched = new Watched(graph.watch, wants, graph.outputs, new Set(objective.parameters.keys()));
   }
@@ -97,7 +99,16 @@ export class Execution {
       return this.#atOnce(prepared, now, options, first);
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
     const fixed = this.#fixed(given(ownOptions(options)), options);
-    return this.#inParts({ feeds, samples }, size, { ...fixed, ...(await this.#factors(options)) }, options, first);
+    const { factors, spoilt } = await this.#factors(options);
+    for (const notFinite of spoilt.values()) this.reporter.report(notFinite, options);
+    return this.#except(spoilt).#inParts({ feeds, samples }, size, { ...fixed, ...factors }, options, first);
+  }
+
+  /** The same without watching the results of these wants, whose other batch spoils them for each sample. */
+  #except(spoilt: ReadonlyMap<string, unknown>): Execution {
+    if (spoilt.size === 0) return this;
+    const wants = Object.fromEntries(Object.entries(this.executed.wants).filter(([name]) => !spoilt.has(name)));
+    return new Execution({ ...this.executed, wants }, this.reporter);
   }
 
   /** Copies parameters that replace held ones: these are the model's own arrays, which the caller may overwrite. */
@@ -115,7 +126,7 @@ export class Execution {
     const values = parameterFeeds(objective.model, graph.parameters, options.parameters);
     const given = { ...values, ...givenFeeds(objective.model, wants, graph, options, held) };
     const own = Object.fromEntries(graph.inputs.map(({ name }) => [name, entryOf(feeds, name)]));
-    return { ...given, ...(await this.#factors(options)), ...own };
+    return { ...given, ...(await this.#factors(options)).factors, ...own };
   }
 
   /** What is fed beside a batch's data, except what a saved file holds itself. */
@@ -128,17 +139,17 @@ export class Execution {
     // The file holds the vectors and the norms with which the wants were made.
     const asMade = options.vectors ? [] : graph.vectors;
     for (const { value } of [...asMade, ...(options.maxNorms ? [] : graph.scalars)]) delete own[value.name];
-    return { ...values, ...own, ...(await this.#factors(options)) };
+    return { ...values, ...own, ...(await this.#factors(options)).factors };
   }
 
   /** Whether samples that are not finite may have to be looked for by running parts again. */
   #mayLook(options: NotFiniteOptions): boolean {
-    return this.#separable && this.executed.graph.watch === undefined && this.#reporter.listens(options);
+    return this.#separable && this.executed.graph.watch === undefined && this.reporter.listens(options);
   }
 
   /** Reports sums that overflow only when those of several chunks are added. Throws NOT_FINITE. */
   reportOverflow({ overflowed = [] }: Computed, options: NotFiniteOptions): void {
-    this.#reporter.report(this.#watched.together(overflowed), options);
+    this.reporter.report(this.#watched.together(overflowed), options);
   }
 
   async #atOnce(prepared: Prepared, given: Feeds, options: ExecutionOptions, first: number): Promise<Computed> {
@@ -154,7 +165,7 @@ export class Execution {
     const reported = own
       ? await this.#search({ feeds: own.feeds, samples }, own.given, found.notFinite)
       : found.notFinite;
-    this.#reporter.report(
+    this.reporter.report(
       renumbered(reported, (n) => first + n),
       options,
     );
@@ -180,14 +191,14 @@ export class Execution {
       else joined.add(found.returned, to - from, found.counted);
     }
     const computed = whole ?? joined.finish();
-    this.#reporter.report([...notFinite, ...this.#watched.together(computed.overflowed ?? [])], options);
+    this.reporter.report([...notFinite, ...this.#watched.together(computed.overflowed ?? [])], options);
     return computed;
   }
 
   /** Runs a part; looks for samples that are not finite if somebody listens, and leaves them out if that is asked for. */
   async #looked(part: Prepared, given: Feeds, options: NotFiniteOptions): Promise<ComputedAndJudged> {
     const found = await this.#run(part, given);
-    const look = isUnknown(found.notFinite) && this.#separable && this.#reporter.listens(options);
+    const look = isUnknown(found.notFinite) && this.#separable && this.reporter.listens(options);
     const notFinite = look ? await this.#search(part, given, found.notFinite) : found.notFinite;
     const left = options.notFinite === "leave out" && notFinite.some(({ sample }) => typeof sample === "number");
     return left ? this.#without({ ...found, notFinite }, part, given, options) : { ...found, notFinite };
@@ -256,17 +267,21 @@ export class Execution {
       );
   }
 
-  async #factors({ others: given = {}, ...options }: ExecutionOptions): Promise<Record<string, Tensor>> {
-    const feeds: Record<string, Tensor> = {};
+  /** What the wants' other batches give, and the samples of these that are not finite, by the want's name. */
+  async #factors({ others: given = {}, ...options }: ExecutionOptions) {
+    const factors: Record<string, Tensor> = {};
+    const spoilt = new Map<string, NotFiniteSample[]>();
     // All start at once, so that all that is given is read now.
     const begun = [...this.executed.others].map(
       async ([want, others]) => [want, await others.factors(want, given[want], options)] as const,
     );
-    for (const [want, tensors] of await Promise.all(begun)) {
+    for (const [want, { tensors, notFinite }] of await Promise.all(begun)) {
       for (const factor of this.executed.graph.factors)
-        if (factor.want === want) feeds[factor.value.name] = entryOf(tensors, factor.name);
+        if (factor.want === want) factors[factor.value.name] = entryOf(tensors, factor.name);
+      const others = notFinite.map((each) => ({ ...each, others: want }));
+      if (others.length > 0) spoilt.set(want, others);
     }
-    return feeds;
+    return { factors, spoilt };
   }
 
   /** The results of an empty batch: empty, and sums of zero. */

@@ -29,6 +29,8 @@ export interface NotFiniteSample {
    * `TopK`, ...), so that its results are finite but mean nothing.
    */
   readonly hidden?: true;
+  /** If it is a sample of another batch, the want that takes this (`want.cross`), whose results it all spoils. */
+  readonly others?: string;
   /** Parameters whose gradients, norms or sums are known to be non-finite; empty if the results do not show which. */
   readonly parameters: readonly string[];
 }
@@ -112,9 +114,10 @@ export class Watched {
 
   /** The parameter that a result is for, by the names that wants use. */
   #parameterOf(output: Output): string[] {
-    const own = nameInWant(output);
-    const found = [own, own.replace(/^[a-z]+\//, "")].find((each) => this.parameters.has(each));
-    return found === undefined ? [] : [found];
+    // The parameter's name may have others before and behind it: "sum/w", "layers/w/A".
+    const parts = nameInWant(output).split("/");
+    const within = parts.flatMap((_, from) => parts.map((_, k) => parts.slice(from, parts.length - k).join("/")));
+    return within.filter((each) => this.parameters.has(each)).slice(0, 1);
   }
 
   #losses(returned: Returned): Tensor[] {
@@ -147,7 +150,8 @@ export class Watched {
       return tensor && joining.kind === "samples" ? [{ output, tensor, axis: joining.at.axis }] : [];
     });
     // Results that spread what is not finite do not show which parameter is at fault.
-    const telling = spoilt.filter(({ want }) => !this.wants[want]?.spreads);
+    const isTelling = ({ want }: Output) => !this.wants[want]?.spreads;
+    const telling = spoilt.filter(isTelling);
     const parametersOf = (outputs: readonly Output[]) => [
       ...new Set(outputs.flatMap((output) => this.#parameterOf(output))),
     ];
@@ -160,7 +164,7 @@ export class Watched {
       const wrong = perSample.filter(({ tensor, axis }) => !allFinite(takeSamples(tensor, axis, n, n + 1)));
       // A watched number alone may be a false alarm: a square overflows before its root does.
       if (!loss && wrong.length === 0) continue;
-      const own = parametersOf(wrong.map(({ output }) => output));
+      const own = parametersOf(wrong.map(({ output }) => output).filter(isTelling));
       found.push({ sample: n, loss, parameters: own.length > 0 ? own : parametersOf(telling) });
     }
     if (found.length > 0 || spoilt.length === 0) return found;
@@ -202,13 +206,17 @@ function describeOpen(samples: readonly NotFiniteSample[], leftOut: boolean): st
   const which =
     numbers.length === 0
       ? "some sample"
-      : `${numbers.length === 1 ? "sample" : "samples"} ${listed(numbers, mostNamed)}`;
+      : `${numbers.length === 1 ? "sample" : "samples"} ${listed(numbers, mostNamed)}${ofOthers(samples)}`;
   const where = parameters.length === 0 ? "" : ` (in ${listed(parameters, mostNamed, "more parameters")})`;
   if (numbers.length === 0 && samples.every(({ sample }) => sample === "together"))
     return `A sum over the samples${where} is not finite, though each sample's gradient is: together they overflow.`;
   const what = samples.every(({ loss }) => loss) ? "The loss and the gradient" : "The gradient";
   const then = leftOut ? `; sums and means leave ${numbers.length === 1 ? "it" : "them"} out` : "";
   return `${what} of ${which}${where} ${what === "The gradient" ? "is" : "are"} not finite${then}.`;
+}
+
+function ofOthers([first]: readonly NotFiniteSample[]): string {
+  return first?.others === undefined ? "" : ` of the other batch of "${first.others}"`;
 }
 
 /** Reports to the user as the options say. Throws NOT_FINITE if they ask for it. */
@@ -223,7 +231,8 @@ export class Reporter {
 
   report(samples: readonly NotFiniteSample[], { notFinite, onNotFinite }: NotFiniteOptions): void {
     if (samples.length === 0) return;
-    const leftOut = notFinite === "leave out" && samples.some(({ sample }) => typeof sample === "number");
+    const leftOut =
+      notFinite === "leave out" && samples.some(({ sample, others }) => typeof sample === "number" && !others);
     const message = describeNotFinite(samples, leftOut);
     onNotFinite?.({ samples, leftOut, message });
     if (notFinite === "throw")

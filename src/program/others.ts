@@ -3,6 +3,7 @@ import { PergradError } from "../errors.js";
 import { type Data, isTensor, plainData } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Returned } from "../wants/want.js";
+import type { NotFinite, NotFiniteOptions, NotFiniteSample } from "./not-finite.js";
 
 export { factors } from "../wants/cross.js";
 
@@ -15,18 +16,27 @@ export interface OtherOptions {
   readonly allowNotFinite?: boolean;
 }
 
+type Options = OtherOptions & NotFiniteOptions;
+
+/** What enters a program for another batch, by the names that the want gave it. */
+export interface Factors {
+  readonly tensors: Returned;
+  /** The samples of the other batch that are not finite. */
+  readonly notFinite: readonly NotFiniteSample[];
+}
+
 /** A program for the same model and loss, which computes the factors of gradients. */
 interface FactorProgram {
-  run(data: Exclude<OtherBatch, string>, options: OtherOptions): Promise<{ readonly factors: Returned }>;
-  runAll(path: string, options: OtherOptions): Promise<{ readonly factors: Returned }>;
+  run(data: Exclude<OtherBatch, string>, options: Options): Promise<{ readonly factors: Returned }>;
+  runAll(path: string, options: Options): Promise<{ readonly factors: Returned }>;
   release(): Promise<void>;
 }
 
 /** Where what enters a program for a want's other batch comes from. */
 export interface Others {
   readonly samples: number;
-  /** By the names that the want gave them. Throws what `run` throws. */
-  factors(want: string, given: OtherBatch | undefined, options: OtherOptions): Promise<Returned>;
+  /** Throws what `run` throws. */
+  factors(want: string, given: OtherBatch | undefined, options: OtherOptions): Promise<Factors>;
   release(): Promise<void>;
 }
 
@@ -35,7 +45,7 @@ export class GivenFactors implements Others {
   constructor(readonly samples: number) {}
 
   /** Throws MISSING_TENSOR, BATCH_MISMATCH. */
-  async factors(want: string, given: OtherBatch | undefined): Promise<Returned> {
+  async factors(want: string, given: OtherBatch | undefined): Promise<Factors> {
     const factors = typeof given === "string" ? undefined : given;
     if (!factors)
       throw new PergradError(
@@ -50,7 +60,7 @@ export class GivenFactors implements Others {
       found[name] = tensor;
     }
     requireSamples(want, samplesOf(found), this.samples);
-    return found;
+    return { tensors: found, notFinite: [] };
   }
 
   async release(): Promise<void> {}
@@ -62,25 +72,25 @@ export class BatchFactors implements Others {
     private readonly program: FactorProgram,
     private readonly batch: OtherBatch,
     readonly samples: number,
-    private readonly first: Returned,
+    private readonly first: Factors,
   ) {}
 
   /** Computes the first batch. The program is released with this, or at once if this fails. Throws what `run` throws. */
   static async of(program: FactorProgram, batch: OtherBatch): Promise<BatchFactors> {
     try {
       const factors = await factorsBy(program, batch, {});
-      return new BatchFactors(program, batch, samplesOf(factors), factors);
+      return new BatchFactors(program, batch, samplesOf(factors.tensors), factors);
     } catch (error) {
       await program.release();
       throw error;
     }
   }
 
-  /** The factors, by the names that the want gave them. Throws BATCH_MISMATCH, and what `run` throws. */
-  async factors(want: string, given: OtherBatch | undefined, options: OtherOptions): Promise<Returned> {
+  /** Throws BATCH_MISMATCH, and what `run` throws. */
+  async factors(want: string, given: OtherBatch | undefined, options: OtherOptions): Promise<Factors> {
     if (!given && !options.parameters) return this.first;
     const factors = await factorsBy(this.program, given ?? this.batch, options);
-    requireSamples(want, samplesOf(factors), this.samples);
+    requireSamples(want, samplesOf(factors.tensors), this.samples);
     return factors;
   }
 
@@ -103,9 +113,15 @@ async function factorsBy(
   program: FactorProgram,
   batch: OtherBatch,
   { parameters, allowNotFinite }: OtherOptions,
-): Promise<Returned> {
-  const options = { ...(parameters ? { parameters } : {}), ...(allowNotFinite ? { allowNotFinite } : {}) };
-  return (await (typeof batch === "string" ? program.runAll(batch, options) : program.run(batch, options))).factors;
+): Promise<Factors> {
+  const notFinite: NotFiniteSample[] = [];
+  const options: Options = {
+    ...(parameters ? { parameters } : {}),
+    ...(allowNotFinite ? { allowNotFinite } : {}),
+    onNotFinite: ({ samples }: NotFinite) => notFinite.push(...samples),
+  };
+  const run = typeof batch === "string" ? program.runAll(batch, options) : program.run(batch, options);
+  return { tensors: (await run).factors, notFinite };
 }
 
 /** The number of samples, which are on the first axis of the factors. */

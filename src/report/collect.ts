@@ -3,6 +3,8 @@ import { predictionsOf } from "../cleaning/by-class.js";
 import { isKnown, type Targets, targetKind, targetsOf } from "../cleaning/targets.js";
 import type { Objective } from "../compile/objective.js";
 import { bindShape } from "../graph/dim.js";
+import { foundNotFinite } from "../program/found-not-finite.js";
+import type { NotFiniteSample } from "../program/not-finite.js";
 import { Program } from "../program/program.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { scoresWhere } from "../train/figures.js";
@@ -30,7 +32,7 @@ interface Measured {
 async function measured(
   objective: Objective,
   feeds: Readonly<Record<string, Tensor>>,
-  { threads, onProgress }: Pick<ReportOptions, "threads" | "onProgress">,
+  { threads, onNotFinite, onProgress }: Pick<ReportOptions, "threads" | "onNotFinite" | "onProgress">,
 ): Promise<Measured> {
   const program = await Program.of(objective, {
     loss: objective.loss,
@@ -41,13 +43,16 @@ async function measured(
       scores: scoresWhere(targetKind(objective) === "classes", objective),
     },
   });
+  const notFinite: NotFiniteSample[] = [];
   try {
     const { losses, norms, scores } = await program.runAll(feeds, {
       allowNotFinite: true,
       notFinite: "ignore",
       inPlace: true,
+      ...(onNotFinite ? { onNotFinite: ({ samples }) => notFinite.push(...samples) } : {}),
       ...(onProgress ? { onProgress: (progress) => onProgress(progress.samples) } : {}),
     });
+    if (notFinite.length > 0) onNotFinite?.(foundNotFinite(notFinite));
     return { losses: losses.data, norms, scores: scores?.data };
   } finally {
     await program.release();

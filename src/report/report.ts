@@ -21,6 +21,7 @@ const optionNames: OptionNames<ReportOptions> = {
   scores: true,
   threads: true,
   allowNotFinite: true,
+  onNotFinite: true,
   onProgress: true,
 };
 
@@ -54,9 +55,10 @@ export async function reportContent(
 ): Promise<ReportContent> {
   const objective = await givenObjective(model, "writeReport", options, options);
   // The compiler and the runtime are loaded when they are first used.
-  const [{ readNamed }, { prepare }, { contentOf }] = await Promise.all([
+  const [{ readNamed }, { prepare }, { warnNotFinite }, { contentOf }] = await Promise.all([
     import("../program/read-batch.js"),
     import("../program/feeds.js"),
+    import("../program/found-not-finite.js"),
     import("./collect.js"),
   ]);
   const { batch, ids } =
@@ -67,5 +69,6 @@ export async function reportContent(
   for (const [name, list] of Object.entries({ ids: named, texts: options.texts }))
     if (list && list.length !== samples)
       throw invalidArgument(`There are ${list.length} ${name} for ${samples} samples; give one for each.`);
-  return contentOf(objective, feeds, { ...options, ...(named ? { ids: named } : {}) });
+  const { onNotFinite = warnNotFinite } = options;
+  return contentOf(objective, feeds, { ...options, onNotFinite, ...(named ? { ids: named } : {}) });
 }

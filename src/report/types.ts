@@ -2,6 +2,7 @@
 import type { IssueScores } from "../cleaning/types.js";
 import type { ObjectiveOptions } from "../compile/objective.js";
 import type { ModelOptions } from "../nn/model.js";
+import type { NotFiniteOptions } from "../program/not-finite.js";
 
 /** How the samples of a report are shown. */
 export type Show =
@@ -44,6 +45,8 @@ export interface ReportOptions extends ObjectiveOptions, ModelOptions {
   readonly threads?: number;
   /** Compute even if the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
+  /** Called once with the samples whose loss or gradient is not finite, if there are any. Default: a process warning. */
+  readonly onNotFinite?: NotFiniteOptions["onNotFinite"];
   /** Called now and then with the number of samples so far. Default: no call. */
   readonly onProgress?: (samples: number) => void;
 }

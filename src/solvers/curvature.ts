@@ -181,7 +181,8 @@ export class Curvature {
 
   /**
    * The matrix times a vector, by parameter, `[...shape]` each, float32. For a parameter that is not given the vector is 0.
-   * @throws PergradError MISSING_TENSOR, SHAPE_MISMATCH, and what `runAll` throws.
+   * @throws PergradError MISSING_TENSOR, SHAPE_MISMATCH, NOT_FINITE if a sample's product is not finite (as every other
+   *   method of this class), and what `runAll` throws.
    */
   async times(vector: Readonly<Record<string, Tensor>>): Promise<ByParameter> {
     return this.#space.split(await this.multiply(this.joined(vector)));
@@ -195,7 +196,7 @@ export class Curvature {
   /** The matrix times a vector over all parameters, `[size]`, in the order of the objective. Throws what `runAll` throws. */
   async multiply(vector: Float64Array): Promise<Float64Array> {
     const vectors = { product: this.#space.split(vector) };
-    const { product } = await this.products.runAll(this.data, { vectors });
+    const { product } = await this.products.runAll(this.data, { vectors, notFinite: "throw" });
     return this.#space.join(product);
   }
 

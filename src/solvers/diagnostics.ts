@@ -10,6 +10,7 @@ import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions } from "../program/options.js";
 import type { Program } from "../program/program.js";
 import type { Progress } from "../program/stream.js";
+import { areFinite } from "../tensor/finite.js";
 import type { Dots } from "../wants/inner-products.js";
 import type { Moments } from "../wants/statistics.js";
 import { type ByParameter, type FloatTensor, type Want, want } from "../wants/want.js";
@@ -117,8 +118,12 @@ export class DiagnosticsPrograms {
   /** Reads the data twice, and once more for the curvature. Throws what `runAll` throws. */
   async at(data: Dataset, at: At = {}): Promise<Diagnostics> {
     const found = await this.statistics.runAll(data, at);
-    const { dots } = await this.dots.runAll(data, { ...at, vectors: { dots: found.moments.mean } });
-    const diagonal = (await this.diagonal?.runAll(data, at))?.diagonal;
+    const { mean } = found.moments;
+    const finite = Object.values(mean).every((each) => areFinite(each.data));
+    // The samples that make it not finite have been reported: its products with the others would blame these too.
+    const after = finite ? at : ({ ...at, notFinite: "ignore" } as const);
+    const { dots } = await this.dots.runAll(data, { ...after, vectors: { dots: mean } });
+    const diagonal = (await this.diagonal?.runAll(data, after))?.diagonal;
     return figuresOf(found, dots, diagonal);
   }
 

@@ -53,14 +53,14 @@ export interface DecomposedBlock {
 /** Computes wants over a whole data set. */
 export type OverData = <W extends Wants>(objective: Objective, wants: W) => Promise<Results<W>>;
 
-/** Computes wants over this data set, on this machine. */
+/** Computes wants over this data set, on this machine. Throws NOT_FINITE: a sample that is not finite spoils a mean. */
 export function overData(data: Dataset, options: Running): OverData {
   return async (objective, wants) => {
     // The compiler is loaded when it is first used.
     const { Program } = await import("../program/program.js");
     const program = await Program.of(objective, { loss: objective.loss, ...runningOf(options), want: wants });
     try {
-      return await program.runAll(data);
+      return await program.runAll(data, { notFinite: "throw" });
     } finally {
       await program.release();
     }

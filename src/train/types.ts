@@ -176,7 +176,7 @@ export interface StepResult {
   readonly step: number;
   /** Samples drawn; 0 is possible by Poisson sampling. */
   readonly samples: number;
-  /** The mean loss of the batch, before the step; NaN for an empty batch. */
+  /** The mean loss of the batch, before the step; NaN for an empty batch, or if all its samples are dropped. */
   readonly loss: number;
   /** The share of labels that have the output's largest score, before the step; null if there are no labels. */
   readonly accuracy: number | null;

@@ -67,6 +67,9 @@ function vectorsOf({ plan, vector }: WantContext, given: ByParameter | undefined
   return new Map(names.map((name) => [name, vector(name)]));
 }
 
+/** Each part of the result is a product with the whole gradient, or with a row of the whole Hessian. */
+const spreading = { spreads: true } as const;
+
 /** A want that computes from products with a vector what another want computes from gradients. */
 function productWant<R>(name: string, products: Products, vector: ByParameter | undefined, inner: Want<R>): Want<R> {
   if (inner.vectors || inner.others)
@@ -149,14 +152,18 @@ export function fisherProduct({
   if (labels === "drawn") {
     const drawn = drawnOf("want.fisherProduct", { probes, seed });
     const products: Products = (of, _gradients, vectors) => drawnFisherProduct(of, drawn, vectors);
-    return { ...productWant("fisherProduct", products, vector, give), settings: { labels, probes, seed } };
+    return {
+      ...spreading,
+      ...productWant("fisherProduct", products, vector, give),
+      settings: { labels, probes, seed },
+    };
   }
   if (probes !== undefined || seed !== undefined)
     throw new PergradError(
       "INVALID_ARGUMENT",
       'The want fisherProduct draws no labels unless labels is "drawn"; give that, or leave out probes and seed.',
     );
-  return productWant("fisherProduct", fisherProducts, vector, give);
+  return { ...spreading, ...productWant("fisherProduct", fisherProducts, vector, give) };
 }
 
 function named(values: ByName): Record<string, Value> {
@@ -238,6 +245,7 @@ export function hessianDiagonal(options: EstimateOptions = {}): Want<ByParameter
     name: "hessianDiagonal",
     settings: { ...options },
     twice: true,
+    ...spreading,
     requirements: { factors: true },
     emit: (wanted) => named(hessianDiagonalsOf(wanted, probes)),
     read: (returned) => under(returned, ""),
@@ -279,7 +287,7 @@ export function trace({ of = "hessian", ...estimate }: TraceOptions = {}): Want<
   return {
     name: "trace",
     settings: { of, ...estimate },
-    ...(of === "hessian" ? { twice: true } : {}),
+    ...(of === "hessian" ? { twice: true, ...spreading } : {}),
     requirements: of === "fisher" ? { norm: 1 } : { factors: true },
     emit: (wanted) => {
       const parts = [...traceParts(wanted, of, probes)];

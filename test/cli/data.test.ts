@@ -378,16 +378,49 @@ describe("gradients that are not finite though the data is", () => {
   test.each([
     ["grads", ""],
     ["norms", ""],
-    ["clipped-sum", "; they spoil the sum: --leave-out-not-finite leaves such samples out and counts them"],
-  ])("%s warns of, naming samples and parameters", async (command, then) => {
+    ["project --dims 3", ""],
+    ["curvature --want ggn-diagonal", ""],
+    ["curvature --want hessian-trace", ""],
+    ["curvature --want ntk,ggn-diagonal", ""],
+    [
+      "clipped-sum --max-norm 1",
+      "; they spoil the sum: --leave-out-not-finite leaves such samples out and counts them",
+    ],
+  ])("%s warns of, naming samples and parameters", async (line, then) => {
     const { result } = await workspace(rooted(), zeros(1, 3));
-    const limit = command === "clipped-sum" ? ["--max-norm", "1"] : [];
+    const [command = "", ...options] = line.split(" ");
     for (const size of ["1", "2", "5"]) {
-      const { err } = await result(command, ...limit, "--microbatch-size", size);
+      const { err } = await result(command, ...options, "--microbatch-size", size);
       expect(err).toBe(
         `pergrad: warning: The gradient of samples 1, 3 (in "weight") is not finite, though the data is${then}.\n`,
       );
     }
+  });
+
+  test("curvature of the whole data set stops at, and writes nothing", async () => {
+    const { command, files } = await workspace(rooted(), zeros(1, 3));
+    const before = files();
+    const { code, err } = await command("curvature", "--want", "ggn-top", "--out", "top.safetensors");
+    expect(code).toBe(1);
+    expect(err).toMatch(/^pergrad: The gradient of samples 1, 3 \(in "weight"\) is not finite; /);
+    expect(files()).toEqual(before);
+  });
+
+  test("clean and report warn of, and say how such samples appear", async () => {
+    const { command, path } = await workspace(rooted(), zeros(1, 3));
+    const told = 'pergrad: warning: The gradient of samples 1, 3 (in "weight") is not finite; ';
+    const cleaned = await command("clean", "--out", path("scores.csv"), "--report", path("cleaned.html"));
+    expect(cleaned.err).toBe(`${told}such samples have the outlier score 1.\n`);
+    const reported = await command("report", "--report", path("page.html"));
+    expect(reported.err).toBe(`${told}the page shows such samples as "not finite".\n`);
+  });
+
+  test("check finds no difference at, and says that the model is so", async () => {
+    const { command } = await workspace(rooted(), zeros(1, 3));
+    const { code, out } = await command("check");
+    expect(code).toBe(0);
+    expect(out).toMatch(/^weight +ok/m);
+    expect(out).toContain('The gradient of samples 1, 3 (in "weight") is not finite in float64 either');
   });
 
   test("clipped-sum leaves out and counts", async () => {

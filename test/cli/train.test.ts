@@ -305,7 +305,7 @@ describe("numbers that are not finite", () => {
 
   it("of samples are dropped by private training, which says how many, which and why", async () => {
     const { command, path } = await workspace(rooted(), zeros);
-    const { code, out } = await command(
+    const { code, out, err } = await command(
       "train",
       ...learningBy("60"),
       ...privately,
@@ -315,9 +315,18 @@ describe("numbers that are not finite", () => {
       path("t.onnx"),
     );
     expect(code).toBe(0);
+    expect(err).not.toContain("NaN");
     expect(out).toMatch(
       /\nDropped 1 sample, 4 times in all \(2\), which count as zero: the gradient of 1 is not finite, although the data is\. /,
     );
+  });
+
+  it("of all samples of a step leave its line without a loss", async () => {
+    const one = { x: floats([1, 3], () => 0), target: labels(1) };
+    const { command, path } = await workspace(rooted(), one);
+    const ended = await command("train", ...learningBy("1"), ...privately, "--steps", "2", "--out", path("t.onnx"));
+    expect(ended.err).toMatch(/^step 1\/2 {2}loss none .*dropped 1 /m);
+    expect(ended).toMatchObject({ code: 0, out: expect.stringContaining("\nDropped 1 sample, ") });
   });
 });
 

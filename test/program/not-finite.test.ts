@@ -300,6 +300,70 @@ describe("sums that overflow only together", () => {
   });
 });
 
+describe("another batch whose samples are not finite", () => {
+  const told: NotFinite[] = [];
+  const onNotFinite = (each: NotFinite) => told.push(each);
+
+  it("is told of as such, and blames no sample of the batch", async () => {
+    const program = await perSample(rooted, {
+      loss: losses.mse(),
+      want: { cross: want.cross(batch(4, [2])), norms: want.norms(), sum: want.sum() },
+    });
+    for (const zeros of [[], [1]]) {
+      for (const size of [1, 3]) {
+        told.length = 0;
+        const { sum } = await program.run(batch(3, zeros), {
+          onNotFinite,
+          microbatchSize: size,
+          notFinite: "leave out",
+        });
+        const own = { sample: 1, loss: false, parameters: ["weight"] };
+        expect(told.map(({ samples }) => samples)).toEqual([
+          [{ sample: 2, loss: false, parameters: ["weight"], others: "cross" }],
+          ...(zeros.length > 0 ? [[own]] : []),
+        ]);
+        expect(told[0]).toMatchObject({
+          leftOut: false,
+          message: 'The gradient of sample 2 of the other batch of "cross" (in "weight") is not finite.',
+        });
+        expect(sum.weight?.data.every(Number.isFinite)).toBe(true);
+      }
+    }
+    await expect(program.run(batch(3, []), { notFinite: "throw" })).rejects.toMatchObject({
+      code: "NOT_FINITE",
+      message: expect.stringMatching(/sample 2 of the other batch of "cross" \(in "weight"\)/),
+    });
+    await program.release();
+  });
+
+  it("is told of where a run gives it, and not once it gives another", async () => {
+    const program = await perSample(rooted, { loss: losses.mse(), want: { cross: want.cross(batch(2, [])) } });
+    told.length = 0;
+    await program.run(batch(3, []), { onNotFinite, others: { cross: batch(2, [0]) } });
+    expect(told.map(({ samples }) => samples)).toMatchObject([[{ sample: 0, others: "cross" }]]);
+    await program.run(batch(3, []), { onNotFinite });
+    expect(told).toHaveLength(1);
+    await program.release();
+  });
+});
+
+it.each(["kroneckerFactors", "fisherProduct", "trace"] as const)(
+  "want.%s names the parameter that is at fault, or none",
+  async (name) => {
+    const made = {
+      kroneckerFactors: () => want.kroneckerFactors({ kind: "type2" }),
+      fisherProduct: () => want.fisherProduct({ vector: vectors }),
+      trace: () => want.trace(),
+    };
+    const program = await perSample(rooted, { loss: losses.mse(), want: { own: made[name]() } });
+    const samples = await found(program, batch(5, [1, 4]));
+    expect(samples.map(({ sample }) => sample)).toEqual([1, 4]);
+    for (const { parameters } of samples) expect(parameters).not.toContain("bias");
+    if (name === "kroneckerFactors") for (const { parameters } of samples) expect(parameters).toEqual(["weight"]);
+    await program.release();
+  },
+);
+
 it.each([true, false])("looks for samples in the data as it was at the call (worker thread: %s)", async (workers) => {
   const program = await perSample(rooted, { loss: losses.mse(), want: { own: want.sum() }, workers });
   const data = batch(6, [4]);

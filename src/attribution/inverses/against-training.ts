@@ -1,8 +1,10 @@
 /** Inner products of all training samples' gradients with vectors that stand for queries. */
 import type { Dataset } from "../../program/given-data.js";
+import type { RunOptions } from "../../program/options.js";
 import type { Program } from "../../program/program.js";
 import type { ByParameter, FloatTensor, Want } from "../../wants/want.js";
 import type { Checkpoint } from "../checkpoint.js";
+import { refusing } from "../not-finite.js";
 import { besides } from "../products.js";
 import { Table } from "../table.js";
 
@@ -45,7 +47,8 @@ export async function againstTraining(
         begun = undefined;
         begun = { count, program: await checkpoint.program({ products: productsWith(count) }) };
       }
-      tables.push(await productsOf(begun, train, vectors));
+      const options = { others: { products: vectors }, ...refusing(checkpoint.whose(train)) };
+      tables.push(await productsOf(begun, train, options));
     }
   } finally {
     await begun?.program.release();
@@ -54,10 +57,9 @@ export async function againstTraining(
 }
 
 /** Nothing is materialised if factors are less work. */
-async function productsOf({ program, count }: Begun, train: Dataset, products: ByParameter): Promise<Table> {
+async function productsOf({ program, count }: Begun, train: Dataset, options: RunOptions): Promise<Table> {
   const found: { readonly from: number; readonly numbers: Float32Array }[] = [];
   let samples = 0;
-  const options = { others: { products }, notFinite: "throw", inPlace: true } as const;
   for await (const { from, to, results } of program.stream(train, options)) {
     found.push({ from, numbers: results.products.data });
     samples = to;

@@ -1,12 +1,14 @@
 /** The numbers that an index keeps for samples: their projected gradients. */
 import { invalidArgument } from "../../arguments.js";
 import type { Loss } from "../../nn/loss.js";
+import { nth } from "../../present.js";
 import type { Dataset } from "../../program/given-data.js";
 import type { ProjectedBy } from "../../wants/projection.js";
 import { want } from "../../wants/want.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { margin } from "../margin.js";
 import type { Method } from "../method.js";
+import { refusing } from "../not-finite.js";
 
 /** Methods whose scores are products of projected gradients. */
 export const indexed = ["gradDot", "gradCos", "tracIn", "trak", "loGra"] as const;
@@ -87,8 +89,9 @@ export async function featuresOf(
   );
   return {
     of: async (data, take, signal) => {
-      const run = { notFinite: "throw", inPlace: true, reuse: true, ...(signal ? { signal } : {}) } as const;
-      for (const [model, program] of programs.entries())
+      for (const [model, program] of programs.entries()) {
+        const whose = nth(checkpoints, model).whose(data);
+        const run = { ...refusing(whose), reuse: true, ...(signal ? { signal } : {}) } as const;
         for await (const { from, to, results } of program.stream(data, run)) {
           const { phi, values, norms } = results;
           for (let n = 0; n < to - from; n++) {
@@ -98,6 +101,7 @@ export async function featuresOf(
             take(from + n, model, phi.data.subarray(n * dims, (n + 1) * dims), { norm, weight });
           }
         }
+      }
     },
     release: async () => {
       for (const program of programs) await program.release();
