@@ -86,6 +86,7 @@ const modules = ["core", ...Object.keys(alone), "others"];
 const later = {
   work: ["onnx/read/model-of", "program/program", "target/default"],
   "another-batch": ["program/others"],
+  "not-finite": ["program/describe-not-finite"],
   "saved-program": ["program/saved-program"],
   expressions: ["program/compiled"],
   modules: ["nn/model"],

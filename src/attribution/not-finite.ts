@@ -1,6 +1,7 @@
 /** Samples that are not finite have no scores. */
 import { PergradError } from "../errors.js";
-import { describeNotFinite, type NotFinite, type NotFiniteSample, renumbered } from "../program/not-finite.js";
+import { describeNotFinite } from "../program/describe-not-finite.js";
+import { type NotFinite, type NotFiniteSample, renumbered } from "../program/not-finite.js";
 
 /** Which samples a program reads. */
 export type Whose = "queries" | "training samples" | "samples";

@@ -3,7 +3,7 @@ import { type CheckedParameter, type CheckedWant, type CheckResult, check } from
 import { isOwnRounding } from "../check/comparison.js";
 import { grouped } from "../grouped.js";
 import { table } from "../inspect/table.js";
-import { describeNotFinite } from "../program/not-finite.js";
+import { describeNotFinite } from "../program/describe-not-finite.js";
 import { samplesBetween } from "../program/split.js";
 import type { Io } from "./io.js";
 import { json } from "./json.js";

@@ -1,5 +1,6 @@
 /** Warnings of samples that are not finite. */
-import { describeNotFinite, mostNamed, type NotFiniteSample } from "../program/not-finite.js";
+import { describeNotFinite, mostNamed } from "../program/describe-not-finite.js";
+import type { NotFiniteSample } from "../program/not-finite.js";
 import { Program } from "../program/program.js";
 import { samplesAt } from "../program/split.js";
 import { want } from "../wants/want.js";

@@ -24,7 +24,7 @@ import {
   renumbered,
   Watched,
 } from "./not-finite.js";
-import type { Others } from "./others.js";
+import type { Factors, Others } from "./others.js";
 import { type Computed, Joined, samplesAt, samplesBetween } from "./split.js";
 
 /** What a run needs to know about the objective. */
@@ -99,15 +99,16 @@ export class Execution {
       return this.#atOnce(prepared, now, options, first);
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
     const fixed = this.#fixed(given(ownOptions(options)), options);
-    const { factors, spoilt } = await this.#factors(options);
-    for (const notFinite of spoilt.values()) this.reporter.report(notFinite, options);
-    return this.#except(spoilt).#inParts({ feeds, samples }, size, { ...fixed, ...factors }, options, first);
+    const factors = await this.#factors(options);
+    for (const { notFinite } of factors) await this.reporter.report(notFinite, options);
+    return this.#except(factors).#inParts({ feeds, samples }, size, { ...fixed, ...joined(factors) }, options, first);
   }
 
-  /** The same without watching the results of these wants, whose other batch spoils them for each sample. */
-  #except(spoilt: ReadonlyMap<string, unknown>): Execution {
-    if (spoilt.size === 0) return this;
-    const wants = Object.fromEntries(Object.entries(this.executed.wants).filter(([name]) => !spoilt.has(name)));
+  /** The same without watching results that another batch spoils for each sample. */
+  #except(factors: readonly Factors[]): Execution {
+    const spoilt = factors.flatMap(({ notFinite }) => notFinite.map(({ others }) => others));
+    if (spoilt.length === 0) return this;
+    const wants = Object.fromEntries(Object.entries(this.executed.wants).filter(([name]) => !spoilt.includes(name)));
     return new Execution({ ...this.executed, wants }, this.reporter);
   }
 
@@ -126,7 +127,7 @@ export class Execution {
     const values = parameterFeeds(objective.model, graph.parameters, options.parameters);
     const given = { ...values, ...givenFeeds(objective.model, wants, graph, options, held) };
     const own = Object.fromEntries(graph.inputs.map(({ name }) => [name, entryOf(feeds, name)]));
-    return { ...given, ...(await this.#factors(options)).factors, ...own };
+    return { ...given, ...joined(await this.#factors(options)), ...own };
   }
 
   /** What is fed beside a batch's data, except what a saved file holds itself. */
@@ -139,7 +140,7 @@ export class Execution {
     // The file holds the vectors and the norms with which the wants were made.
     const asMade = options.vectors ? [] : graph.vectors;
     for (const { value } of [...asMade, ...(options.maxNorms ? [] : graph.scalars)]) delete own[value.name];
-    return { ...values, ...own, ...(await this.#factors(options)).factors };
+    return { ...values, ...own, ...joined(await this.#factors(options)) };
   }
 
   /** Whether samples that are not finite may have to be looked for by running parts again. */
@@ -148,8 +149,8 @@ export class Execution {
   }
 
   /** Reports sums that overflow only when those of several chunks are added. Throws NOT_FINITE. */
-  reportOverflow({ overflowed = [] }: Computed, options: NotFiniteOptions): void {
-    this.reporter.report(this.#watched.together(overflowed), options);
+  async reportOverflow({ overflowed = [] }: Computed, options: NotFiniteOptions): Promise<void> {
+    await this.reporter.report(this.#watched.together(overflowed), options);
   }
 
   async #atOnce(prepared: Prepared, given: Feeds, options: ExecutionOptions, first: number): Promise<Computed> {
@@ -165,10 +166,8 @@ export class Execution {
     const reported = own
       ? await this.#search({ feeds: own.feeds, samples }, own.given, found.notFinite)
       : found.notFinite;
-    this.reporter.report(
-      renumbered(reported, (n) => first + n),
-      options,
-    );
+    const told = renumbered(reported, (n) => first + n);
+    if (told.length > 0) await this.reporter.report(told, options);
     return found;
   }
 
@@ -191,7 +190,7 @@ export class Execution {
       else joined.add(found.returned, to - from, found.counted);
     }
     const computed = whole ?? joined.finish();
-    this.reporter.report([...notFinite, ...this.#watched.together(computed.overflowed ?? [])], options);
+    await this.reporter.report([...notFinite, ...this.#watched.together(computed.overflowed ?? [])], options);
     return computed;
   }
 
@@ -267,21 +266,10 @@ export class Execution {
       );
   }
 
-  /** What the wants' other batches give, and the samples of these that are not finite, by the want's name. */
-  async #factors({ others: given = {}, ...options }: ExecutionOptions) {
-    const factors: Record<string, Tensor> = {};
-    const spoilt = new Map<string, NotFiniteSample[]>();
-    // All start at once, so that all that is given is read now.
-    const begun = [...this.executed.others].map(
-      async ([want, others]) => [want, await others.factors(want, given[want], options)] as const,
-    );
-    for (const [want, { tensors, notFinite }] of await Promise.all(begun)) {
-      for (const factor of this.executed.graph.factors)
-        if (factor.want === want) factors[factor.value.name] = entryOf(tensors, factor.name);
-      const others = notFinite.map((each) => ({ ...each, others: want }));
-      if (others.length > 0) spoilt.set(want, others);
-    }
-    return { factors, spoilt };
+  /** What the wants' other batches give. All start at once, so that all that is given is read now. */
+  #factors({ others: given = {}, ...options }: ExecutionOptions): Promise<Factors[]> {
+    const { others, graph } = this.executed;
+    return Promise.all(Array.from(others, ([want, each]) => each.factors({ want, ...graph }, given[want], options)));
   }
 
   /** The results of an empty batch: empty, and sums of zero. */
@@ -295,6 +283,8 @@ export class Execution {
     return { returned, samples: 0, counted: 0 };
   }
 }
+
+const joined = (factors: readonly Factors[]): Feeds => Object.assign({}, ...factors.map(({ feeds }) => feeds));
 
 /** The tensor, `[N]`, with 0 for the samples that are left out. */
 function without({ data, ...tensor }: Tensor, left: ReadonlySet<NotFiniteSample["sample"]>): Tensor {

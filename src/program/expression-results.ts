@@ -9,9 +9,9 @@ import { listed } from "../meant.js";
 import { build } from "../ops/registry.js";
 import { entryOf, nth } from "../present.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
+import { mostNamed } from "./describe-not-finite.js";
 import { warn } from "./environment.js";
 import { firstNotFinite } from "./feeds.js";
-import { mostNamed } from "./not-finite.js";
 
 /** A result that is not finite. */
 export interface NotFiniteResult {

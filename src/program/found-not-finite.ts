@@ -1,6 +1,8 @@
 /** Samples that are not finite, told of once a data set has been read. */
+
+import { describeNotFinite } from "./describe-not-finite.js";
 import { warn } from "./environment.js";
-import { describeNotFinite, type NotFinite, type NotFiniteSample } from "./not-finite.js";
+import type { NotFinite, NotFiniteSample } from "./not-finite.js";
 
 /** Each sample once, with all that was found of it, in order. */
 export function mergedNotFinite(found: readonly NotFiniteSample[]): NotFiniteSample[] {

@@ -8,7 +8,6 @@
 import { isSummed, nameInWant, type Output } from "../compile/joining.js";
 import { hiddenNaN, type Watch } from "../compile/watch.js";
 import { PergradError } from "../errors.js";
-import { listed } from "../meant.js";
 import { areFinite } from "../tensor/finite.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import { floatsIn, isFloat, type Tensor } from "../tensor/tensor.js";
@@ -182,43 +181,6 @@ function withHidden(found: readonly NotFiniteSample[], { data }: Tensor): NotFin
   return [...all, ...others.map((sample) => ({ sample, loss: false, hidden: true as const, parameters: [] }))];
 }
 
-/** The most samples, and parameters, that a message names. */
-export const mostNamed = 5;
-
-/** The samples and parameters as a sentence. */
-export function describeNotFinite(samples: readonly NotFiniteSample[], leftOut: boolean): string {
-  const hidden = samples.filter((each) => each.hidden && !each.loss && each.parameters.length === 0);
-  const open = samples.filter((each) => !hidden.includes(each));
-  const sentences = open.length > 0 ? [describeOpen(open, leftOut)] : [];
-  return [...sentences, ...(hidden.length > 0 ? [describeHidden(hidden, leftOut)] : [])].join(" ");
-}
-
-function describeHidden(samples: readonly NotFiniteSample[], leftOut: boolean): string {
-  const numbers = samples.map(({ sample }) => Number(sample)).sort((a, b) => a - b);
-  const [which, their, them] = numbers.length === 1 ? ["sample", "its", "it"] : ["samples", "their", "them"];
-  const then = leftOut ? `; sums and means leave ${them} out` : "";
-  return `The gradient of ${which} ${listed(numbers, mostNamed)} is finite and means nothing: ${their} activations are NaN in front of an operator that hides it (a maximum or the like)${then}.`;
-}
-
-function describeOpen(samples: readonly NotFiniteSample[], leftOut: boolean): string {
-  const numbers = samples.flatMap(({ sample }) => (typeof sample === "number" ? sample : [])).sort((a, b) => a - b);
-  const parameters = [...new Set(samples.flatMap((each) => each.parameters))].map((name) => `"${name}"`);
-  const which =
-    numbers.length === 0
-      ? "some sample"
-      : `${numbers.length === 1 ? "sample" : "samples"} ${listed(numbers, mostNamed)}${ofOthers(samples)}`;
-  const where = parameters.length === 0 ? "" : ` (in ${listed(parameters, mostNamed, "more parameters")})`;
-  if (numbers.length === 0 && samples.every(({ sample }) => sample === "together"))
-    return `A sum over the samples${where} is not finite, though each sample's gradient is: together they overflow.`;
-  const what = samples.every(({ loss }) => loss) ? "The loss and the gradient" : "The gradient";
-  const then = leftOut ? `; sums and means leave ${numbers.length === 1 ? "it" : "them"} out` : "";
-  return `${what} of ${which}${where} ${what === "The gradient" ? "is" : "are"} not finite${then}.`;
-}
-
-function ofOthers([first]: readonly NotFiniteSample[]): string {
-  return first?.others === undefined ? "" : ` of the other batch of "${first.others}"`;
-}
-
 /** Reports to the user as the options say. Throws NOT_FINITE if they ask for it. */
 export class Reporter {
   #warned = false;
@@ -229,8 +191,9 @@ export class Reporter {
     return notFinite !== "ignore" && !this.#warned;
   }
 
-  report(samples: readonly NotFiniteSample[], { notFinite, onNotFinite }: NotFiniteOptions): void {
+  async report(samples: readonly NotFiniteSample[], { notFinite, onNotFinite }: NotFiniteOptions): Promise<void> {
     if (samples.length === 0) return;
+    const { describeNotFinite } = await import("./describe-not-finite.js");
     const leftOut =
       notFinite === "leave out" && samples.some(({ sample, others }) => typeof sample === "number" && !others);
     const message = describeNotFinite(samples, leftOut);

@@ -1,5 +1,7 @@
 /** The gradients of a want's other batch, which the program takes as inputs. */
+import type { ProgramGraph } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
+import { entryOf } from "../present.js";
 import { type Data, isTensor, plainData } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Returned } from "../wants/want.js";
@@ -18,11 +20,31 @@ export interface OtherOptions {
 
 type Options = OtherOptions & NotFiniteOptions;
 
-/** What enters a program for another batch, by the names that the want gave it. */
+/** What enters a program for another batch. */
 export interface Factors {
-  readonly tensors: Returned;
+  /** By the names of the program's inputs. */
+  readonly feeds: Returned;
   /** The samples of the other batch that are not finite. */
   readonly notFinite: readonly NotFiniteSample[];
+}
+
+/** A want that takes another batch, in a program. */
+export interface OfWant extends Pick<ProgramGraph, "factors"> {
+  readonly want: string;
+}
+
+/** What was computed of another batch, by the names that the want gave it. */
+interface Computed {
+  readonly tensors: Returned;
+  readonly notFinite: readonly NotFiniteSample[];
+}
+
+function factorsOf({ want, factors }: OfWant, { tensors, notFinite }: Computed): Factors {
+  const own = factors.filter((each) => each.want === want);
+  return {
+    feeds: Object.fromEntries(own.map(({ value, name }) => [value.name, entryOf(tensors, name)])),
+    notFinite: notFinite.map((each) => ({ ...each, others: want })),
+  };
 }
 
 /** A program for the same model and loss, which computes the factors of gradients. */
@@ -36,7 +58,7 @@ interface FactorProgram {
 export interface Others {
   readonly samples: number;
   /** Throws what `run` throws. */
-  factors(want: string, given: OtherBatch | undefined, options: OtherOptions): Promise<Factors>;
+  factors(of: OfWant, given: OtherBatch | undefined, options: OtherOptions): Promise<Factors>;
   release(): Promise<void>;
 }
 
@@ -45,7 +67,8 @@ export class GivenFactors implements Others {
   constructor(readonly samples: number) {}
 
   /** Throws MISSING_TENSOR, BATCH_MISMATCH. */
-  async factors(want: string, given: OtherBatch | undefined): Promise<Factors> {
+  async factors(of: OfWant, given: OtherBatch | undefined): Promise<Factors> {
+    const { want } = of;
     const factors = typeof given === "string" ? undefined : given;
     if (!factors)
       throw new PergradError(
@@ -60,7 +83,7 @@ export class GivenFactors implements Others {
       found[name] = tensor;
     }
     requireSamples(want, samplesOf(found), this.samples);
-    return { tensors: found, notFinite: [] };
+    return factorsOf(of, { tensors: found, notFinite: [] });
   }
 
   async release(): Promise<void> {}
@@ -72,7 +95,7 @@ export class BatchFactors implements Others {
     private readonly program: FactorProgram,
     private readonly batch: OtherBatch,
     readonly samples: number,
-    private readonly first: Factors,
+    private readonly first: Computed,
   ) {}
 
   /** Computes the first batch. The program is released with this, or at once if this fails. Throws what `run` throws. */
@@ -87,11 +110,11 @@ export class BatchFactors implements Others {
   }
 
   /** Throws BATCH_MISMATCH, and what `run` throws. */
-  async factors(want: string, given: OtherBatch | undefined, options: OtherOptions): Promise<Factors> {
-    if (!given && !options.parameters) return this.first;
-    const factors = await factorsBy(this.program, given ?? this.batch, options);
-    requireSamples(want, samplesOf(factors.tensors), this.samples);
-    return factors;
+  async factors(of: OfWant, given: OtherBatch | undefined, options: OtherOptions): Promise<Factors> {
+    if (!given && !options.parameters) return factorsOf(of, this.first);
+    const computed = await factorsBy(this.program, given ?? this.batch, options);
+    requireSamples(of.want, samplesOf(computed.tensors), this.samples);
+    return factorsOf(of, computed);
   }
 
   release(): Promise<void> {
@@ -113,7 +136,7 @@ async function factorsBy(
   program: FactorProgram,
   batch: OtherBatch,
   { parameters, allowNotFinite }: OtherOptions,
-): Promise<Factors> {
+): Promise<Computed> {
   const notFinite: NotFiniteSample[] = [];
   const options: Options = {
     ...(parameters ? { parameters } : {}),

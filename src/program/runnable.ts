@@ -133,7 +133,7 @@ export abstract class RunnableProgram<W extends Wants> {
     const { joinedResults } = await streaming();
     const chunks = await this.#chunks(own, ownSettings);
     const found = (await joinedResults(chunks, this.parts.graph.outputs, check)) ?? this.execution.empty();
-    this.execution.reportOverflow(found, options);
+    await this.execution.reportOverflow(found, options);
     return this.#read(found);
   }
 

@@ -1,6 +1,7 @@
 /** Stops training before a number that is not finite reaches the weights. */
 import { PergradError } from "../errors.js";
-import { describeNotFinite, type NotFiniteSample } from "../program/not-finite.js";
+import { describeNotFinite } from "../program/describe-not-finite.js";
+import type { NotFiniteSample } from "../program/not-finite.js";
 import { areFinite } from "../tensor/finite.js";
 import type { Stepped } from "./optimizer.js";
 import type { Trained } from "./types.js";
