@@ -17,7 +17,7 @@ import type { References } from "./in-this-thread.js";
 import { comparedMatrices } from "./matrices.js";
 import { Reference, referenceParts } from "./oracle.js";
 import { referencesOf } from "./references.js";
-import type { CheckOptions, CheckResult } from "./types.js";
+import type { CheckedNotFinite, CheckOptions, CheckResult } from "./types.js";
 import { WantsComparison } from "./wants.js";
 
 /** See `check`. */
@@ -49,7 +49,7 @@ export async function checked(
       parts,
     );
     const progress = counting(samples + differences.total, options.onProgress);
-    const notFinite: { readonly sample: number; readonly parameter: string }[] = [];
+    const notFinite: CheckedNotFinite[] = [];
     for (let n = 0; n < samples; n++) {
       // If this thread computes the reference, the caller must get a turn to abort.
       if (signal) await new Promise((resolve) => setTimeout(resolve));

@@ -47,6 +47,14 @@ export const checkOptionNames: OptionNames<CheckOptions> = {
   signal: true,
 };
 
+/** A gradient of one sample that is not finite. */
+export interface CheckedNotFinite {
+  /** The sample's number, from 0. */
+  readonly sample: number;
+  /** The parameter's name. */
+  readonly parameter: string;
+}
+
 /** The result of a check. */
 export interface CheckResult {
   /** Each parameter's errors, in the order of the model. */
@@ -66,7 +74,7 @@ export interface CheckResult {
    * Gradients of single samples that are not finite in float64 either: that is the model's doing (a square root at 0, a
    * division by 0). They must be so in the program too, but are not compared with finite differences.
    */
-  readonly notFinite: readonly { readonly sample: number; readonly parameter: string }[];
+  readonly notFinite: readonly CheckedNotFinite[];
   /** The number of samples compared with the loop. */
   readonly samples: number;
   /** The tolerances. Above `rounding`, float32 rounding leaves hardly a digit right. */

@@ -12,27 +12,10 @@ import { areFinite } from "../tensor/finite.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import { floatsIn, isFloat, type Tensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
+import type { NotFiniteSample } from "./describe-not-finite.js";
 import { warn } from "./environment.js";
 
-/** A sample whose results are not finite. */
-export interface NotFiniteSample {
-  /**
-   * Its number, from 0; in a stream, its number in the dataset. "together": each sample is finite, but a sum over the
-   * samples overflows. Null: one or several samples of the batch, if it cannot be split to find out which.
-   */
-  readonly sample: number | "together" | null;
-  /** Whether its loss, if that is wanted, is not finite either. */
-  readonly loss: boolean;
-  /**
-   * Whether a NaN inside the model reached an operator that returns a number all the same (`MaxPool`, `ReduceMax`,
-   * `TopK`, ...), so that its results are finite but mean nothing.
-   */
-  readonly hidden?: true;
-  /** If it is a sample of another batch, the want that takes this (`want.cross`), whose results it all spoils. */
-  readonly others?: string;
-  /** Parameters whose gradients, norms or sums are known to be non-finite; empty if the results do not show which. */
-  readonly parameters: readonly string[];
-}
+export type { NotFiniteSample } from "./describe-not-finite.js";
 
 /** The argument of `onNotFinite`. */
 export interface NotFinite {
