@@ -2,7 +2,7 @@
  * Scan: a loop over time whose steps are a graph of their own. In our graphs it has one form. Its inputs are the states,
  * then the values that are scanned along axis 0, then those that the body captures from outside. Its outputs are the
  * last states; the results of each step, stacked along axis 0; and, for the backward pass, the matrix products of each
- * step, and every state before each step. Outputs that nothing reads are not emitted. The files beside this one say how
+ * step (or sums with them), and every state before each step. Outputs that nothing reads are not emitted. The files beside this one say how
  * it is differentiated (scan-reverse) and batched (scan-vmap), and where it carries the samples (scan-axes).
  */
 
@@ -10,8 +10,9 @@ import type { Array64 } from "../../float64/array64.js";
 import { array64 } from "../../float64/array64.js";
 import { closeOver } from "../../graph/body.js";
 import { type Dim, factorOf, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
+import { inputsOf, outputOf } from "../../graph/operands.js";
 import { leaf, type Node, type Value, type ValueType } from "../../graph/value.js";
-import { dependentsOf, nodesBefore, presentInputs } from "../../graph/walk.js";
+import { dependentsOf, nodesBefore, presentInputs, readersOf } from "../../graph/walk.js";
 import { nth } from "../../present.js";
 import type { BodyEvaluate } from "../body-rules.js";
 import type { Build } from "../build.js";
@@ -118,13 +119,25 @@ function valuesRead(outputs: readonly Value[], leaves: ReadonlySet<Value>): Set<
   return new Set([...outputs, ...nodesBefore(outputs, leaves).flatMap(presentInputs)]);
 }
 
-/** The values that are expensive to recompute: products of matrices that depend on the step. */
+/**
+ * The values that are expensive to recompute: products of matrices that depend on the step. Where nothing but a sum of
+ * the same shape reads a product, the sum: then a backward pass neither adds again nor reads the other terms.
+ */
 function productsIn(leaves: readonly Value[], outputs: readonly Value[]): Value[] {
   const nodes = nodesBefore(outputs, new Set(leaves));
   const inside = dependentsOf(leaves, nodes);
-  return nodes.flatMap(({ op, outputs: [product] }) =>
-    product && costly.has(op) && inside.has(product) && !outputs.includes(product) ? [product] : [],
+  const readers = readersOf(nodes, outputs);
+  const sums = new Map(
+    nodes.flatMap((node) => (node.op === "Add" ? inputsOf(node, 2).map((term) => [term, outputOf(node, 0)]) : [])),
   );
+  const summed = (value: Value): Value => {
+    const sum = readers.get(value) === 1 ? sums.get(value) : undefined;
+    return sum && !outputs.includes(sum) && sameShape(sum.shape, value.shape) ? summed(sum) : value;
+  };
+  const found = nodes.flatMap(({ op, outputs: [product] }) =>
+    product && costly.has(op) && inside.has(product) && !outputs.includes(product) ? [summed(product)] : [],
+  );
+  return [...new Set(found)];
 }
 
 const costly = new Set(["MatMul", "Gemm", "Einsum", "Conv", "ConvTranspose"]);
