@@ -33,7 +33,7 @@ export interface Value {
    * The elements of an integer scalar or vector, if they are known at compile time (perhaps as multiples of N). They
    * let shape arithmetic be folded.
    */
-  readonly known?: readonly Dim[];
+  readonly known?: readonly Dim[] | undefined;
   readonly source: Source;
 }
 
@@ -52,7 +52,7 @@ export interface Node {
 export interface ValueType {
   readonly dtype: DType;
   readonly shape: Shape;
-  readonly known?: readonly Dim[];
+  readonly known?: readonly Dim[] | undefined;
 }
 
 /** A model: named inputs and parameters, and named outputs. The nodes between are reached from the outputs. */
@@ -73,20 +73,20 @@ export interface Graph {
 /** The method that Node's inspector (`console.log`) calls; elsewhere it is a name like any other. */
 export const inspected: unique symbol = Symbol.for("nodejs.util.inspect.custom");
 
-/** A value that prints as text. */
+/** A value that prints as text. Its fields are only declared: a compile makes thousands, and sets each field once. */
 class PrintedValue implements Value {
-  readonly dtype: DType;
-  readonly shape: Shape;
-  declare readonly known?: readonly Dim[];
+  declare readonly name: string;
+  declare readonly dtype: DType;
+  declare readonly shape: Shape;
+  declare readonly known: readonly Dim[] | undefined;
+  declare readonly source: Source;
 
-  constructor(
-    readonly name: string,
-    { dtype, shape, known }: ValueType,
-    readonly source: Source,
-  ) {
+  constructor(name: string, { dtype, shape, known }: ValueType, source: Source) {
+    this.name = name;
     this.dtype = dtype;
     this.shape = shape;
-    if (known) this.known = known;
+    this.known = known;
+    this.source = source;
   }
 
   toString(): string {
@@ -126,15 +126,16 @@ export function dimsValue(dims: readonly Dim[], scalar = false): Value {
 
 /** Makes a node and its outputs. Output k is named `names[k]`, or left unnamed. */
 export function makeNode(
-  spec: Omit<Node, "outputs">,
+  { op, domain, name, inputs, attributes }: Omit<Node, "outputs">,
   types: readonly ValueType[],
   names: readonly string[] = [],
 ): Node {
   const outputs: Value[] = [];
-  const node: Node = { ...spec, outputs };
-  types.forEach((type, index) => {
+  const node: Node = { op, domain, name, inputs, attributes, outputs };
+  for (const type of types) {
+    const index = outputs.length;
     outputs.push(new PrintedValue(names[index] ?? "", type, { kind: "node", node, index }));
-  });
+  }
   return node;
 }
 

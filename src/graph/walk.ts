@@ -22,7 +22,9 @@ export function nodesBefore(outputs: Iterable<Value>, stop?: { has(value: Value)
     way.push(node);
     left.push(node.inputs.length);
   };
-  for (const output of outputs) {
+  // A list, whatever is given: the engine compiles this loop, which all stages run, for one kind of collection only.
+  const roots = [...outputs];
+  for (const output of roots) {
     enter(output);
     for (let node = way.at(-1); node; node = way.at(-1)) {
       const last = left.length - 1;
@@ -45,7 +47,7 @@ export function readersOf(nodes: readonly Node[], outputs: readonly Value[]): Ma
   const readers = new Map<Value, number>();
   const read = (value: Value) => readers.set(value, (readers.get(value) ?? 0) + 1);
   outputs.forEach(read);
-  for (const node of nodes) presentInputs(node).forEach(read);
+  for (const { inputs } of nodes) for (const input of inputs) if (input) read(input);
   return readers;
 }
 
@@ -53,8 +55,8 @@ export function readersOf(nodes: readonly Node[], outputs: readonly Value[]): Ma
 export function leavesOf(outputs: Iterable<Value>): Value[] {
   const roots = [...outputs];
   const leaves = new Set<Value>(roots.filter((value) => value.source.kind !== "node"));
-  for (const node of nodesBefore(roots)) {
-    for (const input of presentInputs(node)) if (input.source.kind !== "node") leaves.add(input);
+  for (const { inputs } of nodesBefore(roots)) {
+    for (const input of inputs) if (input && input.source.kind !== "node") leaves.add(input);
   }
   return [...leaves];
 }

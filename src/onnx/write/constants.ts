@@ -14,9 +14,9 @@ import type { Storage } from "./external-data.js";
 export class Constants {
   readonly initializers: TensorProto[] = [];
   readonly nodes: Init<NodeProto>[] = [];
-  private readonly known = new Map<Tensor, string>();
-  private readonly integers = new Map<string, string>();
-  private readonly alike = new Map<string, { readonly name: string; readonly bytes: Uint8Array }[]>();
+  readonly #known = new Map<Tensor, string>();
+  readonly #integers = new Map<string, string>();
+  readonly #alike = new Map<string, { readonly name: string; readonly bytes: Uint8Array }[]>();
 
   /** @param external where tensors are stored if not in the file itself */
   constructor(
@@ -26,19 +26,19 @@ export class Constants {
 
   /** The name of a constant. */
   add(tensor: Tensor, wanted = ""): string {
-    const before = this.known.get(tensor);
+    const before = this.#known.get(tensor);
     if (before !== undefined) return before;
     const bytes = bytesOfArray(tensor.data);
     const key = `${tensor.dtype}[${tensor.dims.join()}]${hashOf(bytes)}`;
-    const bucket = this.alike.get(key) ?? [];
+    const bucket = this.#alike.get(key) ?? [];
     const equal = bucket.find((other) => sameBytes(other.bytes, bytes));
-    const name = equal?.name ?? this.place(this.names.fresh(wanted || "constant"), tensor);
-    if (!equal) this.alike.set(key, [...bucket, { name, bytes }]);
-    this.known.set(tensor, name);
+    const name = equal?.name ?? this.#place(this.names.fresh(wanted || "constant"), tensor);
+    if (!equal) this.#alike.set(key, [...bucket, { name, bytes }]);
+    this.#known.set(tensor, name);
     return name;
   }
 
-  private place(name: string, tensor: Tensor): string {
+  #place(name: string, tensor: Tensor): string {
     if (!isFloat(tensor.dtype)) {
       this.initializers.push(encodeTensor(name, tensor));
       return name;
@@ -56,10 +56,10 @@ export class Constants {
   ints(values: readonly number[], dims: readonly number[] = [values.length]): string {
     // The same shapes are requested repeatedly.
     const key = `${values.join()}[${dims.join()}]`;
-    const before = this.integers.get(key);
+    const before = this.#integers.get(key);
     if (before !== undefined) return before;
     const name = this.add({ dtype: "int64", dims, data: BigInt64Array.from(values, saturate) });
-    this.integers.set(key, name);
+    this.#integers.set(key, name);
     return name;
   }
 }

@@ -16,10 +16,14 @@ interface Sink {
 }
 
 /** What computes an operand. Shape arithmetic whose result is known is not computed again. */
-export function operandSource(value: Value): Source {
-  const { source, known, dtype, shape } = value;
+export function operandSource({ source, known, dtype, shape }: Value): Source {
   if (source.kind !== "node" || !known || dtype !== "int64") return source;
   return { kind: "dims", scalar: shape.length === 0, dims: known };
+}
+
+/** Whether a node computes an operand. */
+function isComputed({ source, known, dtype }: Value): boolean {
+  return source.kind === "node" && !(known && dtype === "int64");
 }
 
 /**
@@ -37,20 +41,21 @@ export function reshapeTarget(node: Node): number[] | undefined {
 /** Those nodes of `order` (sorted) that `outputs` need, once known shapes have become constants. */
 export function neededNodes(order: readonly Node[], outputs: Iterable<Value>): Node[] {
   const needed = new Set(outputs);
-  const kept = [...order].reverse().filter((node) => {
-    if (!node.outputs.some((output) => needed.has(output))) return false;
+  const kept: Node[] = [];
+  for (const node of [...order].reverse()) {
+    if (!node.outputs.some((output) => needed.has(output))) continue;
+    kept.push(node);
     const target = reshapeTarget(node);
     node.inputs.forEach((input, index) => {
-      if (input && !(target && index === 1) && operandSource(input).kind === "node") needed.add(input);
+      if (input && !(target && index === 1) && isComputed(input)) needed.add(input);
     });
-    return true;
-  });
+  }
   return kept.reverse();
 }
 
 export class Dimensions {
-  private readonly operands = new Map<string, string>();
-  private readonly multiples = new Map<number, string>();
+  readonly #operands = new Map<string, string>();
+  readonly #multiples = new Map<number, string>();
 
   constructor(
     private readonly inputs: readonly Value[],
@@ -60,16 +65,16 @@ export class Dimensions {
   /** The name of an int64 vector (or scalar) with these elements. Equal operands are shared. */
   operand(dims: readonly Dim[], scalar: boolean): string {
     const key = `${scalar}:${dims.map((dim) => (isBatch(dim) ? `N${dim.perSample}` : dim)).join()}`;
-    const before = this.operands.get(key);
+    const before = this.#operands.get(key);
     if (before !== undefined) return before;
     const name = dims.some(isBatch)
-      ? this.computed(dims, scalar)
+      ? this.#computed(dims, scalar)
       : this.sink.constant(dims.map(factorOf), scalar ? [] : undefined);
-    this.operands.set(key, name);
+    this.#operands.set(key, name);
     return name;
   }
 
-  private computed(dims: readonly Dim[], scalar: boolean): string {
+  #computed(dims: readonly Dim[], scalar: boolean): string {
     const parts: string[] = [];
     let constants: number[] = [];
     const flush = () => {
@@ -79,7 +84,7 @@ export class Dimensions {
     for (const dim of dims) {
       if (isBatch(dim)) {
         flush();
-        parts.push(this.multiple(dim.perSample));
+        parts.push(this.#multiple(dim.perSample));
       } else constants.push(dim);
     }
     flush();
@@ -88,19 +93,19 @@ export class Dimensions {
   }
 
   /** N times a factor, as a vector of one element. */
-  private multiple(factor: number): string {
-    const before = this.multiples.get(factor);
+  #multiple(factor: number): string {
+    const before = this.#multiples.get(factor);
     if (before !== undefined) return before;
-    const { name, axis, perSample } = this.carrier();
+    const { name, axis, perSample } = this.#carrier();
     const source =
-      this.multiples.get(perSample) ?? this.sink.node("Shape", [name], { start: axis, end: axis + 1 }, "batch");
-    this.multiples.set(perSample, source);
-    const result = this.scaled(source, perSample, factor);
-    this.multiples.set(factor, result);
+      this.#multiples.get(perSample) ?? this.sink.node("Shape", [name], { start: axis, end: axis + 1 }, "batch");
+    this.#multiples.set(perSample, source);
+    const result = this.#scaled(source, perSample, factor);
+    this.#multiples.set(factor, result);
     return result;
   }
 
-  private scaled(source: string, from: number, to: number): string {
+  #scaled(source: string, from: number, to: number): string {
     if (from === to) return source;
     const scale = (op: string, value: string, by: number) =>
       by === 1 ? value : this.sink.node(op, [value, this.sink.constant([by])], {}, "batch");
@@ -108,7 +113,7 @@ export class Dimensions {
   }
 
   /** An input's axis from which the batch size can be read; an axis of exactly N if there is one. */
-  private carrier(): { readonly name: string; readonly axis: number; readonly perSample: number } {
+  #carrier(): { readonly name: string; readonly axis: number; readonly perSample: number } {
     const axes = this.inputs.flatMap((input) =>
       input.shape.flatMap((dim, axis) => (isBatch(dim) ? [{ name: this.sink.nameOf(input), axis, ...dim }] : [])),
     );

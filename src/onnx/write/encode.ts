@@ -3,7 +3,7 @@ import type { AttributeProto, GraphProto, NodeProto, TypeProto, ValueInfoProto }
 import { defect, PergradError } from "../../errors.js";
 import { isBatch, sameShape, showDim, showShape } from "../../graph/dim.js";
 import type { Attributes, Node, Value, ValueType } from "../../graph/value.js";
-import { leavesOf, nodesBefore, presentInputs } from "../../graph/walk.js";
+import { leavesOf, nodesBefore } from "../../graph/walk.js";
 import { definitionOf } from "../../ops/registry.js";
 import { scanParts } from "../../ops/rules/scan-parts.js";
 import { nth } from "../../present.js";
@@ -68,20 +68,20 @@ function writable(program: EncodableProgram): EncodableProgram {
 }
 
 class Encoder {
-  private readonly taken = new Names();
+  readonly #taken = new Names();
   /** Keeps node names unique, as runtimes refuse duplicates. */
-  private readonly nodeNames = new Names();
-  private readonly constants: Constants;
-  private readonly nameOf = new Map<Value, string>();
-  private readonly nodes: Init<NodeProto>[] = [];
+  readonly #nodeNames = new Names();
+  readonly #constants: Constants;
+  readonly #nameOf = new Map<Value, string>();
+  readonly #nodes: Init<NodeProto>[] = [];
   /** The list that receives nodes: the file's own graph, or the body being written. */
-  private current = this.nodes;
+  #current = this.#nodes;
   /** The values that are read by something. */
-  private read: ReadonlySet<Value> = new Set();
-  private readonly domains = new Set<string>();
-  private readonly types = new Map<string, Init<TypeProto>>();
-  private readonly inputs: readonly Value[];
-  private readonly dimensions: Dimensions;
+  #read: ReadonlySet<Value> = new Set();
+  readonly #domains = new Set<string>();
+  readonly #types = new Map<string, Init<TypeProto>>();
+  readonly #inputs: readonly Value[];
+  readonly #dimensions: Dimensions;
 
   constructor(
     private readonly program: EncodableProgram,
@@ -89,54 +89,54 @@ class Encoder {
     /** Whether a node without a name is named after its first output. */
     private readonly namesAll = false,
   ) {
-    this.constants = new Constants(this.taken, external);
-    this.inputs = this.takeInputs();
-    this.dimensions = new Dimensions(this.inputs, {
-      constant: (values, dims) => this.constants.ints(values, dims),
-      node: (op, inputs, attributes, wanted) => this.atTop(() => this.addNode(op, inputs, attributes, wanted)),
-      nameOf: (input) => this.nameOf.get(input) ?? input.name,
+    this.#constants = new Constants(this.#taken, external);
+    this.#inputs = this.#takeInputs();
+    this.#dimensions = new Dimensions(this.#inputs, {
+      constant: (values, dims) => this.#constants.ints(values, dims),
+      node: (op, inputs, attributes, wanted) => this.#atTop(() => this.#addNode(op, inputs, attributes, wanted)),
+      nameOf: (input) => this.#nameOf.get(input) ?? input.name,
     });
   }
 
   /** The names of the values in the file, once it has been encoded. */
   get names(): ReadonlyMap<Value, string> {
-    return this.nameOf;
+    return this.#nameOf;
   }
 
   encode(): Uint8Array {
     const { outputs, metadata = {}, doc = "" } = this.program;
-    const copies = this.nameOutputs();
+    const copies = this.#nameOutputs();
     const results = outputs.map(({ value }) => value);
     const nodes = neededNodes(nodesBefore(this.program.order ?? results), results);
     refuseHuge(nodes);
-    this.read = valuesRead(nodes, results);
-    for (const node of nodes) this.encodeNode(node);
+    this.#read = valuesRead(nodes, results);
+    for (const node of nodes) this.#encodeNode(node);
     for (const { name, value } of copies)
-      this.push("Identity", "", "", [this.nameOf.get(value) ?? this.operand(value)], [name], {});
+      this.#push("Identity", "", "", [this.#nameOf.get(value) ?? this.#operand(value)], [name], {});
     return modelProto.encode({
       irVersion,
       producerName: "pergrad",
       docString: doc,
-      opsetImport: [{ domain: "", version: opset }, ...[...this.domains].map((domain) => ({ domain, version: 1n }))],
+      opsetImport: [{ domain: "", version: opset }, ...[...this.#domains].map((domain) => ({ domain, version: 1n }))],
       metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
       graph: {
         name: "pergrad",
-        node: [...this.constants.nodes, ...this.nodes],
-        initializer: this.constants.initializers,
-        input: this.inputs.map((value) => valueInfo(value.name, value)),
-        valueInfo: [...this.roleInfos(), ...this.intermediate(nodes)],
+        node: [...this.#constants.nodes, ...this.#nodes],
+        initializer: this.#constants.initializers,
+        input: this.#inputs.map((value) => valueInfo(value.name, value)),
+        valueInfo: [...this.#roleInfos(), ...this.#intermediate(nodes)],
         output: outputs.map(({ name, value }) => valueInfo(name, value)),
       },
     });
   }
 
   /** Names the inputs and the stored tensors, whose names are kept unchanged. */
-  private takeInputs(): Value[] {
+  #takeInputs(): Value[] {
     const { inputs, outputs, parameters = {} } = this.program;
     const listed = new Set(inputs);
     const reached = leavesOf(outputs.map(({ value }) => value)).filter((value) => !listed.has(value));
     const more: Value[] = [];
-    for (const value of inputs) this.nameOf.set(value, this.claim(value.name));
+    for (const value of inputs) this.#nameOf.set(value, this.#claim(value.name));
     for (const value of reached) {
       if (value.source.kind === "input") {
         throw new PergradError(
@@ -145,26 +145,26 @@ class Encoder {
         );
       }
       if (value.source.kind !== "parameter") continue;
-      this.nameOf.set(value, this.claim(value.name));
+      this.#nameOf.set(value, this.#claim(value.name));
       const stored = Object.hasOwn(parameters, value.name) ? parameters[value.name] : undefined;
-      if (stored) this.constants.store(value.name, fitting(value, stored));
+      if (stored) this.#constants.store(value.name, fitting(value, stored));
       else more.push(value);
     }
-    this.storeUnread();
+    this.#storeUnread();
     return [...inputs, ...more];
   }
 
-  private storeUnread(): void {
+  #storeUnread(): void {
     const { roles = new Map<string, string>(), parameters = {} } = this.program;
-    const taken = new Set(this.constants.initializers.map(({ name }) => name));
+    const taken = new Set(this.#constants.initializers.map(({ name }) => name));
     for (const name of roles.keys()) {
       const tensor = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
-      if (tensor && !taken.has(name)) this.constants.store(this.claim(name), tensor);
+      if (tensor && !taken.has(name)) this.#constants.store(this.#claim(name), tensor);
     }
   }
 
   /** Notes for each stored tensor whether it is a parameter or a buffer. */
-  private roleInfos(): Init<ValueInfoProto>[] {
+  #roleInfos(): Init<ValueInfoProto>[] {
     const { roles = new Map<string, string>(), parameters = {} } = this.program;
     return [...roles].flatMap(([name, role]) => {
       const tensor = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
@@ -174,8 +174,8 @@ class Encoder {
     });
   }
 
-  private claim(name: string): string {
-    if (name !== "" && this.taken.claim(name)) return name;
+  #claim(name: string): string {
+    if (name !== "" && this.#taken.claim(name)) return name;
     const problem = name === "" ? "one has none" : `"${name}" occurs twice`;
     throw new PergradError(
       "INVALID_ARGUMENT",
@@ -184,34 +184,34 @@ class Encoder {
   }
 
   /** Names the outputs. Returns those that need a copy because their value already has another name. */
-  private nameOutputs(): EncodableProgram["outputs"] {
+  #nameOutputs(): EncodableProgram["outputs"] {
     return this.program.outputs.filter(({ name, value }) => {
-      const before = this.nameOf.get(value);
+      const before = this.#nameOf.get(value);
       if (before === name && value.source.kind !== "node") return false;
-      this.claim(name);
+      this.#claim(name);
       if (before !== undefined || value.source.kind !== "node") return true;
-      this.nameOf.set(value, name);
+      this.#nameOf.set(value, name);
       return false;
     });
   }
 
-  private encodeNode(node: Node): void {
+  #encodeNode(node: Node): void {
     const outputs = node.outputs.map((value, index) => {
       const name =
-        this.nameOf.get(value) ?? this.taken.fresh(value.name || `${node.op}${index > 0 ? `_output${index}` : ""}`);
-      this.nameOf.set(value, name);
+        this.#nameOf.get(value) ?? this.#taken.fresh(value.name || `${node.op}${index > 0 ? `_output${index}` : ""}`);
+      this.#nameOf.set(value, name);
       return name;
     });
     if (definitionOf(node)?.body) {
-      this.encodeScan(node);
+      this.#encodeScan(node);
       return;
     }
     const target = reshapeTarget(node);
     const inputs = node.inputs.map((input, index) => {
       if (!input) return "";
-      return target && index === 1 ? this.constants.ints(target) : this.operand(input);
+      return target && index === 1 ? this.#constants.ints(target) : this.#operand(input);
     });
-    this.push(
+    this.#push(
       node.op,
       node.domain,
       node.name,
@@ -222,13 +222,16 @@ class Encoder {
   }
 
   /** A scan's body refers by name to the values that it captures, and returns only results that are read. */
-  private encodeScan(node: Node): void {
+  #encodeScan(node: Node): void {
     const { body, states, scans, inputDirections, outputDirections } = scanParts(node);
-    const { read } = this;
+    const read = this.#read;
     const fed = body.inputs.slice(0, states + scans);
     for (const [k, value] of body.inputs.entries()) {
       const outer = node.inputs[k];
-      this.nameOf.set(value, k < fed.length || !outer ? this.taken.fresh(value.name || "step") : this.operand(outer));
+      this.#nameOf.set(
+        value,
+        k < fed.length || !outer ? this.#taken.fresh(value.name || "step") : this.#operand(outer),
+      );
     }
     const inner = [...body.outputs, ...body.inputs.slice(0, states)];
     const given = inner.flatMap((value, k) => {
@@ -237,51 +240,51 @@ class Encoder {
         ? [{ value, output, direction: outputDirections[k - states] ?? 0 }]
         : [];
     });
-    const inputs = node.inputs.slice(0, fed.length).map((input) => (input ? this.operand(input) : ""));
+    const inputs = node.inputs.slice(0, fed.length).map((input) => (input ? this.#operand(input) : ""));
     const results = given.map(({ value }) => value);
-    const graph = this.bodyGraph(fed, results);
+    const graph = this.#bodyGraph(fed, results);
     const attributes = {
       num_scan_inputs: scans,
       scan_input_directions: inputDirections,
       scan_output_directions: given.slice(states).map(({ direction }) => direction),
     };
-    const names = given.map(({ output }) => this.nameOf.get(output) ?? "");
-    this.push(node.op, node.domain, node.name, inputs, names, attributes, [
+    const names = given.map(({ output }) => this.#nameOf.get(output) ?? "");
+    this.#push(node.op, node.domain, node.name, inputs, names, attributes, [
       { name: "body", type: Kind.GRAPH, g: graph },
     ]);
   }
 
-  private bodyGraph(inputs: readonly Value[], results: readonly Value[]): Init<GraphProto> {
-    const { read, current } = this;
+  #bodyGraph(inputs: readonly Value[], results: readonly Value[]): Init<GraphProto> {
+    const [read, current] = [this.#read, this.#current];
     const nodes = neededNodes(nodesBefore(results), results);
-    this.read = valuesRead(nodes, results);
-    this.current = [];
-    for (const node of nodes) this.encodeNode(node);
+    this.#read = valuesRead(nodes, results);
+    this.#current = [];
+    for (const node of nodes) this.#encodeNode(node);
     // Each result needs a name of its own, although it may be passed on unchanged or returned twice.
     const computed = new Set(nodes.flatMap((node) => node.outputs));
     const outputs = results.map((value, k) =>
       computed.has(value) && results.indexOf(value) === k
-        ? this.operand(value)
-        : this.addNode("Identity", [this.operand(value)], {}, "result"),
+        ? this.#operand(value)
+        : this.#addNode("Identity", [this.#operand(value)], {}, "result"),
     );
     const graph = {
       name: "body",
-      node: this.current,
-      input: inputs.map((value) => valueInfo(this.nameOf.get(value) ?? "", value)),
-      valueInfo: this.intermediate(nodes),
+      node: this.#current,
+      input: inputs.map((value) => valueInfo(this.#nameOf.get(value) ?? "", value)),
+      valueInfo: this.#intermediate(nodes),
       output: results.map((value, k) => valueInfo(outputs[k] ?? "", value)),
     };
-    this.current = current;
-    this.read = read;
+    this.#current = current;
+    this.#read = read;
     return graph;
   }
 
   /** Nodes created for all graphs belong to the outermost one. */
-  private atTop<T>(make: () => T): T {
-    const { current } = this;
-    this.current = this.nodes;
+  #atTop<T>(make: () => T): T {
+    const current = this.#current;
+    this.#current = this.#nodes;
     const made = make();
-    this.current = current;
+    this.#current = current;
     return made;
   }
 
@@ -291,42 +294,44 @@ class Encoder {
    * tensors of unknown shape: a chain of 1500 Softmax and its backward pass loads in 0.7 s with shapes, and in 19 s
    * without.
    */
-  private intermediate(nodes: readonly Node[]): Init<ValueInfoProto>[] {
+  #intermediate(nodes: readonly Node[]): Init<ValueInfoProto>[] {
     const described = new Set(this.program.outputs.map(({ name }) => name));
-    return nodes.flatMap(({ outputs }) =>
-      outputs.flatMap((value) => {
-        const name = this.nameOf.get(value) ?? "";
-        if (name === "" || described.has(name) || !this.read.has(value)) return [];
-        return [{ name, type: this.typeOf(value) }];
-      }),
-    );
+    const infos: Init<ValueInfoProto>[] = [];
+    for (const { outputs } of nodes) {
+      for (const value of outputs) {
+        const name = this.#nameOf.get(value) ?? "";
+        if (name !== "" && !described.has(name) && this.#read.has(value))
+          infos.push({ name, type: this.#typeOf(value) });
+      }
+    }
+    return infos;
   }
 
   /** Creates each type once, as many values have equal types. */
-  private typeOf(value: Value): Init<TypeProto> {
+  #typeOf(value: Value): Init<TypeProto> {
     const key = `${value.dtype}${showShape(value.shape)}`;
-    const type = this.types.get(key) ?? typeOf(value);
-    this.types.set(key, type);
+    const type = this.#types.get(key) ?? typeOf(value);
+    this.#types.set(key, type);
     return type;
   }
 
   /** The name by which a node reads a value. */
-  private operand(value: Value): string {
+  #operand(value: Value): string {
     const source = operandSource(value);
-    if (source.kind === "constant") return this.constants.add(rounded(source.tensor, value.dtype), value.name);
-    if (source.kind === "dims") return this.dimensions.operand(source.dims, source.scalar);
-    const name = this.nameOf.get(value);
+    if (source.kind === "constant") return this.#constants.add(rounded(source.tensor, value.dtype), value.name);
+    if (source.kind === "dims") return this.#dimensions.operand(source.dims, source.scalar);
+    const name = this.#nameOf.get(value);
     if (name === undefined) throw defect(`the value "${value.name}" is read before it is computed`);
     return name;
   }
 
-  private addNode(op: string, inputs: readonly string[], attributes: Attributes, wanted: string): string {
-    const output = this.taken.fresh(wanted);
-    this.push(op, "", "", inputs, [output], attributes);
+  #addNode(op: string, inputs: readonly string[], attributes: Attributes, wanted: string): string {
+    const output = this.#taken.fresh(wanted);
+    this.#push(op, "", "", inputs, [output], attributes);
     return output;
   }
 
-  private push(
+  #push(
     op: string,
     domain: string,
     name: string,
@@ -335,18 +340,20 @@ class Encoder {
     attributes: Attributes,
     graphs: readonly Init<AttributeProto>[] = [],
   ): void {
-    if (domain !== "") this.domains.add(domain);
+    if (domain !== "") this.#domains.add(domain);
     const wanted = name === "" && this.namesAll ? (output[0] ?? op) : name;
-    const unique = wanted === "" ? "" : this.nodeNames.fresh(wanted);
+    const unique = wanted === "" ? "" : this.#nodeNames.fresh(wanted);
     const input = [...inputs];
     while (input.at(-1) === "") input.pop();
     const attribute = [...encodeAttributes(attributes), ...graphs];
-    this.current.push({ opType: op, domain, name: unique, input, output, attribute });
+    this.#current.push({ opType: op, domain, name: unique, input, output, attribute });
   }
 }
 
 function valuesRead(nodes: readonly Node[], outputs: readonly Value[]): Set<Value> {
-  return new Set([...outputs, ...nodes.flatMap(presentInputs)]);
+  const read = new Set(outputs);
+  for (const { inputs } of nodes) for (const input of inputs) if (input) read.add(input);
+  return read;
 }
 
 /** The target contains no zeros, so allowzero has no effect; together with -1 it would not be allowed. */

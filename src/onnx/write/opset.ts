@@ -3,7 +3,7 @@
  * its file has them, and pergrad's own, which occur in programs.
  */
 import { isBody } from "../../graph/body.js";
-import { currentInputs, remade } from "../../graph/remade.js";
+import { currentInputs, remade, withInputs } from "../../graph/remade.js";
 import type { Node, Value } from "../../graph/value.js";
 import { nodesBefore } from "../../graph/walk.js";
 import { build, definitionOf } from "../../ops/registry.js";
@@ -32,11 +32,10 @@ function inOpset(node: Node): readonly Value[] {
 
 /** The node with its inputs, and the values in its body, replaced. */
 function withParts(node: Node, current: ReadonlyMap<Value, Value>): Node {
-  const inputs = currentInputs(node, current);
   const { body } = node.attributes;
-  const inside = isBody(body) ? withinOpset(body.outputs) : [];
-  const sameBody = !isBody(body) || inside.every((value, k) => value === body.outputs[k]);
-  if (sameBody && inputs.every((input, k) => input === node.inputs[k])) return node;
-  const attributes = sameBody ? node.attributes : { ...node.attributes, body: { ...body, outputs: inside } };
-  return remade(node, { inputs, attributes });
+  if (!isBody(body)) return withInputs(node, current);
+  const outputs = withinOpset(body.outputs);
+  if (outputs.every((value, k) => value === body.outputs[k])) return withInputs(node, current);
+  const attributes = { ...node.attributes, body: { ...body, outputs } };
+  return remade(node, { inputs: currentInputs(node, current), attributes });
 }

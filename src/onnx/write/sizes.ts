@@ -6,7 +6,7 @@
 import { PergradError } from "../../errors.js";
 import { factorOf, isBatch, type Shape, showShape } from "../../graph/dim.js";
 import { describeNode, type Node, type Value } from "../../graph/value.js";
-import { bytesOf, sizeOf } from "../../tensor/tensor.js";
+import { bytesOf } from "../../tensor/tensor.js";
 
 /**
  * Allowed in addition to twice the size of the parameters; the latter covers the empty tensors, one in the shape of
@@ -42,9 +42,10 @@ function refuseHugeTensors(nodes: readonly Node[]): void {
 }
 
 function refuseHugeConstants(nodes: readonly Node[]): void {
-  const leaves = new Set(nodes.flatMap(({ inputs }) => inputs.filter((input) => input !== null)));
-  const parameters = [...leaves].filter(({ source }) => source.kind === "parameter");
-  let left = allowance + 2 * parameters.reduce((sum, value) => sum + memoryOf(value), 0);
+  const parameters = new Set<Value>();
+  for (const { inputs } of nodes)
+    for (const input of inputs) if (input?.source.kind === "parameter") parameters.add(input);
+  let left = allowance + 2 * [...parameters].reduce((sum, value) => sum + memoryOf(value), 0);
   const fed = new Set<Value>();
   for (const node of nodes) {
     if (node.inputs.some((input) => input && (varies(input) || fed.has(input)))) {
@@ -72,5 +73,5 @@ function memoryOf({ dtype, shape }: Value): number {
 
 /** The number of elements; those of one sample if the shape depends on the batch. */
 function elementsOf(shape: Shape): number {
-  return sizeOf(shape.map(factorOf));
+  return shape.reduce<number>((size, dim) => size * factorOf(dim), 1);
 }

@@ -5,7 +5,7 @@
  */
 import { isBody } from "../../graph/body.js";
 import { nodeOf, type Value } from "../../graph/value.js";
-import { nodesBefore, presentInputs, readersOf } from "../../graph/walk.js";
+import { nodesBefore, readersOf } from "../../graph/walk.js";
 import type { RuntimeOptions } from "../runtime.js";
 
 const quantised = [["QuantizeLinear", "DequantizeLinear"]];
@@ -106,13 +106,18 @@ export interface Contents {
 export function contentsOf(outputs: readonly Value[]): Contents {
   const operators = new Set<string>();
   const chains = new Set<string>();
+  /** For each operator, those that alone read a result of it. */
+  const after = new Map<string, Set<string>>();
   const nodes = nodesBefore(outputs);
   const readers = readersOf(nodes, outputs);
   for (const node of nodes) {
     operators.add(node.op);
-    for (const input of presentInputs(node)) {
-      const before = nodeOf(input);
-      if (before && readers.get(input) === 1) chains.add(`${before.op}>${node.op}`);
+    for (const input of node.inputs) {
+      const before = input ? nodeOf(input) : undefined;
+      if (!input || !before || readers.get(input) !== 1) continue;
+      const known = after.get(before.op);
+      if (known) known.add(node.op);
+      else after.set(before.op, new Set([node.op]));
     }
     for (const body of Object.values(node.attributes).filter(isBody)) {
       const inside = contentsOf(body.outputs);
@@ -120,6 +125,7 @@ export function contentsOf(outputs: readonly Value[]): Contents {
       for (const chain of inside.chains) chains.add(chain);
     }
   }
+  for (const [op, readers] of after) for (const reader of readers) chains.add(`${op}>${reader}`);
   return { operators, chains };
 }
 

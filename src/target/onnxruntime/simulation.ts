@@ -52,35 +52,35 @@ interface Block {
 }
 
 export class Simulation {
-  private readonly blocks: Block[] = [];
+  readonly #blocks: Block[] = [];
   /** Indexed as the slots. */
-  private readonly blockOf: (Block | undefined)[];
+  readonly #blockOf: (Block | undefined)[];
   /** Dead blocks whose memory may be used again, by their forms; in each list, the last to die is last. */
-  private readonly free: readonly Block[][];
+  readonly #free: readonly Block[][];
 
   constructor(
     private readonly steps: readonly Step[],
     slots: number,
     forms: number,
   ) {
-    this.blockOf = Array<Block | undefined>(slots).fill(undefined);
-    this.free = Array.from({ length: forms }, () => []);
+    this.#blockOf = Array<Block | undefined>(slots).fill(undefined);
+    this.#free = Array.from({ length: forms }, () => []);
   }
 
   /** What is alive at each step. */
   run(): Bytes[] {
     let time = 0;
     for (const step of this.steps) {
-      for (const slot of step.makes) this.place(step, slot, time);
-      for (const slot of step.reads) this.read(slot, time);
+      for (const slot of step.makes) this.#place(step, slot, time);
+      for (const slot of step.reads) this.#read(slot, time);
       time += 1;
     }
-    return this.alive();
+    return this.#alive();
   }
 
-  private alive(): Bytes[] {
+  #alive(): Bytes[] {
     const changes = Array.from({ length: this.steps.length + 1 }, () => ({ fixed: 0, perSample: 0, perPair: 0 }));
-    for (const { from, to, owner } of this.blocks) {
+    for (const { from, to, owner } of this.#blocks) {
       change(nth(changes, from), owner.bytes, 1);
       change(nth(changes, to + 1), owner.bytes, -1);
     }
@@ -93,42 +93,42 @@ export class Simulation {
     return alive;
   }
 
-  private place(step: Step, slot: Slot, time: number): void {
+  #place(step: Step, slot: Slot, time: number): void {
     if (slot.reads === 0) return;
-    const shared = slot.isResult ? undefined : this.shared(step, slot);
+    const shared = slot.isResult ? undefined : this.#shared(step, slot);
     if (shared === "outside") return;
-    const block = shared ?? this.newBlock(slot, time);
+    const block = shared ?? this.#newBlock(slot, time);
     block.reads += slot.reads;
     block.to = slot.isResult ? this.steps.length - 1 : time;
-    this.blockOf[slot.index] = block;
+    this.#blockOf[slot.index] = block;
   }
 
   /** The block that a value may use, undefined if it needs one of its own; "outside" for views of feeds. */
-  private shared({ overwrites, reads }: Step, slot: Slot): Block | "outside" | undefined {
-    if (slot.isView) return this.blockOf[nth(reads, 0).index] ?? "outside";
+  #shared({ overwrites, reads }: Step, slot: Slot): Block | "outside" | undefined {
+    if (slot.isView) return this.#blockOf[nth(reads, 0).index] ?? "outside";
     if (overwrites) {
       for (const { index, shape } of reads) {
-        const block = this.blockOf[index];
+        const block = this.#blockOf[index];
         // For a reshaped value, the shape it is seen in counts.
         if (!block || block.owner.width !== slot.width || shape !== slot.shape) continue;
-        if (block.reads === reads.filter((other) => this.blockOf[other.index] === block).length) return block;
+        if (block.reads === reads.filter((other) => this.#blockOf[other.index] === block).length) return block;
       }
     }
-    return nth(this.free, slot.form).pop();
+    return nth(this.#free, slot.form).pop();
   }
 
-  private newBlock(owner: Slot, from: number): Block {
+  #newBlock(owner: Slot, from: number): Block {
     const block = { owner, from, to: from, reads: 0 };
-    this.blocks.push(block);
+    this.#blocks.push(block);
     return block;
   }
 
-  private read({ index }: Slot, time: number): void {
-    const block = this.blockOf[index];
+  #read({ index }: Slot, time: number): void {
+    const block = this.#blockOf[index];
     if (!block) return;
     block.reads -= 1;
     block.to = Math.max(block.to, time);
-    if (block.reads <= 0) nth(this.free, block.owner.form).push(block);
+    if (block.reads <= 0) nth(this.#free, block.owner.form).push(block);
   }
 }
 
