@@ -1,6 +1,7 @@
 /** Decides which tensor of the data belongs to which input of the model, and converts its elements to the input's form. */
 import { type Dim, isBatch } from "../src/graph/dim.js";
 import type { Model } from "../src/graph/model.js";
+import type { Value } from "../src/graph/value.js";
 import { type DType, sizeOf, type Tensor } from "../src/tensor/tensor.js";
 import { classesOf, oneHotClasses } from "./classes.js";
 
@@ -34,7 +35,11 @@ function suggestedLoss(model: Model, target: Tensor | undefined): string {
   const [output] = model.graph.outputs;
   if (!target) return "output";
   if (oneHotClasses(target, classesOf(model))) return "cross_entropy";
-  if (/int/.test(target.dtype)) return "cross_entropy";
+  const classes = classesOf(model);
+  if (/int/.test(target.dtype) && classes !== 1) return "cross_entropy";
+  // One output for each sample: the odds of a class, or a quantity.
+  if (/int/.test(target.dtype))
+    return numbersIn(target).every((each) => each === 0 || each === 1) ? "bce_with_logits" : "mse";
   return target.dims.length <= (output?.value.shape.length ?? 1) ? "mse" : "cross_entropy";
 }
 
@@ -50,8 +55,12 @@ function elementsPerSample(shape: readonly Dim[]): number {
 }
 
 /** Converts to the input's dtype and shape; the number of elements per sample must match. Pixels 0..255 become 0..1. */
-export function asInput(tensor: Tensor, dtype: DType, shape: readonly Dim[], sampleAxis: number | null): Tensor {
-  const typed = cast(tensor, dtype);
+export function asInput(
+  tensor: Tensor,
+  { name, dtype, shape }: Pick<Value, "name" | "dtype" | "shape">,
+  sampleAxis: number | null,
+): Tensor {
+  const typed = cast(name, tensor, dtype);
   if (sampleAxis !== 0 || !fits(tensor, shape)) return typed;
   const [samples = 0] = tensor.dims;
   const wanted = shape.map((dim) => (isBatch(dim) ? dim.perSample * samples : dim));
@@ -71,9 +80,15 @@ export function asInput(tensor: Tensor, dtype: DType, shape: readonly Dim[], sam
 
 const ofClasses = new Set(["cross_entropy", "nll"]);
 
-/** Class labels may be stored in any integer type, or as one-hot rows if the loss is one over classes. */
+/**
+ * Class labels may be stored in any integer type, or as one-hot rows if the loss is one over classes. A number for each
+ * sample is the target of an output `[N, 1]`.
+ */
 export function asTarget(tensor: Tensor, loss: string, model: Model): Tensor {
-  if (!ofClasses.has(loss)) return { ...tensor, dtype: "float32", data: Float32Array.from(numbersIn(tensor)) };
+  if (!ofClasses.has(loss)) {
+    const dims = tensor.dims.length === 1 && classesOf(model) === 1 ? [...tensor.dims, 1] : tensor.dims;
+    return { dtype: "float32", dims, data: Float32Array.from(numbersIn(tensor)) };
+  }
   const classes = oneHotClasses(tensor, classesOf(model));
   if (classes) return { dtype: "int64", dims: [classes.length], data: classes };
   const numbers = numbersIn(tensor);
@@ -87,10 +102,14 @@ const numbersIn = ({ data }: Tensor): number[] => Array.from(data, Number);
 /** Treats `[N, 1]` as `[N]`. */
 const flat = (dims: readonly number[]) => (dims.length === 2 && dims[1] === 1 ? dims.slice(0, 1) : dims);
 
-function cast({ dtype, dims, data }: Tensor, wanted: DType): Tensor {
+function cast(input: string, { dtype, dims, data }: Tensor, wanted: DType): Tensor {
   if (dtype === wanted) return { dtype, dims, data } as Tensor;
-  if (wanted === "int64")
-    return { dtype: "int64", dims, data: BigInt64Array.from(data as ArrayLike<number>, (each) => BigInt(each)) };
+  if (wanted === "int64") {
+    const numbers = Array.from<number | bigint, number>(data, Number);
+    const broken = numbers.find((each) => !Number.isSafeInteger(each));
+    if (broken === undefined) return { dtype: "int64", dims, data: BigInt64Array.from(numbers, BigInt) };
+    throw new Error(`The input "${input}" takes whole numbers, but the tensor holds ${broken}; choose another tensor.`);
+  }
   if (wanted !== "float32") return { dtype, dims, data } as Tensor;
   const scale = dtype === "uint8" ? 1 / 255 : 1;
   return { dtype: "float32", dims, data: Float32Array.from(data as ArrayLike<number>, (each) => Number(each) * scale) };

@@ -6,6 +6,7 @@ import type { Tensor } from "../src/tensor/tensor.js";
 import { ClassNames } from "./classes.js";
 import { choice, count, element, table } from "./dom.js";
 import { asInput, asTarget, type Choices, suggested } from "./matching.js";
+import { messageInPage } from "./messages.js";
 import { type Dropped, imagesAs, readDropped } from "./reading.js";
 import { Results } from "./results.js";
 import { type Feeds, type Study, samplesOf, study } from "./study.js";
@@ -24,7 +25,7 @@ const report = {
     status.textContent = text;
   },
   problem(error: unknown): void {
-    problem.textContent = error instanceof Error ? error.message : String(error);
+    problem.textContent = messageInPage(error);
   },
 };
 const results = new Results(report);
@@ -52,7 +53,7 @@ class Bench {
       this.#pending.push(dropped);
       await this.#readModel();
       await this.#readData();
-      report.status(this.#missing());
+      report.status([unreadIn(dropped), this.#missing()].filter((each) => each !== "").join(" "));
       this.#ask();
     } catch (error) {
       report.status("");
@@ -119,6 +120,7 @@ class Bench {
     );
     // The usual choice needs no explanation.
     if (Object.keys(inputs).length === model.graph.inputs.length) void this.measure();
+    else report.status("The data has fewer tensors than the model has inputs and a target; choose what each one is.");
   }
 
   #choices(model: Model): Choices {
@@ -130,9 +132,9 @@ class Bench {
 
   #feeds(model: Model, { inputs, target, loss }: Choices): Feeds {
     const feeds: Record<string, Tensor> = {};
-    for (const { name, dtype, shape } of model.graph.inputs) {
-      const tensor = this.#tensors.get(inputs[name] ?? "");
-      if (tensor) feeds[name] = asInput(tensor, dtype, shape, model.sampleAxes[name] ?? null);
+    for (const input of model.graph.inputs) {
+      const tensor = this.#tensors.get(inputs[input.name] ?? "");
+      if (tensor) feeds[input.name] = asInput(tensor, input, model.sampleAxes[input.name] ?? null);
     }
     const targets = target === null ? undefined : this.#tensors.get(target);
     return targets ? { ...feeds, target: asTarget(targets, loss, model) } : feeds;
@@ -202,6 +204,15 @@ async function warmed(worker: Workers): Promise<void> {
   const model = nn.model(nn.linear(1, 1), { seed: 1 });
   const program = await perSample(model, { loss: "mse", want: { norms: want.norms() }, workers: worker });
   await program.release();
+}
+
+/** What is said of files that are neither a model nor data; empty if there are none. */
+function unreadIn(dropped: Dropped): string {
+  const odd = Object.keys(dropped.others).filter((name) => !/(data|bin|weights?)$/i.test(name));
+  const names = odd.map((name) => `"${name}"`);
+  if (names.length === 0 || hasData(dropped)) return "";
+  const all = names.length > 3 ? `${names.slice(0, 3).join(", ")} and others` : names.join(" and ");
+  return `${all} can only hold weights of a model; data is .safetensors, .npz, .npy, .csv, .tsv or images.`;
 }
 
 const hasData = ({ tensors, images }: Dropped) => tensors.size > 0 || images.length > 0;

@@ -5,6 +5,7 @@ import { decodeNpz } from "../src/io/npz.js";
 import { decodeSafetensors } from "../src/io/safetensors.js";
 import type { Tensor } from "../src/tensor/tensor.js";
 import { tableOf } from "./tables.js";
+import { bytesIn, messageOf, requireReadable, textIn } from "./whole-files.js";
 
 export interface Dropped {
   readonly model?: File;
@@ -35,12 +36,14 @@ export async function readDropped(files: readonly File[]): Promise<Dropped> {
   const images: File[] = [];
   for (const file of files) {
     const name = file.name.toLowerCase();
-    if (name.endsWith(".onnx")) model = file;
-    else if (isImage(name)) images.push(file);
-    else if (classFile.test(name)) classes = linesOf(await file.text());
-    else if (name.endsWith(".txt")) [rows, isText] = [linesOf(await file.text()), true];
-    else if (name.endsWith(".csv")) {
-      const table = tableOf(await file.text(), file.name);
+    if (name.endsWith(".onnx")) {
+      requireReadable(file);
+      model = file;
+    } else if (isImage(name)) images.push(file);
+    else if (classFile.test(name)) classes = linesOf(await textIn(file));
+    else if (name.endsWith(".txt")) [rows, isText] = [linesOf(await textIn(file)), true];
+    else if (/\.[ct]sv$/.test(name)) {
+      const table = tableOf(await textIn(file), file.name);
       ({ rows, isText } = table);
       if (table.classes.length > 0) classes = table.classes;
       for (const [key, each] of table.tensors) ofTables.set(key, each);
@@ -66,13 +69,13 @@ function linesOf(text: string): string[] {
 async function tensorsIn(file: File): Promise<ReadonlyMap<string, Tensor> | undefined> {
   const extension = /\.(safetensors|npz|npy)$/i.exec(file.name)?.[1]?.toLowerCase();
   if (extension === undefined) return undefined;
-  const bytes = new Uint8Array(await file.arrayBuffer());
+  const bytes = await bytesIn(file);
   if (extension === "safetensors") return decodeSafetensors(bytes, file.name).tensors;
   if (extension === "npz") return decodeNpz(bytes, file.name);
   try {
     return new Map([[file.name.slice(0, -".npy".length), decodeNpy(bytes)]]);
   } catch (error) {
-    throw new Error(`"${file.name}" is not a readable .npy file: ${error instanceof Error ? error.message : error}.`);
+    throw new Error(`"${file.name}" is not a readable .npy file: ${messageOf(error)}.`);
   }
 }
 
@@ -90,7 +93,9 @@ export async function imagesAs(
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) throw new Error("This browser cannot read images.");
   for (const [n, file] of files.entries()) {
-    const image = await createImageBitmap(file);
+    const image = await createImageBitmap(file).catch(() => {
+      throw new Error(`"${file.name}" is not an image that this browser reads; drop another, or leave it out.`);
+    });
     context.clearRect(0, 0, width, height);
     context.drawImage(image, 0, 0, width, height);
     image.close();

@@ -251,6 +251,10 @@ export class Results {
 
 const mean = (values: ArrayLike<number>) => Array.from(values).reduce((sum, each) => sum + each, 0) / values.length;
 
+/** Also of more numbers than a function takes arguments. */
+const maximum = (values: readonly number[] | Float32Array) =>
+  Array.from(values).reduce((largest, each) => Math.max(largest, each), 0);
+
 /** Parts of a line, within which the line is not broken. */
 function whole(parts: readonly string[]): HTMLElement[] {
   return parts
@@ -301,7 +305,7 @@ function classTable({ study, names: named }: Shown, names: readonly number[]): H
       `${own.length}`,
       number(mean(of(losses))),
       number(mean(of(norms))),
-      number(Math.max(...of(norms))),
+      number(maximum(of(norms))),
       right,
     ];
   });
@@ -315,7 +319,7 @@ function parameterTable({ model, study }: Shown): HTMLElement {
     name,
     `[${model.parameters[name]?.dims.join(", ") ?? ""}]`,
     number(mean(values)),
-    number(values.reduce((largest, each) => Math.max(largest, each), 0)),
+    number(maximum(values)),
     `${((100 * squares(values)) / all).toFixed(1)} %`,
   ]);
   return table(["parameter", "shape", "mean norm", "largest norm", "part of the squared norm"], rows);

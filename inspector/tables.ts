@@ -1,6 +1,7 @@
-/** Tables of comma-separated values: numbers for the model, texts for display. */
+/** Tables of values separated by commas, semicolons or tabs: numbers for the model, texts for display. */
 import { parse } from "csv-parse/browser/esm/sync";
 import type { Tensor } from "../src/tensor/tensor.js";
+import { messageOf } from "./whole-files.js";
 
 export interface Table {
   /** `x`, `[N, columns of numbers]`, and `target`, `[N]`. */
@@ -20,8 +21,8 @@ const targetNames = /^(target|targets|label|labels|class|y)$/i;
  * are texts. Throws an Error with a sentence for the page.
  */
 export function tableOf(text: string, name: string): Table {
-  const records: string[][] = parse(text, { bom: true, trim: true, skip_empty_lines: true, relax_column_count: true });
-  const [header = [], ...lines] = records;
+  const [header, ...lines] = recordsOf(text, name);
+  if (!header) throw new Error(`"${name}" is empty; drop a table with a header and a row for each sample.`);
   const short = lines.findIndex((line) => line.length !== header.length);
   if (short >= 0)
     throw new Error(
@@ -55,6 +56,23 @@ export function tableOf(text: string, name: string): Table {
     shown.map(({ name: column, cells }) => (shown.length === 1 ? "" : `${column}: `) + (cells[n] ?? "")).join(", "),
   );
   return { tensors, rows, isText: texts.length > 0, classes };
+}
+
+/** Throws an Error with a sentence for the page. */
+function recordsOf(text: string, name: string): string[][] {
+  const options = { bom: true, trim: true, skip_empty_lines: true, relax_column_count: true };
+  try {
+    return parse(text, { ...options, delimiter: separatorIn(text) });
+  } catch (error) {
+    throw new Error(`"${name}" is not a readable table: ${messageOf(error)}; correct it.`);
+  }
+}
+
+/** What separates the cells: a comma, a semicolon or a tab, whichever the header has most of. */
+function separatorIn(text: string): string {
+  const [header = ""] = /^[^\r\n]*/.exec(text) ?? [];
+  const count = (separator: string) => header.split(separator).length;
+  return [";", "\t"].reduce((most, other) => (count(other) > count(most) ? other : most), ",");
 }
 
 class Column {

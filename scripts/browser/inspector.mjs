@@ -12,6 +12,7 @@ import { encodeSafetensors } from "../../dist/src/io/safetensors.js";
 import { png } from "../../dist/src/report/png.js";
 import { pickSamples } from "../../dist/src/tensor/take-samples.js";
 import { buildInspector, serve } from "../../inspector/build.mjs";
+import { testOddFiles } from "./odd-files.mjs";
 
 const count = 2000;
 const options = { loss: losses.crossEntropy() };
@@ -266,6 +267,7 @@ export async function testInspector(browser, tell, screenshots) {
       await page.waitForSelector("#problem:not(:empty)");
       require(/holds no samples/.test(await page.textContent("#problem")), await page.textContent("#problem"));
     });
+    await testOddFiles(page, folder, attempt);
     tell("inspector: no error on the console, no request to anybody else", complaints.join("; "));
     await page.close();
   } finally {
