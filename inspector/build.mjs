@@ -1,6 +1,7 @@
 // Usage: build.mjs [--serve]. Builds the inspector in dist/inspector: a static folder that any server can serve.
 // With --serve it is then served on the loopback.
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -31,7 +32,25 @@ export async function buildInspector(out = folder) {
   for (const name of ["index.html", "style.css"]) copyFileSync(join(here, name), join(out, name));
   const wasm = "ort-wasm-simd-threaded.wasm";
   copyFileSync(join(root, "node_modules", "onnxruntime-web", "dist", wasm), join(out, wasm));
+  await buildOffline(out);
   return out;
+}
+
+/** The service worker, which knows the names and a digest of all files that are in the folder. */
+async function buildOffline(out) {
+  const names = readdirSync(out)
+    .filter((name) => /\.(js|css|html|wasm)$/.test(name))
+    .sort();
+  const digest = createHash("sha256");
+  for (const name of names) digest.update(readFileSync(join(out, name)));
+  const files = names.map((name) => (name === "index.html" ? "./" : name));
+  await build({
+    minify: true,
+    entryPoints: { offline: join(here, "offline.mjs") },
+    outdir: out,
+    logLevel: "warning",
+    define: { FILES: JSON.stringify(files), VERSION: JSON.stringify(digest.digest("hex").slice(0, 16)) },
+  });
 }
 
 const types = {

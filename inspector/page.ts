@@ -192,7 +192,7 @@ function started(): Workers | true {
   try {
     const worker = workers();
     // An error here occurs again later, where it is reported.
-    warmed(worker).catch(() => undefined);
+    warmed(worker).then(keepFiles, () => undefined);
     return worker;
   } catch {
     return true;
@@ -213,6 +213,11 @@ function unreadIn(dropped: Dropped): string {
   if (names.length === 0 || hasData(dropped)) return "";
   const all = names.length > 3 ? `${names.slice(0, 3).join(", ")} and others` : names.join(" and ");
   return `${all} can only hold weights of a model; data is .safetensors, .npz, .npy, .csv, .tsv or images.`;
+}
+
+/** From then on the page works without a network. Where there are no service workers, it needs its server. */
+function keepFiles(): void {
+  if ("serviceWorker" in navigator) navigator.serviceWorker.register("offline.js").catch(() => undefined);
 }
 
 const hasData = ({ tensors, images }: Dropped) => tensors.size > 0 || images.length > 0;

@@ -12,7 +12,7 @@ import { encodeSafetensors } from "../../dist/src/io/safetensors.js";
 import { png } from "../../dist/src/report/png.js";
 import { pickSamples } from "../../dist/src/tensor/take-samples.js";
 import { buildInspector, serve } from "../../inspector/build.mjs";
-import { testOddFiles } from "./odd-files.mjs";
+import { testOddFiles, testOffline } from "./mishaps.mjs";
 
 const count = 2000;
 const options = { loss: losses.crossEntropy() };
@@ -76,7 +76,8 @@ const csv = `a,b,label\n${Array.from({ length: 40 }, (_, n) => `${Math.sin(n)},$
 /** @param tell is called with each test's name, and with its problem if it has one */
 export async function testInspector(browser, tell, screenshots) {
   const folder = mkdtempSync(join(tmpdir(), "pergrad-inspector-"));
-  const server = await serve(await buildInspector(join(folder, "page")), 0);
+  const built = await buildInspector(join(folder, "page"));
+  const server = await serve(built, 0);
   const attempt = async (name, action) => {
     try {
       tell(`inspector: ${name}${(await action()) ?? ""}`);
@@ -268,6 +269,7 @@ export async function testInspector(browser, tell, screenshots) {
       require(/holds no samples/.test(await page.textContent("#problem")), await page.textContent("#problem"));
     });
     await testOddFiles(page, folder, attempt);
+    await testOffline(browser, built, folder, attempt);
     tell("inspector: no error on the console, no request to anybody else", complaints.join("; "));
     await page.close();
   } finally {

@@ -1,7 +1,8 @@
-// Files that people drop on the inspector by mistake, and what it says about them.
+// What the inspector does with files that people drop by mistake, and without its server.
 import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { nn, saveModel, tensor, writeTensors } from "../../dist/src/index.js";
+import { serve } from "../../inspector/build.mjs";
 
 const floats = (dims) =>
   tensor(
@@ -65,6 +66,8 @@ async function writeFiles(folder) {
     ...right,
     x: tensor("float32", [10, 2], floats([10, 2]).data.with(3, NaN)),
   });
+  const many = 130_000;
+  await writeTensors(at("many.safetensors"), { x: floats([many, 2]), target: labels(many, () => 0) });
   const texts = {
     "empty.csv": "",
     "header.csv": "a,b,label\n",
@@ -114,6 +117,12 @@ export async function testOddFiles(page, folder, attempt) {
     await page.waitForSelector("#results:not([hidden]):not([aria-busy])", { timeout: 30_000 });
     if ((await page.textContent("#problem")) !== "") throw new Error(await page.textContent("#problem"));
   });
+  // More than a function takes arguments.
+  await attempt("130,000 samples of one class", async () => {
+    await drop(["small.onnx", "many.safetensors"]);
+    await page.waitForSelector("#results:not([hidden]):not([aria-busy]), #problem:not(:empty)", { timeout: 120_000 });
+    if (!/130000/.test(await page.textContent("#classes"))) throw new Error(await page.textContent("#problem"));
+  });
   await attempt("a quantity for each sample, in a table with semicolons", async () => {
     await reload(page);
     await drop(["line.onnx", "line.csv"]);
@@ -123,4 +132,31 @@ export async function testOddFiles(page, folder, attempt) {
     if (loss !== "mse") throw new Error(`the loss is ${loss}`);
     if (!/3 samples/.test(await page.textContent("#summary"))) throw new Error(await page.textContent("#summary"));
   });
+}
+
+/** A page that was opened once needs its server no more: neither for a second model, nor when it is opened again. */
+export async function testOffline(browser, built, folder, attempt) {
+  const server = await serve(built, 0);
+  const page = await browser.newPage();
+  await page.goto(`http://127.0.0.1:${server.address().port}/`);
+  await page.waitForFunction(() => navigator.serviceWorker.controller !== null, null, { timeout: 60_000 });
+  await new Promise((done) => {
+    server.close(done);
+    server.closeAllConnections();
+  });
+  const measure = async (names) => {
+    await page.setInputFiles(
+      "#files",
+      names.map((name) => join(folder, name)),
+    );
+    await page.waitForSelector("#results:not([hidden]):not([aria-busy]), #problem:not(:empty)", { timeout: 60_000 });
+    if ((await page.textContent("#problem")) !== "") throw new Error(await page.textContent("#problem"));
+  };
+  await attempt("works without its server, once it was opened", async () => {
+    await measure(["small.onnx", "right.safetensors"]);
+    await measure(["line.onnx", "line.csv"]);
+    await page.reload();
+    await measure(["digits.onnx", "digits.safetensors"]);
+  });
+  await page.close();
 }
