@@ -3,6 +3,7 @@ import { elementsOf, type Shape } from "../graph/dim.js";
 import type { Attributes } from "../graph/value.js";
 import { addOperators } from "../ops/registry.js";
 import { moreActivations } from "../ops/rules/more-activations.js";
+import { exactGelus } from "../ops/subgraphs/gelu.js";
 import { onePlusErf } from "../ops/subgraphs/one-plus-erf.js";
 import { axisOf, invalid, specOf } from "../trace/shape.js";
 import type { Traced } from "../trace/traced.js";
@@ -19,7 +20,7 @@ function operator(name: string, op: string, attributes: Attributes = {}): Module
 /** An operator that a page loads only on demand (ops/rare.ts). */
 function operatorOfFew(name: string, op: string, attributes: Attributes = {}): Module {
   return plain(name, (x) => {
-    addOperators([...moreActivations, onePlusErf]);
+    addOperators([...moreActivations, onePlusErf, ...exactGelus]);
     return x.onnx(op, [], attributes);
   });
 }

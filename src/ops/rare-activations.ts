@@ -1,5 +1,6 @@
 /** Activation functions of fewer models, for pages (`rare.browser.ts`), with what is left of erf beside 1. */
 import { moreActivations } from "./rules/more-activations.js";
+import { exactGelus } from "./subgraphs/gelu.js";
 import { onePlusErf } from "./subgraphs/one-plus-erf.js";
 
-export const definitions = [...moreActivations, onePlusErf];
+export const definitions = [...moreActivations, onePlusErf, ...exactGelus];

@@ -33,6 +33,7 @@ import { scanning } from "./rules/scanning.js";
 import { selection } from "./rules/selection.js";
 import { signal } from "./rules/signal.js";
 import { stateSpace } from "./rules/state-space.js";
+import { exactGelus } from "./subgraphs/gelu.js";
 import { onePlusErf } from "./subgraphs/one-plus-erf.js";
 
 /** By the names of their files in `rules/`. */
@@ -76,7 +77,7 @@ export const rareAtMicrosoft = {
  * Operators that no file has and few models need: pergrad's own, and the product of 8-bit numbers that a search in an
  * index uses.
  */
-export const rareInternal: readonly OpDefinition[] = [onePlusErf, matMulInteger];
+export const rareInternal: readonly OpDefinition[] = [onePlusErf, ...exactGelus, matMulInteger];
 
 /** The operators that are not loaded yet. */
 export function rareOperators(): ReadonlySet<string> {

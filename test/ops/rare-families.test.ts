@@ -107,10 +107,11 @@ it("what else makes nodes of rare operators brings them along", () => {
     expect(codeOf(join(source, file)), file).toContain("addOperators(");
 });
 
-it("what is left of erf beside 1 comes with all that may ask for it", async () => {
+it("what is left of erf beside 1, and the slope of Gelu, come with all that may ask for them", async () => {
   for (const op of ["Erf", "Gelu", "FastGelu", "BiasGelu", "BiasSplitGelu", "Swish"]) {
     const loaded = (await page.rareDefinitions(new Set([op]))).map((each) => each.op);
     expect(loaded, op).toContain("OnePlusErf");
+    expect(loaded, op).toContain("GeluSlope");
   }
 });
 

@@ -20,7 +20,7 @@ import {
 } from "../checks.js";
 import { having, type OpDefinition } from "../definition.js";
 import { alignBatched, binary, elementwise, lowered } from "../elementwise.js";
-import { erfBesideOne } from "../subgraphs/saturation.js";
+import { exactGelu } from "../subgraphs/gelu.js";
 import { unaryRule } from "./exponential.js";
 
 const shrinkBound = (node: Call | Node) => floatAttribute(node, "lambd", 0.5);
@@ -56,7 +56,7 @@ function composite(op: string, decompose: (x: Value, build: Build, node: Node) =
   };
 }
 
-/** x Phi(x): half of x times 1 + erf(x / sqrt(2)), or approximately x sigmoid(2u). */
+/** x Phi(x), or approximately x sigmoid(2u). */
 const gelu: OpDefinition = {
   op: "Gelu",
   infer: (call) => {
@@ -68,8 +68,7 @@ const gelu: OpDefinition = {
   },
   decompose: (node, build) => {
     const x = inputOf(node, 0);
-    if (stringAttribute(node, "approximate", "none") !== "tanh")
-      return [build.mul(build.scale(x, 0.5), erfBesideOne(build, x, 1, Math.SQRT1_2))];
+    if (stringAttribute(node, "approximate", "none") !== "tanh") return [exactGelu(build, x)];
     // (1 + tanh(u)) / 2 = sigmoid(2u)
     const inner = build.scale(build.square(x), 2 * Math.sqrt(2 / Math.PI) * 0.044715);
     return [build.mul(x, build.sigmoid(build.mul(x, build.add(inner, build.scalar(2 * Math.sqrt(2 / Math.PI), x)))))];
