@@ -238,3 +238,28 @@ it("a mean beside a sum is made of the sum", () => {
     nodesBefore(scheduledFor(objective, wanted).order).filter(({ op }) => ["MatMul", "Gemm"].includes(op)).length;
   expect(products({ sum: want.sum(), mean: want.mean() })).toBe(products({ sum: want.sum() }));
 });
+
+it("a large product of small factors is judged by them, and itself if their squares overflow", async () => {
+  const size = 512;
+  const linear = nn.trace(
+    { x: ["N", size], d: ["N", size] },
+    { weight: nn.zeros([size, size]) },
+    ({ x, d }, { weight }) => ({ loss: x.matmul(weight).mul(d).sum([1]) }),
+  );
+  const program = await perSample(linear, { loss: losses.output(), want: { sum: want.sum() } });
+  expect(program.graph()).toContain("ReduceSumSquare");
+  const filled = (value: number) => ({
+    dtype: "float32" as const,
+    dims: [2, size],
+    data: new Float32Array(2 * size).fill(value),
+  });
+  const judged = async (x: number, d: number) => {
+    const found: unknown[] = [];
+    const { sum } = await program.run({ x: filled(x), d: filled(d) }, { onNotFinite: (each) => found.push(each) });
+    return { element: sum.weight?.data[0], found: found.length };
+  };
+  expect(await judged(3, 5)).toEqual({ element: 30, found: 0 });
+  expect(await judged(2 ** 90, 2 ** -80)).toEqual({ element: 2 ** 11, found: 0 });
+  expect(await judged(2 ** 90, 2 ** 80)).toEqual({ element: Number.POSITIVE_INFINITY, found: 1 });
+  await program.release();
+});
