@@ -422,10 +422,19 @@ describe("an index into all positions", () => {
 
 describe("samples that lie behind the positions", () => {
   /** x is [T, N, C], i is [N]; each sample reads its own rows of h, flattened to [T * N * K, D]. */
-  const timeFirst = (K: number, place: Nodes, [T, C, D]: readonly [number, number, number]) =>
+  const timeFirst = (
+    K: number,
+    place: Nodes,
+    [T, C, D]: readonly [number, number, number],
+    N: number | "N" = "N",
+    stored = Array.from({ length: Number(N) || 0 }, (_, n) => n),
+  ) =>
     file({
-      inputs: [valueInfo("x", [T, "N", C]), valueInfo("i", ["N"], 7)],
-      initializers: [initializer("w", waves([C, D * K]))],
+      inputs: [valueInfo("x", [T, N, C]), valueInfo("i", [N], 7)],
+      initializers: [
+        initializer("w", waves([C, D * K])),
+        ...(typeof N === "string" ? [] : [initializer("n", int64s(...stored))]),
+      ],
       nodes: [
         node("MatMul", ["x", "w"], ["h"]),
         constant("axis0", 0),
@@ -434,8 +443,9 @@ describe("samples that lie behind the positions", () => {
         constant0("one", 1),
         node("Shape", ["h"], ["sizes"]),
         node("Gather", ["sizes", "second"], ["N1"]),
-        node("Squeeze", ["N1", "axis0"], ["N"]),
-        node("Range", ["zero", "N", "one"], ["n"]),
+        ...(typeof N === "string"
+          ? [node("Squeeze", ["N1", "axis0"], ["N"]), node("Range", ["zero", "N", "one"], ["n"])]
+          : []),
         constant("rows", -1, D),
         node("Reshape", ["h", "rows"], ["flat"]),
         ...place,
@@ -467,6 +477,19 @@ describe("samples that lie behind the positions", () => {
       }),
       { numRuns: 6 },
     );
+  });
+
+  it("read their own rows in a file of a fixed batch too, which stores 0, 1, ... N - 1", async () => {
+    await fc.assert(
+      fc.asyncProperty(sizes, fc.integer({ min: 2, max: 3 }), async ({ samples, T, C, D, seed }, K) => {
+        const given = { feeds: feeds(samples, T, C, seed), samples, options, fixed: 3 };
+        await expectAgreement({ bytes: timeFirst(1, byOne, [T, C, D], 3), ...given });
+        await expectAgreement({ bytes: timeFirst(K, third(K), [T, C, D], 3), ...given });
+      }),
+      { numRuns: 6 },
+    );
+    const another = timeFirst(1, byOne, [2, 2, 2], 3, [0, 2, 1]);
+    expect(refusalOf(another, options)).toMatch(/^(SAMPLES_INTERACT|SHAPE_MISMATCH): /);
   });
 
   it("count positions below 0 from the end", async () => {

@@ -6,12 +6,15 @@
  */
 
 import { SampleAxes } from "../../../analysis/sample-axes.js";
+import { PergradError } from "../../../errors.js";
 import { type Dim, factorOf, isBatch, type Shape, sameShape } from "../../../graph/dim.js";
 import type { SampleAxis } from "../../../graph/sample-axis.js";
 import { constantOf, dimsValue, nodeOf, type Value } from "../../../graph/value.js";
 import { foldNode } from "../../../interpret/fold.js";
 import { intAttribute } from "../../../ops/checks.js";
 import { build, definitionOf, standardDefinition } from "../../../ops/registry.js";
+import { nth } from "../../../present.js";
+import { isFloat } from "../../../tensor/tensor.js";
 import { numberedIndices, withNumbers } from "../adapt/numbered-constants.js";
 import { alongSamples } from "../adapt/subscripts.js";
 import type { FileNode } from "../file-node.js";
@@ -214,6 +217,22 @@ function rowsFor(value: Value, axis: number, { size, repeated }: FileBatch): Val
   return row ?? repeated.along(value, { axis, outer: 1, inner: 1 });
 }
 
+/**
+ * Where the samples lie. Integers computed with the batch size, such as the places t * N of `h[t, arange(N)]`, are
+ * refused unless they lead to a sample's own rows, which is known only later: their shape tells as much here.
+ */
+function alongOrShape(axes: SampleAxes, value: Value): SampleAxis | null {
+  try {
+    return axes.along(value);
+  } catch (error) {
+    const axis = value.shape.findIndex(isBatch);
+    const alone = factorOf(nth(value.shape, axis)) === 1 && !isFloat(value.dtype);
+    if (alone && error instanceof PergradError && error.code === "SAMPLES_INTERACT")
+      return { axis, outer: 1, inner: 1 };
+    throw error;
+  }
+}
+
 /** Next to tensors that carry the samples, a tensor that all share is repeated for each of them. */
 function repeatShared(node: FileNode, batch: FileBatch): FileNode {
   const { size, axes } = batch;
@@ -226,7 +245,7 @@ function repeatShared(node: FileNode, batch: FileBatch): FileNode {
   const offset = (input: Value) => (broadcasts ? rank - input.shape.length : 0);
   const carrier = node.inputs.flatMap((input) => {
     // Values without N are skipped: sizes that are computed from the batch's are not data.
-    const at = input?.shape.some(isBatch) ? axes.along(input) : null;
+    const at = input?.shape.some(isBatch) ? alongOrShape(axes, input) : null;
     return input && at && at.outer === 1 && at.inner === 1 ? [at.axis + offset(input)] : [];
   })[0];
   if (carrier === undefined && broadcasts && !product) return repeatFolded(node, batch, rank);
