@@ -5,13 +5,11 @@ import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { relink, rootPages } from "./links.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const root = join(here, "..");
 const content = join(here, ".content");
-/** Markdown at the repository's root, by its name on the site. */
-const { rootPages } = JSON.parse(readFileSync(join(here, "pages.json"), "utf8"));
-
 function run(command, args) {
   const { status } = spawnSync(command, args, { cwd: here, stdio: "inherit", shell: process.platform === "win32" });
   if (status !== 0) process.exit(status ?? 1);
@@ -27,15 +25,6 @@ function install() {
   writeFileSync(stamp, hash);
 }
 
-/** A link to another page, as it is written in `folder` of the repository, leads to where that page is on the site. */
-function relink(markdown, folder) {
-  return markdown.replace(/\]\(([\w./-]+?\.md)(#[^)]*)?\)/g, (link, path, part = "") => {
-    const file = join(folder, path);
-    if (Object.hasOwn(rootPages, file)) return `](/${rootPages[file]}${part})`;
-    return file.startsWith("docs/") ? `](/${file.slice("docs/".length)}${part})` : link;
-  });
-}
-
 /** The page without the marks of its generated parts, which the site would show: it takes no HTML. */
 function withoutMarks(markdown) {
   return markdown.replace(/^<!--.*-->\n/gm, "");
@@ -45,12 +34,12 @@ function copyPages() {
   mkdirSync(content, { recursive: true });
   for (const name of readdirSync(join(root, "docs"))) {
     const [from, to] = [join(root, "docs", name), join(content, name)];
-    if (name.endsWith(".md")) writeFileSync(to, relink(withoutMarks(readFileSync(from, "utf8")), "docs"));
+    if (name.endsWith(".md")) writeFileSync(to, relink(withoutMarks(readFileSync(from, "utf8")), "docs", root));
     else cpSync(from, to, { recursive: true });
   }
   for (const [file, page] of Object.entries(rootPages)) {
     const text = readFileSync(join(root, file), "utf8").replaceAll("](docs/idea.svg)", "](./idea.svg)");
-    writeFileSync(join(content, page), relink(text, "."));
+    writeFileSync(join(content, page), relink(text, ".", root));
   }
 }
 
