@@ -23,20 +23,17 @@ const neutral: Rewrite = (node) => {
     return holds(0, element) ? same(1) : null;
   }
   if (node.op === "Sub") return holds(1, 0) ? same(0) : null;
-  if (node.op === "Div" || node.op === "Pow") return holds(1, 1) ? same(0) : null;
-  return null;
+  return holds(1, 1) ? same(0) : null;
 };
 
 const minusOne: Rewrite = (node, build) => {
-  if (node.op !== "Mul" || uniform(node.inputs[1]) !== -1) return null;
+  if (uniform(node.inputs[1]) !== -1) return null;
   return unchanged(node, input(node, 0)) && [build.neg(input(node, 0))];
 };
 
 /** `Pow` by 2, of any dtype. */
 const square: Rewrite = (node, build) =>
-  node.op === "Pow" && uniform(node.inputs[1]) === 2 && unchanged(node, input(node, 0))
-    ? [build.square(input(node, 0))]
-    : null;
+  uniform(node.inputs[1]) === 2 && unchanged(node, input(node, 0)) ? [build.square(input(node, 0))] : null;
 
 /**
  * Powers whose exponents amount to a few products, roots and reciprocals. They are within 2 units in the last place of
@@ -54,7 +51,7 @@ const powers: ReadonlyMap<number, (build: Build, x: Value) => Value> = new Map([
 ]);
 
 const power: Rewrite = (node, build) => {
-  const exponent = node.op === "Pow" ? uniform(node.inputs[1]) : undefined;
+  const exponent = uniform(node.inputs[1]);
   const compute = exponent === undefined ? undefined : powers.get(exponent);
   if (!compute) return null;
   const x = inputOf(node, 0);
@@ -138,9 +135,9 @@ const maskedTwice: Rewrite = (node, build) => {
 
 /** The rules, in the order in which they are tried. */
 export const arithmeticRules: readonly Rule[] = [
-  { name: "neutral-element", rewrite: neutral },
-  { name: "power-of-two", rewrite: square },
-  { name: "constant-power", rewrite: power },
-  { name: "times-minus-one", rewrite: minusOne },
-  { name: "masked-twice", rewrite: maskedTwice },
+  { name: "neutral-element", ops: ["Mul", "Add", "Sub", "Div", "Pow"], rewrite: neutral },
+  { name: "power-of-two", ops: ["Pow"], rewrite: square },
+  { name: "constant-power", ops: ["Pow"], rewrite: power },
+  { name: "times-minus-one", ops: ["Mul"], rewrite: minusOne },
+  { name: "masked-twice", ops: ["Mul"], rewrite: maskedTwice },
 ];

@@ -50,7 +50,7 @@ function partsOf(value: Value, axis: number): readonly Value[] {
 
 /** The sum of values padded with zeros so that each begins where another ends = these values, joined. */
 const joinedPads: Rewrite = (node, build) => {
-  const terms = node.op === "Add" ? paddedTerms(output(node)) : null;
+  const terms = paddedTerms(output(node));
   const [first] = terms ?? [];
   if (!terms || !first || terms.some(({ axis }) => axis !== first.axis)) return null;
   const { shape } = output(node);
@@ -71,6 +71,6 @@ const joinedPads: Rewrite = (node, build) => {
 const stackedOnce: Rewrite = (node, build) => definitionOf(node)?.body?.stackedOnce(node, build) ?? null;
 
 export const joinedRules: readonly Rule[] = [
-  { name: "joined-pads", rewrite: joinedPads },
+  { name: "joined-pads", ops: ["Add"], rewrite: joinedPads },
   { name: "stacked-once", rewrite: stackedOnce },
 ];

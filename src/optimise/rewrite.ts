@@ -20,7 +20,7 @@ import { input, output, type Rewrite, type Rule } from "./rule.js";
 import { scatterRules } from "./scatter-rules.js";
 
 const decided: Rewrite = (node) => {
-  const condition = node.op === "Where" ? uniform(node.inputs[0]) : undefined;
+  const condition = uniform(node.inputs[0]);
   return condition === undefined ? null : unchanged(node, input(node, condition ? 1 : 2));
 };
 
@@ -28,9 +28,7 @@ const identity: Rewrite = (node, build) => {
   // The graph computes float64 in float32.
   if (node.op === "Cast" && node.attributes.to !== output(node).dtype)
     return [build.cast(input(node, 0), output(node).dtype)];
-  if (node.op === "Identity" || (node.op === "Cast" && input(node, 0).dtype === output(node).dtype))
-    return [input(node, 0)];
-  return null;
+  return node.op === "Identity" || input(node, 0).dtype === output(node).dtype ? [input(node, 0)] : null;
 };
 
 /** Views that move nothing, or undo or continue each other, as `Build` recognises them. */
@@ -49,7 +47,7 @@ const views: Rewrite = (node, build) => {
     const moved = permutation ? build.transpose(x, permutation) : null;
     return moved && !sameNode(nodeOf(moved), node) ? [moved] : null;
   }
-  return node.op === "Expand" ? unchanged(node, x) : null;
+  return unchanged(node, x);
 };
 
 /** Whether the value has one element. */
@@ -89,7 +87,6 @@ function unrepeated({ value, letters }: Operand, others: string, build: Build): 
 
 /** Expands sink: an einsum reads the single copy that an expanded operand repeats. One operand keeps each letter. */
 const einsumOfExpand: Rewrite = (node, build) => {
-  if (node.op !== "Einsum") return null;
   const equation = equationOf(node);
   const operands = equation.operands.map((letters, k): Operand => ({ letters, value: input(node, k) }));
   let found = false;
@@ -108,7 +105,7 @@ const einsumOfExpand: Rewrite = (node, build) => {
 
 /** An einsum of two operands runs as one MatMul. */
 const einsumAsMatmul: Rewrite = (node, build) => {
-  if (node.op !== "Einsum" || node.inputs.length !== 2) return null;
+  if (node.inputs.length !== 2) return null;
   const { operands, result } = equationOf(node);
   const [left, right] = leadingOf(operands, 2);
   if ([left, right, result].some((letters) => new Set(letters).size !== letters.length)) return null;
@@ -150,7 +147,7 @@ const pointwiseOfExpand: Rewrite = (node, build) => {
 };
 
 const transposeOfExpand: Rewrite = (node, build) => {
-  const source = node.op === "Transpose" ? expanded(node.inputs[0], build) : null;
+  const source = expanded(node.inputs[0], build);
   const permutation = intsAttribute(node, "perm");
   return source && permutation ? [build.expand(build.transpose(source, permutation), output(node).shape)] : null;
 };
@@ -170,7 +167,7 @@ function joinedAxes(from: Shape, to: Shape): number[][] | null {
 
 /** Two transpositions around a reshape that joins axes, if all elements end up in their first order. */
 const transposedBack: Rewrite = (node, build) => {
-  const between = node.op === "Transpose" ? nodeOf(input(node, 0)) : undefined;
+  const between = nodeOf(input(node, 0));
   const before = between?.op === "Reshape" ? nodeOf(input(between, 0)) : undefined;
   if (!between || before?.op !== "Transpose") return null;
   const [first, second] = [intsAttribute(before, "perm"), intsAttribute(node, "perm")];
@@ -182,23 +179,30 @@ const transposedBack: Rewrite = (node, build) => {
 
 /** The rules, in the order in which they are tried. */
 export const rules: readonly Rule[] = [
-  { name: "identity", rewrite: identity },
+  { name: "identity", ops: ["Cast", "Identity"], rewrite: identity },
   ...arithmeticRules,
-  { name: "decided-where", rewrite: decided },
-  { name: "einsum-of-expand", rewrite: einsumOfExpand },
-  { name: "einsum-as-matmul", rewrite: einsumAsMatmul },
+  { name: "decided-where", ops: ["Where"], rewrite: decided },
+  { name: "einsum-of-expand", ops: ["Einsum"], rewrite: einsumOfExpand },
+  { name: "einsum-as-matmul", ops: ["Einsum"], rewrite: einsumAsMatmul },
   { name: "broadcast-of-expand", rewrite: broadcastOfExpand },
   { name: "pointwise-of-expand", rewrite: pointwiseOfExpand },
-  { name: "transpose-of-expand", rewrite: transposeOfExpand },
-  { name: "transposed-back", rewrite: transposedBack },
-  { name: "joined-views", rewrite: views },
+  { name: "transpose-of-expand", ops: ["Transpose"], rewrite: transposeOfExpand },
+  { name: "transposed-back", ops: ["Transpose"], rewrite: transposedBack },
+  { name: "joined-views", ops: [...reshapes, "Transpose", "Expand"], rewrite: views },
   ...joinedRules,
   ...scatterRules,
 ];
 
+const ofAnyOperator = rules.filter(({ ops }) => !ops);
+
+/** The rules for the operators that some rules look for. */
+const ofOperator: ReadonlyMap<string, readonly Rule[]> = new Map(
+  rules.flatMap(({ ops = [] }) => ops.map((op) => [op, rules.filter((rule) => rule.ops?.includes(op) ?? true)])),
+);
+
 /** The first rule that applies, and its result. */
 export function rewrite(node: Node, build: Build): { readonly rule: string; readonly results: Value[] } | null {
-  for (const { name, rewrite } of rules) {
+  for (const { name, rewrite } of ofOperator.get(node.op) ?? ofAnyOperator) {
     const results = rewrite(node, build);
     if (results) return { rule: name, results };
   }

@@ -9,6 +9,8 @@ export type Rewrite = (node: Node, build: Build) => Value[] | null;
 export interface Rule {
   /** Its name in a log of rewrites; no two rules share one. */
   readonly name: string;
+  /** The operators that it looks for: it is tried at no other node. Default: all. */
+  readonly ops?: readonly string[];
   readonly rewrite: Rewrite;
 }
 

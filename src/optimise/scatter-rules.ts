@@ -50,7 +50,7 @@ function terms(node: Node): readonly [Value, Value] | null {
 
 /** Scattered u plus x = u scattered onto x; minus x, onto -x: this writes no zeros and adds no two tensors. */
 const sumOfScatter: Rewrite = (node, build) => {
-  const operands = node.op === "Add" || node.op === "Sub" ? terms(node) : null;
+  const operands = terms(node);
   if (!operands) return null;
   const [a, b] = operands;
   const [left, right] = [scattered(a), scattered(b)];
@@ -61,7 +61,7 @@ const sumOfScatter: Rewrite = (node, build) => {
 
 /** The sum of scattered u along the axis of its places = the sum of u. */
 const reductionOfScatter: Rewrite = (node, build) => {
-  const found = node.op === "ReduceSum" && node.inputs[0] ? scattered(node.inputs[0]) : null;
+  const found = node.inputs[0] ? scattered(node.inputs[0]) : null;
   const axes = node.inputs[1] ? Array.from(constantOf(node.inputs[1])?.data ?? [], Number) : [];
   if (!found || found.result !== node.inputs[0] || axes.length === 0) return null;
   const { result, updates, axis } = found;
@@ -73,7 +73,7 @@ const reductionOfScatter: Rewrite = (node, build) => {
 
 /** -(a b) = a (-b) if b is the smaller: this negates fewer elements. */
 const negatedProduct: Rewrite = (node, build) => {
-  const product = node.op === "Neg" && node.inputs[0] ? nodeOf(node.inputs[0]) : undefined;
+  const product = node.inputs[0] ? nodeOf(node.inputs[0]) : undefined;
   if (product?.op !== "Mul") return null;
   const size = (value: Value) => factorOf(elementsOf(value.shape) ?? Number.POSITIVE_INFINITY);
   const [a, b] = inputsOf(product, 2);
@@ -82,7 +82,7 @@ const negatedProduct: Rewrite = (node, build) => {
 };
 
 export const scatterRules: readonly Rule[] = [
-  { name: "sum-of-scatter", rewrite: sumOfScatter },
-  { name: "reduction-of-scatter", rewrite: reductionOfScatter },
-  { name: "negated-product", rewrite: negatedProduct },
+  { name: "sum-of-scatter", ops: ["Add", "Sub"], rewrite: sumOfScatter },
+  { name: "reduction-of-scatter", ops: ["ReduceSum"], rewrite: reductionOfScatter },
+  { name: "negated-product", ops: ["Neg"], rewrite: negatedProduct },
 ];
