@@ -31,6 +31,8 @@ export interface ScheduleSettings extends Pick<PlanningOptions, "allowNotFinite"
   readonly workers?: unknown;
   /** Whether batches are so large that sums over the samples are computed in parts. Default false. */
   readonly manySamples?: boolean;
+  /** Bytes that a run may take beyond the weights. */
+  readonly memoryBudget?: number;
 }
 
 export function isElsewhere({ workers }: Pick<ScheduleSettings, "workers">): boolean {
@@ -54,6 +56,7 @@ export async function scheduled(
     elsewhere: isElsewhere(settings),
     weights: weightsOf(objective.model),
     searched: graph.watch === undefined,
+    lowMemory: settings.memoryBudget !== undefined,
     notFiniteInputs: allowNotFinite,
     onRewrite: stages.onRewrite,
   };
@@ -80,9 +83,7 @@ export function objectiveFor(objective: Objective, want: Wants): Objective {
 }
 
 /** How a program is compiled. */
-export interface CompileSettings extends ScheduleSettings, PlanningOptions {
-  readonly memoryBudget?: number;
-}
+export interface CompileSettings extends ScheduleSettings, PlanningOptions {}
 
 /** A compiled program, which a target can load. */
 export interface CompiledProgram {

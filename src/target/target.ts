@@ -161,6 +161,8 @@ export interface ScheduleOptions extends AdaptOptions {
    * takes less time (`Seen`). Default false.
    */
   readonly searched?: boolean;
+  /** Whether memory matters more than time. Default false. */
+  readonly lowMemory?: boolean;
 }
 
 /** A scheduled program, which can be loaded. */

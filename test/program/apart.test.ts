@@ -9,6 +9,7 @@ import { Program } from "../../src/program/program.js";
 import type { ApartSizes } from "../../src/target/onnxruntime/apart.js";
 import { scheduled } from "../../src/target/onnxruntime/executable.js";
 import { onnxruntimeWith } from "../../src/target/onnxruntime/index.js";
+import { isApart, memoryAt } from "../../src/target/onnxruntime/scheduled.js";
 import { expectClose } from "../support/per-sample.js";
 import { graphOf } from "../support/program-graph.js";
 import { tensorsIn } from "../support/tensors-in.js";
@@ -105,6 +106,20 @@ describe("a large model's sums", () => {
     expect(own.memory(64)).toBe(whole.memory(64));
     await own.release();
     await whole.release();
+  });
+
+  it("are computed apart where that saves a quarter of the memory, and under a budget where it saves any", () => {
+    const model = languageModel(text);
+    const [usual, budgeted] = [emitted(model, clipped), { ...emitted(model, clipped), lowMemory: true }];
+    const savedAt = (samples: number) => 1 - (usual.apart?.memory.at(samples) ?? 0) / usual.memory.at(samples);
+    const batches = Array.from({ length: 64 }, (_, k) => k + 1);
+    expect(batches.some((samples) => savedAt(samples) > 0 && savedAt(samples) < 0.25)).toBe(true);
+    for (const samples of batches) {
+      expect(isApart(usual, samples), `${samples}`).toBe(savedAt(samples) > 0.25);
+      expect(isApart(budgeted, samples), `${samples}`).toBe(savedAt(samples) > 0);
+      for (const each of [usual, budgeted])
+        expect(memoryAt(each, samples)).toBe((isApart(each, samples) ? each.apart : each)?.memory.at(samples));
+    }
   });
 
   it("are those of the whole program", async () => {

@@ -7,7 +7,7 @@ import { stated } from "./faster.js";
 import { lowMemoryOrder, typicalSamples } from "./order.js";
 import { packedParameters } from "./packed.js";
 import { areSmall, Handover, type HandoverMode } from "./results.js";
-import { isApart, type Scheduled } from "./scheduled.js";
+import { isApart, memoryAt, type Scheduled } from "./scheduled.js";
 import { Sessions } from "./sessions.js";
 
 /** @param runtime what it runs on, unless it is given worker threads */
@@ -20,7 +20,7 @@ export function executable(
   const searched = options.searched === true && runtime.atOnce;
   const found = scheduled(program, { ...options, searched }, sizes);
   return {
-    memory: leastMemory(found),
+    memory: { moments: found.memory.moments, at: (samples) => memoryAt(found, samples) },
     program: { inputs: found.inputs, outputs: found.outputs, order: found.order },
     notes: apartNote(found.apart),
     inSteps: (samples) => !runtime.atOnce || isApart(found, samples),
@@ -36,14 +36,14 @@ export function executable(
 /** Orders a program, and decides how its results are returned. */
 export function scheduled(
   { inputs, outputs }: Schedulable,
-  { elsewhere, weights, searched = false }: ScheduleOptions,
+  { elsewhere, weights, searched = false, lowMemory = false }: ScheduleOptions,
   sizes: ApartSizes,
 ): Scheduled {
   const large = !elsewhere && weights >= sizes.weights;
   const given = handedOver(outputs, elsewhere, large, searched);
   const { handover } = given;
   const apart = large ? computedApart(handover.outputs, sizes, handover.allocated) : undefined;
-  return { inputs, ...given, apart };
+  return { inputs, ...given, apart, lowMemory };
 }
 
 /**
@@ -68,7 +68,7 @@ function handedOver(
   elsewhere: boolean,
   large: boolean,
   searched: boolean,
-): Omit<Scheduled, "apart" | "inputs"> {
+): Omit<Scheduled, "apart" | "inputs" | "lowMemory"> {
   const how = (mode: HandoverMode) => {
     const handover = new Handover(outputs, mode, searched && !large);
     const values = stated(handover.outputs.map(({ value }) => value));
@@ -80,18 +80,11 @@ function handedOver(
   return small && areSmall(outputs) ? how("together") : apart;
 }
 
-function leastMemory({ apart, memory }: Scheduled): Executable["memory"] {
-  return {
-    moments: memory.moments,
-    at: (samples) => Math.min(memory.at(samples), apart?.memory.at(samples) ?? Number.POSITIVE_INFINITY),
-  };
-}
-
 function apartNote(apart: Apart | undefined): string[] {
   if (!apart) return [];
   const { length } = apart.tails;
   const sums = length === 1 ? "1 large sum is" : `${length} large sums are`;
-  return [`${sums} computed separately, one after another, in batches for which that takes less memory.`];
+  return [`${sums} computed separately, one after another, in batches for which that saves enough memory.`];
 }
 
 /**
