@@ -270,3 +270,13 @@ describe("opset 6, which ONNX Runtime does not run", () => {
     expect(y).toEqual(floats([1, 1], -2));
   });
 });
+
+it.each([24, 25, 28])(
+  "reads in opset %i how casts to floats of an exponent round, and ignores it elsewhere",
+  async (opset) => {
+    const nodes = one("Cast", [int("to", 7), text("round_mode", "nearest")]);
+    const bytes = file({ inputs: [valueInfo("x", ["N", 2])], nodes, opset });
+    const { y } = await run(encoded(decode(bytes)), { x: floats([1, 2], 1.7, -2) });
+    expect(y).toEqual({ dtype: "int64", dims: [1, 2], data: BigInt64Array.of(1n, -2n) });
+  },
+);

@@ -46,8 +46,10 @@ export function checkOpset(opset: number, fileName: string): void {
 /** The same node in the form of opset 21. Steps that turn a node into several create all but the last with `build`. */
 export function upgradeNode(node: FileNode, opset: number, build: Build): FileNode {
   if (node.domain !== "") return node;
-  // Removes a hint to the first runtimes, which some exporters kept writing.
-  let current = opset < 7 ? { ...node, attributes: without(node.attributes, "consumed_inputs") } : node;
+  // The first is a hint to the first runtimes, which some exporters kept writing. The second is of casts to floats of
+  // nothing but an exponent, which pergrad does not read.
+  const idle = opset < 7 ? "consumed_inputs" : "round_mode";
+  let current = idle in node.attributes ? { ...node, attributes: without(node.attributes, idle) } : node;
   for (const { below, rewrite } of upgradesOf(node.op, opset)) {
     if (opset >= below) continue;
     current = rewrite(current, build);
