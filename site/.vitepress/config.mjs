@@ -8,6 +8,13 @@ const guides = menu.map(({ text, items }) => ({
   items: items.map(([title, page]) => ({ text: title, link: page === "index" ? "/" : `/${page}` })),
 }));
 
+/** The anchors that GitHub gives to headings, which links in our Markdown name. */
+const slugOf = (heading) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, "")
+    .replaceAll(" ", "-");
+
 export default defineConfig({
   title: "pergrad",
   description: "Per-sample gradients for any ONNX model, from TypeScript",
@@ -17,6 +24,7 @@ export default defineConfig({
   cacheDir: ".cache",
   // Long names in tables, such as that of operators, are broken to fit the page; words are not.
   head: [
+    ["link", { rel: "icon", href: "data:," }],
     [
       "style",
       {},
@@ -24,9 +32,15 @@ export default defineConfig({
     ],
   ],
   // Angle brackets in our Markdown are placeholders, never tags.
-  markdown: { html: false },
+  markdown: { html: false, anchor: { slugify: slugOf } },
   themeConfig: {
-    search: { provider: "local" },
+    // Guides come before pages of the API, which are many and short. The page gets this function as text.
+    search: {
+      provider: "local",
+      options: {
+        miniSearch: { searchOptions: { boostDocument: (id) => (String(id).startsWith("/api/") ? 0.3 : 1) } },
+      },
+    },
     outline: [2, 3],
     nav: [
       { text: "Tutorial", link: "/tutorial" },
