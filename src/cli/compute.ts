@@ -135,7 +135,7 @@ export async function clippedSum(
       mode: leaveOut ? "leave out" : "ignore",
       consequence: leaveOut
         ? "such samples are left out of the sum"
-        : "they spoil the sum: --leave-out-not-finite leaves such samples out and counts them",
+        : "such samples spoil the sum: --leave-out-not-finite leaves them out and counts them",
     },
     layout: new Map([
       ["norms", floats(task.samples)],

@@ -384,7 +384,7 @@ describe("gradients that are not finite though the data is", () => {
     ["curvature --want ntk,ggn-diagonal", ""],
     [
       "clipped-sum --max-norm 1",
-      "; they spoil the sum: --leave-out-not-finite leaves such samples out and counts them",
+      "; such samples spoil the sum: --leave-out-not-finite leaves them out and counts them",
     ],
   ])("%s warns of, naming samples and parameters", async (line, then) => {
     const { result } = await workspace(rooted(), zeros(1, 3));
