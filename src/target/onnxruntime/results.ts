@@ -8,16 +8,14 @@ import { defect } from "../../errors.js";
 import { beforeReshape } from "../../graph/behind.js";
 import { addBytes, type Bytes, bytesOfValue, timesBytes } from "../../graph/bytes.js";
 import { bindShape, type Dim, elementsOf, factorOf, isBatch } from "../../graph/dim.js";
-import { inputsOf } from "../../graph/operands.js";
 import { nodeOf, type Value } from "../../graph/value.js";
-import { floatAttribute } from "../../ops/checks.js";
 import { build } from "../../ops/registry.js";
 import { addedRows } from "../../ops/subgraphs/table.js";
 import { leadingOf, nth, present } from "../../present.js";
 import { sizeOf, type Tensor, tensorWith } from "../../tensor/tensor.js";
 import type { Schedulable, Tensors } from "../target.js";
 import { areFiniteTogether, type RowsToAdd, withRows } from "./added-rows.js";
-import { typicalSamples } from "./order.js";
+import { isLarge, witnessOf } from "./finite-witness.js";
 import { rowsScattered } from "./rows.js";
 
 type Output = Schedulable["outputs"][number];
@@ -88,7 +86,9 @@ export class Handover {
     const packs = (mode === "together" ? byKind(pieces.all) : pieces.all.map((piece) => [piece])).map(pack);
     const same = this.#results.flatMap(({ last }) => (last.kind === "same" ? last.piece : []));
     this.#summed = new Set(searched && mode === "rows" ? same.filter(({ value }) => isLarge(value)) : []);
-    this.outputs = withRowsScattered([...packs.map(({ handed }) => handed), ...sumOf([...this.#summed])]);
+    const witness = witnessOf([...this.#summed].map(({ value }) => value));
+    const sums = witness ? [{ name: sumName, value: witness }] : [];
+    this.outputs = withRowsScattered([...packs.map(({ handed }) => handed), ...sums]);
     this.#places = new Map(packs.flatMap(({ places }) => places));
     this.allocated = addBytes([
       ...pieces.all.map((piece) => timesBytes(bytesOfValue(piece.value), Math.max(0, piece.holders - 1))),
@@ -139,37 +139,6 @@ interface Finished {
 
 /** The name of an output; those of results begin with the name of a want. */
 const sumName = "/sum";
-
-/** From this many elements on, the runtime adds them up in less time than JavaScript, with the output that this takes. */
-const manyElements = 2 ** 14;
-
-function isLarge({ dtype, shape }: Value): boolean {
-  const elements = elementsOf(shape);
-  return dtype === "float32" && typeof elements === "number" && elements >= manyElements;
-}
-
-/** The sum of numbers that are finite only if all elements are; it may overflow, too. */
-function sumOf(pieces: readonly Piece[]): Handed[] {
-  const sums = pieces.flatMap(({ value }) => {
-    const factors = smallFactors(value);
-    if (!factors) return [build.op("ReduceSum", [value], { keepdims: 0 })];
-    return factors.map((factor) => build.op("ReduceSumSquare", [factor], { keepdims: 0 }));
-  });
-  return sums.length === 0 ? [] : [{ name: sumName, value: build.op("Sum", sums) }];
-}
-
-/**
- * The factors of a matrix product, if they have far fewer elements than it has, for a usual batch. No element of the
- * product exceeds half of the sum of their squares (Cauchy and Schwarz).
- */
-function smallFactors(value: Value): readonly Value[] | null {
-  const node = nodeOf(value);
-  if (node?.op !== "Gemm" || node.inputs.length !== 2 || floatAttribute(node, "alpha", 1) !== 1) return null;
-  const [left, right] = inputsOf(node, 2);
-  const factors = [left, right];
-  const count = (own: Value) => times(elementsOf(own.shape) ?? Number.POSITIVE_INFINITY, typicalSamples);
-  return 2 * factors.reduce((sum, own) => sum + count(own), 0) < count(value) ? factors : null;
-}
 
 /** The runtime adds rows that are not returned. */
 function withRowsScattered(handed: readonly Handed[]): Handed[] {
