@@ -32,14 +32,14 @@ export class HeldValues {
   static of(values: Tensors): HeldValues {
     // Many arrays of a model have the same length.
     const places = new Map<number, readonly number[]>();
-    const placesOf = (length: number) => {
-      const found = places.get(length) ?? placesIn(length);
-      places.set(length, found);
-      return found;
-    };
-    return new HeldValues(
-      new Map(Object.entries(values).map(([name, { data }]) => [name, sampleOf(data, placesOf(data.length))])),
-    );
+    const sampled = new Map<string, Sample>();
+    for (const [name, { data }] of Object.entries(values)) {
+      const { length } = data;
+      const own = places.get(length) ?? placesIn(length);
+      places.set(length, own);
+      sampled.set(name, { length, places: own, elements: own.map((place) => data[place]) });
+    }
+    return new HeldValues(sampled);
   }
 
   /** The values with these names. */
@@ -74,10 +74,6 @@ function placesIn(length: number): number[] {
     return from + Math.floor((to - from) * ((k * turn) % 1));
   });
   return length > 0 ? [...places, length - 1] : places;
-}
-
-function sampleOf(data: TypedArray, places: readonly number[]): Sample {
-  return { length: data.length, places, elements: places.map((place) => data[place]) };
 }
 
 /** Whether an array has the elements of a sample. This runs before each run: so the sample keeps its places, and a loop compares. */

@@ -20,7 +20,6 @@ import { Simulation, type Slot, type Step } from "./simulation.js";
 export class ProgramMemory {
   readonly #slots = new Map<Value, Slot>();
   readonly #steps = new Map<Node, Step>();
-  readonly #forms = new Map<string, number>();
   readonly #results: ReadonlySet<Value>;
   readonly #made: Bytes;
 
@@ -60,7 +59,7 @@ export class ProgramMemory {
       bytes: bytesOfValue(value),
       width,
       shape,
-      form: this.#form(`${width}:${shape}`),
+      form: `${width}:${shape}`,
       reads: isResult ? Number.POSITIVE_INFINITY : 0,
       readers: [],
       maker: undefined,
@@ -69,12 +68,6 @@ export class ProgramMemory {
     };
     this.#slots.set(value, slot);
     return slot;
-  }
-
-  #form(text: string): number {
-    const form = this.#forms.get(text) ?? this.#forms.size;
-    this.#forms.set(text, form);
-    return form;
   }
 
   /**
@@ -92,7 +85,7 @@ export class ProgramMemory {
   /** What is alive at each moment of an execution. */
   moments(order: readonly Value[]): Bytes[] {
     const steps = this.#executed(order);
-    const alive = new Simulation(steps, this.#slots.size, this.#forms.size).run();
+    const alive = new Simulation(steps, this.#slots.size).run();
     return steps.flatMap(({ scratch }, step) =>
       scratch.map((own) => (own === noBytes ? nth(alive, step) : plusBytes(nth(alive, step), own))),
     );

@@ -13,8 +13,8 @@ export interface Slot {
   readonly width: number;
   /** Equal for values of the same shape. */
   readonly shape: string;
-  /** Equal for values that fit into each other's memory: a number below the number of forms. */
-  readonly form: number;
+  /** Equal for values that fit into each other's memory. */
+  readonly form: string;
   /** The number of reads still to come, counting each reader as often as it reads; infinite for a result. */
   reads: number;
   readonly readers: Node[];
@@ -56,15 +56,13 @@ export class Simulation {
   /** Indexed as the slots. */
   readonly #blockOf: (Block | undefined)[];
   /** Dead blocks whose memory may be used again, by their forms; in each list, the last to die is last. */
-  readonly #free: readonly Block[][];
+  readonly #free = new Map<string, Block[]>();
 
   constructor(
     private readonly steps: readonly Step[],
     slots: number,
-    forms: number,
   ) {
     this.#blockOf = Array<Block | undefined>(slots).fill(undefined);
-    this.#free = Array.from({ length: forms }, () => []);
   }
 
   /** What is alive at each step. */
@@ -114,7 +112,7 @@ export class Simulation {
         if (block.reads === reads.filter((other) => this.#blockOf[other.index] === block).length) return block;
       }
     }
-    return nth(this.#free, slot.form).pop();
+    return this.#free.get(slot.form)?.pop();
   }
 
   #newBlock(owner: Slot, from: number): Block {
@@ -128,7 +126,11 @@ export class Simulation {
     if (!block) return;
     block.reads -= 1;
     block.to = Math.max(block.to, time);
-    if (block.reads <= 0) nth(this.#free, block.owner.form).push(block);
+    if (block.reads > 0) return;
+    const { form } = block.owner;
+    const alike = this.#free.get(form);
+    if (alike) alike.push(block);
+    else this.#free.set(form, [block]);
   }
 }
 
