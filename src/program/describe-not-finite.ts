@@ -1,5 +1,7 @@
 /** Samples that are not finite, as sentences. */
+import { PergradError } from "../errors.js";
 import { listed } from "../meant.js";
+import { warn } from "./environment.js";
 
 /** A sample whose results are not finite. */
 export interface NotFiniteSample {
@@ -53,4 +55,35 @@ function describeOpen(samples: readonly NotFiniteSample[], leftOut: boolean): st
   const what = samples.every(({ loss }) => loss) ? "The loss and the gradient" : "The gradient";
   const then = leftOut ? `; sums and means leave ${numbers.length === 1 ? "it" : "them"} out` : "";
   return `${what} of ${which}${where} ${what === "The gradient" ? "is" : "are"} not finite${then}.`;
+}
+
+/** What a run does about such samples: see `NotFiniteOptions`. */
+interface Reported {
+  readonly notFinite?: string;
+  readonly onNotFinite?: (found: {
+    readonly samples: readonly NotFiniteSample[];
+    readonly leftOut: boolean;
+    readonly message: string;
+  }) => void;
+}
+
+/** Tells of samples as the options say. Returns whether a warning has been given. Throws NOT_FINITE. */
+export function tell(
+  samples: readonly NotFiniteSample[],
+  { notFinite, onNotFinite }: Reported,
+  warned: boolean,
+): boolean {
+  const own = samples.some(({ sample, others }) => typeof sample === "number" && !others);
+  const leftOut = notFinite === "leave out" && own;
+  const message = describeNotFinite(samples, leftOut);
+  onNotFinite?.({ samples, leftOut, message });
+  if (notFinite === "throw")
+    throw new PergradError(
+      "NOT_FINITE",
+      `${message.slice(0, -1)}; leave it out, or look for an overflow or a division by 0.`,
+    );
+  if (warned || notFinite === "ignore" || onNotFinite !== undefined) return warned;
+  const advice = "run takes notFinite and onNotFinite to throw, to leave such samples out, or to report each";
+  warn(`${message} This program warns no more: ${advice}.`, "NOT_FINITE");
+  return true;
 }

@@ -13,7 +13,6 @@ import { takeSamples } from "../tensor/take-samples.js";
 import { floatsIn, isFloat, type Tensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
 import type { NotFiniteSample } from "./describe-not-finite.js";
-import { warn } from "./environment.js";
 
 export type { NotFiniteSample } from "./describe-not-finite.js";
 
@@ -174,23 +173,10 @@ export class Reporter {
     return notFinite !== "ignore" && !this.#warned;
   }
 
-  async report(samples: readonly NotFiniteSample[], { notFinite, onNotFinite }: NotFiniteOptions): Promise<void> {
+  async report(samples: readonly NotFiniteSample[], options: NotFiniteOptions): Promise<void> {
     if (samples.length === 0) return;
-    const { describeNotFinite } = await import("./describe-not-finite.js");
-    const leftOut =
-      notFinite === "leave out" && samples.some(({ sample, others }) => typeof sample === "number" && !others);
-    const message = describeNotFinite(samples, leftOut);
-    onNotFinite?.({ samples, leftOut, message });
-    if (notFinite === "throw")
-      throw new PergradError(
-        "NOT_FINITE",
-        `${message.slice(0, -1)}; leave it out, or look for an overflow or a division by 0.`,
-      );
-    const silent = notFinite === "ignore" || onNotFinite !== undefined;
-    if (silent || this.#warned) return;
-    this.#warned = true;
-    const advice = "run takes notFinite and onNotFinite to throw, to leave such samples out, or to report each";
-    warn(`${message} This program warns no more: ${advice}.`, "NOT_FINITE");
+    const { tell } = await import("./describe-not-finite.js");
+    this.#warned = tell(samples, options, this.#warned);
   }
 }
 
