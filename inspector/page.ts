@@ -10,6 +10,7 @@ import { messageInPage } from "./messages.js";
 import { type Dropped, imagesAs, readDropped } from "./reading.js";
 import { Results } from "./results.js";
 import { type Feeds, type Study, samplesOf, study } from "./study.js";
+import { Work } from "./work.js";
 
 const drop = element("drop", HTMLElement);
 const files = element("files", HTMLInputElement);
@@ -17,8 +18,6 @@ const status = element("status", HTMLElement);
 const problem = element("problem", HTMLElement);
 const modelShown = element("model", HTMLElement);
 const form = element("choices", HTMLFormElement);
-const progress = element("progress", HTMLElement);
-const done = element("done", HTMLProgressElement);
 
 const report = {
   status(text: string): void {
@@ -38,7 +37,7 @@ class Bench {
   #isText = false;
   #names = new ClassNames();
   #pending: Dropped[] = [];
-  #running: AbortController | undefined;
+  #running: Work | undefined;
   /** Started before it is needed; each study has a worker of its own, and all of its memory is freed with the worker. */
   #worker = started();
 
@@ -144,12 +143,10 @@ class Bench {
     const model = this.#model;
     if (!model) return;
     this.cancel();
-    const running = new AbortController();
+    const running = new Work();
     this.#running = running;
     problem.textContent = "";
     results.hide();
-    progress.hidden = false;
-    done.value = 0;
     try {
       const choices = this.#choices(model);
       const feeds = this.#feeds(model, choices);
@@ -161,7 +158,7 @@ class Bench {
       const subject = { model, feeds, loss, rows, isText: rows !== undefined && this.#isText, names: this.#names };
       const onPart = (found: Study) => {
         if (this.#running !== running) return;
-        done.value = found.samples / found.total;
+        running.reached(found.samples / found.total);
         report.status(`Measured ${found.samples} of ${found.total} samples.`);
         results.part(subject, found);
       };
@@ -178,12 +175,12 @@ class Bench {
       report.status(running.signal.aborted ? "Cancelled." : "");
       if (!running.signal.aborted) report.problem(error);
     } finally {
-      if (this.#running === running) progress.hidden = true;
+      running.end();
     }
   }
 
   cancel(): void {
-    this.#running?.abort();
+    this.#running?.cancel();
   }
 }
 
@@ -276,4 +273,3 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   void bench.measure();
 });
-element("cancel", HTMLButtonElement).addEventListener("click", () => bench.cancel());

@@ -10,6 +10,7 @@ import { download, element, number, table } from "./dom.js";
 import { histogram } from "./histogram.js";
 import { paint, pictureOf, textOf } from "./sample.js";
 import { type Ended, type Feeds, type Study, taught } from "./study.js";
+import { Work } from "./work.js";
 
 /** The model and data that are measured. */
 export interface Subject {
@@ -42,6 +43,8 @@ export class Results {
   #shown: Shown | undefined;
   /** The program, present once everything has been measured. */
   #program: Ended | undefined;
+  /** The comparison with one sample that is going on. */
+  #explaining: Work | undefined;
   #cards = few;
   #drawn = Number.NEGATIVE_INFINITY;
 
@@ -56,6 +59,8 @@ export class Results {
   }
 
   hide(): void {
+    this.#explaining?.cancel();
+    this.#explaining = undefined;
     this.#section.hidden = true;
     this.#attribution.hidden = true;
     this.#shown = undefined;
@@ -205,10 +210,17 @@ export class Results {
     const shown = this.#shown;
     if (!shown) return;
     const { model, feeds, loss, names, study } = shown;
+    if (study.samples < study.total) {
+      this.report.status("All samples must be measured before they can be compared.");
+      return;
+    }
+    this.#explaining?.cancel();
+    const work = new Work();
+    this.#explaining = work;
     this.report.status(`Comparing the gradients of all samples with that of sample ${query} …`);
     try {
-      const scores = await taught(model, feeds, loss, query);
-      if (this.#shown !== shown) return;
+      const scores = await taught(model, feeds, loss, query, work);
+      if (work.signal.aborted) return;
       const others = [...scores.keys()].filter((n) => n !== query).sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0));
       const score = (n: number) => `score ${number(scores[n] ?? Number.NaN)}`;
       element("query", HTMLElement).textContent =
@@ -219,8 +231,11 @@ export class Results {
       element("attribution-title", HTMLElement).focus();
       this.report.status("");
     } catch (error) {
-      this.report.status("");
-      this.report.problem(error);
+      if (this.#explaining !== work) return;
+      this.report.status(work.signal.aborted ? "Cancelled." : "");
+      if (!work.signal.aborted) this.report.problem(error);
+    } finally {
+      work.end();
     }
   }
 

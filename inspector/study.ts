@@ -1,8 +1,9 @@
 /** The measurements for each sample. */
-import { attribution, type Model, type Program, perSample, type Tensor, type Workers, want } from "../src/index.js";
+import { type Model, type Program, perSample, type Tensor, type Workers, want } from "../src/index.js";
 import type { LossName } from "../src/nn/as-loss.js";
 import { pickSamples } from "../src/tensor/take-samples.js";
 import { classesIn, classesOf } from "./classes.js";
+import type { Work } from "./work.js";
 
 export type Feeds = Readonly<Record<string, Tensor>>;
 
@@ -127,12 +128,48 @@ function largestOf({ dims: [rows = 0, width = 0], data }: Tensor): number[] {
   });
 }
 
-/** For each sample, how much a step along its gradient lowers the loss of one chosen sample. */
-export async function taught(model: Model, feeds: Feeds, loss: LossName, query: number): Promise<Float64Array> {
+/**
+ * For each sample, how much a step along its gradient lowers the loss of one chosen sample: the inner product of both
+ * gradients. Workers of the page compute it.
+ */
+export async function taught(
+  model: Model,
+  feeds: Feeds,
+  loss: LossName,
+  query: number,
+  work: Pick<Work, "signal" | "reached">,
+): Promise<Float64Array> {
+  const { signal } = work;
+  const options = { loss, workers: true, signal } as const;
   const one = Object.entries(feeds).map(([name, each]) => {
     const axis = name === "target" ? 0 : (model.sampleAxes[name] ?? null);
     return [name, axis === null ? each : pickSamples(each, axis, [query])] as const;
   });
-  const { scores } = await attribution.scores(model, feeds, Object.fromEntries(one), { loss, method: "gradDot" });
-  return scores.data;
+  const gradient = await gradientOf(model, Object.fromEntries(one), options);
+  const program = await perSample(model, { ...options, want: { scores: want.dot() } });
+  const scores = new Float64Array(samplesOf(model, feeds));
+  try {
+    const vectors = { scores: gradient };
+    for await (const { from, results } of program.stream(feeds, { signal, chunkSize, vectors })) {
+      const { data } = results.scores.total;
+      scores.set(data, from);
+      work.reached((from + data.length) / scores.length);
+    }
+    return scores;
+  } finally {
+    await program.release();
+  }
+}
+
+async function gradientOf(
+  model: Model,
+  sample: Feeds,
+  options: { readonly loss: LossName; readonly workers: true; readonly signal: AbortSignal },
+) {
+  const program = await perSample(model, { ...options, want: { gradient: want.sum() } });
+  try {
+    return (await program.run(sample, { signal: options.signal })).gradient;
+  } finally {
+    await program.release();
+  }
 }

@@ -160,6 +160,19 @@ export async function testInspector(browser, tell, screenshots) {
       const focused = await page.evaluate(() => document.activeElement.id);
       require(focused === "attribution-title", `the focus is on ${focused}`);
     });
+    await attempt("a comparison can be cancelled, and begun again", async () => {
+      await page.evaluate(() => {
+        document.querySelector("#cards li button").click();
+        document.querySelector("#cancel").click();
+      });
+      await page.waitForFunction(() => document.querySelector("#status").textContent === "Cancelled.");
+      require(await page.isHidden("#progress"), "the bar is still shown");
+      require((await page.textContent("#problem")) === "", await page.textContent("#problem"));
+      await page.click("#cards li:nth-child(2) button");
+      await page.waitForFunction(() => document.querySelector("#status").textContent === "", null, { timeout: 60_000 });
+      const query = await page.textContent("#cards li:nth-child(2) .content");
+      require((await page.textContent("#query")).startsWith(`Sample ${/#(\d+)/.exec(query)[1]} `), query);
+    });
     await attempt("the exported program is an ONNX file that says what it is", async () => {
       const bytes = await downloaded(page, "#program");
       require(bytes.includes("pergrad.runtime"), "it holds no metadata of pergrad");
