@@ -149,7 +149,7 @@ test("bodies are indented, and all values have names of their own", () => {
           MatMul_1: float32 [N, 2] = MatMul(step, step_2)
           Add_2: float32 [N, 2] = Add(step_1, MatMul_1)
           Tanh: float32 [N, 2] = Tanh(Add_2)
-          gives Tanh, Tanh, MatMul_1
+          gives Tanh, Tanh, Add_2
       Transpose_3: float32 [N, 5, 2] = Transpose(Scan_1, perm=[1, 0, 2])
     outputs
       output = Transpose_3: float32 [N, 5, 2]
