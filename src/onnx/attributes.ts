@@ -5,7 +5,8 @@ import { isBody } from "../graph/body.js";
 import type { Attribute, Attributes } from "../graph/value.js";
 import type { DType, Tensor } from "../tensor/tensor.js";
 import { asWritten } from "./as-written.js";
-import { type Init, Kind } from "./messages.js";
+import { Kind } from "./enumerations.js";
+import type { Init } from "./messages.js";
 import {
   computedType,
   describeProto,

@@ -4,7 +4,8 @@ import { advised, PergradError } from "../errors.js";
 import { describeNode } from "../graph/value.js";
 import type { HalfType } from "../io/bytes.js";
 import type { DType } from "../tensor/tensor.js";
-import { ElementType, modelProto } from "./messages.js";
+import { ElementType } from "./enumerations.js";
+import { modelProto } from "./messages.js";
 
 /** The element types of files that pergrad reads. */
 export type StoredType = DType | HalfType;

@@ -5,7 +5,8 @@ import { PergradError } from "../errors.js";
 import { bytesOfArray, storedBytesOf, tensorOfBytes } from "../io/bytes.js";
 import { listed } from "../meant.js";
 import { arrayOf, sizeOf, type Tensor, type TypedArray, tensorWith } from "../tensor/tensor.js";
-import { Place, tensorProto } from "./messages.js";
+import { Place } from "./enumerations.js";
+import { tensorProto } from "./messages.js";
 import { computedType, elementTypeOf, invalidModel, type StoredType, showElementType, storedTypeOf } from "./proto.js";
 
 /** Collects the types stored in a precision other than float32, in which they are computed. */

@@ -5,6 +5,7 @@ import { type DescField, type DescMessage, fromBinary, ScalarType, toBinary } fr
 import fc from "fast-check";
 import * as described from "onnx-buf";
 import { describe, expect, it } from "vitest";
+import * as kinds from "../../src/onnx/enumerations.js";
 import { tables } from "../../src/onnx/message-tables.js";
 import * as messages from "../../src/onnx/messages.js";
 
@@ -44,9 +45,9 @@ it("every message has all fields that onnx-buf describes", () => {
 it("the enumerations have the members that onnx-buf describes", () => {
   const named = (each: object) =>
     Object.fromEntries(Object.entries(each).filter(([, value]) => Number.isInteger(value)));
-  expect(messages.Kind).toEqual(named(described.AttributeProto_AttributeType));
-  expect(messages.Place).toEqual(named(described.TensorProto_DataLocation));
-  expect(messages.ElementType).toEqual(named(described.TensorProto_DataType));
+  expect(kinds.Kind).toEqual(named(described.AttributeProto_AttributeType));
+  expect(kinds.Place).toEqual(named(described.TensorProto_DataLocation));
+  expect(kinds.ElementType).toEqual(named(described.TensorProto_DataType));
 });
 
 const goldens = join(import.meta.dirname, "..", "goldens");

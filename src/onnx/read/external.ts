@@ -6,7 +6,7 @@ import type { ModelProto } from "onnx-buf";
 import { PergradError } from "../../errors.js";
 import { storedBytesOf } from "../../io/bytes.js";
 import { sizeOf } from "../../tensor/tensor.js";
-import { Place } from "../messages.js";
+import { Place } from "../enumerations.js";
 import { invalidModel, storedTypeOf } from "../proto.js";
 import { dimsOf } from "../tensors.js";
 import { type External, storedElsewhere } from "./stored-elsewhere.js";

@@ -1,6 +1,6 @@
 /** The tensors that a model stores in other files. */
 import type { ModelProto, NodeProto, TensorProto } from "onnx-buf";
-import { Place } from "../messages.js";
+import { Place } from "../enumerations.js";
 import { describeProto, storedTypeOf } from "../proto.js";
 
 /** A tensor stored elsewhere; `what` names it in messages. */

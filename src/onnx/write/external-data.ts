@@ -5,7 +5,8 @@
 import type { TensorProto } from "onnx-buf";
 import { bytesOfArray } from "../../io/bytes.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import { Place, tensorProto } from "../messages.js";
+import { Place } from "../enumerations.js";
+import { tensorProto } from "../messages.js";
 import { elementTypeOf } from "../proto.js";
 
 const page = 4096;

@@ -6,7 +6,8 @@
 
 import type { AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto } from "onnx-buf";
 import { listed } from "../../../meant.js";
-import { ElementType, graphProto, nodeProto, tensorProto } from "../../messages.js";
+import { ElementType } from "../../enumerations.js";
+import { graphProto, nodeProto, tensorProto } from "../../messages.js";
 import { Names } from "../../names.js";
 import { describeProto, invalidModel, nodeName } from "../../proto.js";
 import type { Inlined } from "../functions.js";
