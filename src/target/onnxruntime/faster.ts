@@ -9,7 +9,7 @@ import { merged } from "../../optimise/merger.js";
 import { leadingOf, nth, present } from "../../present.js";
 import type { FasterForms } from "./faster-forms.js";
 import { typicalSamples } from "./order.js";
-import { seldom } from "./workarounds/seldom.js";
+import { seldomFaster } from "./workarounds/seldom.js";
 
 /** The same values in that form, with none computed twice. */
 export function stated(values: readonly Value[]): Value[] {
@@ -19,11 +19,11 @@ export function stated(values: readonly Value[]): Value[] {
 const rules: FasterForms = {
   Gemm: product,
   Exp: probabilities,
-  ReduceSum: (node) => seldom().faster.ReduceSum?.(node) ?? null,
+  ReduceSum: (node) => seldomFaster().ReduceSum?.(node) ?? null,
 };
 
 function product(node: Node): Value | null {
-  const ordered = seldom().faster.Gemm?.(node);
+  const ordered = seldomFaster().Gemm?.(node);
   return turnedBefore(ordered ? present(nodeOf(ordered)) : node) ?? ordered ?? null;
 }
 

@@ -3,4 +3,4 @@ import { emptyPools, poolsOfInfinities } from "./infinite-pools.js";
 import { pools } from "./pools.js";
 import type { Seldom } from "./workaround.js";
 
-export const poolWorkarounds: Omit<Seldom, "faster"> = { workarounds: pools, poolsOfInfinities, names: [emptyPools] };
+export const poolWorkarounds: Seldom = { workarounds: pools, poolsOfInfinities, names: [emptyPools] };

@@ -1,14 +1,14 @@
 /** Work-arounds for operators that few models use, for a page: they are loaded with these operators. */
 import { loadedOperators } from "../../../ops/registry.js";
+import type { FasterForms } from "../faster-forms.js";
 import type { Seldom, Workaround } from "./workaround.js";
 
-type Pools = Omit<Seldom, "faster">;
 type Others = Pick<typeof import("./seldom-needed.js"), "seldomNeeded" | "fasterAfterLoops">;
 
-const none: Seldom = { workarounds: [], poolsOfInfinities: (outputs) => outputs, names: [], faster: {} };
+const none: Seldom = { workarounds: [], poolsOfInfinities: (outputs) => outputs, names: [] };
 
 /** What has been loaded: it stays for the next program. */
-const loaded: { convolutions?: readonly Workaround[]; pools?: Pools; others?: Others } = {};
+const loaded: { convolutions?: readonly Workaround[]; pools?: Seldom; others?: Others } = {};
 
 const convolving: ReadonlySet<string> = new Set(["Conv", "ConvTranspose", "DeformConv"]);
 
@@ -40,8 +40,12 @@ export const withoutAny: ReadonlySet<string> = new Set([
 
 export function seldom(): Seldom {
   const { convolutions = [], pools: ofPools = none, others } = loaded;
-  const workarounds = [...convolutions, ...ofPools.workarounds, ...(others?.seldomNeeded ?? [])];
-  return { ...ofPools, workarounds, faster: others?.fasterAfterLoops ?? none.faster };
+  return { ...ofPools, workarounds: [...convolutions, ...ofPools.workarounds, ...(others?.seldomNeeded ?? [])] };
+}
+
+/** Faster forms of what these operators give. */
+export function seldomFaster(): FasterForms {
+  return loaded.others?.fasterAfterLoops ?? {};
 }
 
 /** Loads what programs made of the loaded operators may need. */

@@ -6,7 +6,6 @@ import type { Build } from "../../../ops/build.js";
 import { definitionOf } from "../../../ops/registry.js";
 import { microsoft } from "../../../ops/subgraphs/contrib.js";
 import type { Rewrite, Rule } from "../../../optimise/rule.js";
-import type { FasterForms } from "../faster-forms.js";
 
 /** A rewriting rule for something that ONNX Runtime lacks, refuses or gets wrong although ONNX defines it. */
 export interface Workaround extends Rule {
@@ -25,8 +24,6 @@ export interface Seldom {
   readonly poolsOfInfinities: (outputs: readonly Value[], data?: RangeOptions, seen?: OnRewrite) => readonly Value[];
   /** The names, in a log of rewrites, of the work-arounds that look at more than one node. */
   readonly names: readonly string[];
-  /** Faster forms of what these operators give. */
-  readonly faster: FasterForms;
 }
 
 /** An operator of ONNX Runtime's own domain, in the form of `ops`. */
