@@ -1,6 +1,6 @@
 /** Samples that are not finite have no scores. */
-import { PergradError } from "../errors.js";
-import { describeNotFinite } from "../program/describe-not-finite.js";
+import type { PergradError } from "../errors.js";
+import { describeNotFinite, refused } from "../program/describe-not-finite.js";
 import { type NotFinite, type NotFiniteSample, renumbered } from "../program/not-finite.js";
 
 /** Which samples a program reads. */
@@ -24,8 +24,5 @@ export function refusing(whose: Whose, others: Whose = whose, first = 0) {
 }
 
 function notFinite(samples: readonly NotFiniteSample[], whose: Whose): PergradError {
-  return new PergradError(
-    "NOT_FINITE",
-    `${describeNotFinite(samples, false).slice(0, -1)}; leave it out of the ${whose}, or look for an overflow or a division by 0.`,
-  );
+  return refused(describeNotFinite(samples, false), ` of the ${whose}`);
 }

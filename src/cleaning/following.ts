@@ -1,9 +1,8 @@
 /** Measures that follow a sample through the checkpoints of a training. */
 import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
-import { foundNotFinite, mergedNotFinite } from "../program/found-not-finite.js";
+import { Gathered } from "../program/found-not-finite.js";
 import type { Dataset } from "../program/given-data.js";
-import type { NotFiniteSample } from "../program/not-finite.js";
 import { type Running, runningOf } from "../program/options.js";
 import { Program } from "../program/program.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -45,7 +44,7 @@ export async function follow(
     ...runningOf(running),
     want: { losses: want.losses(), norms: want.norms(), scores: scoresWhere(targets.kind === "classes", objective) },
   });
-  const notFinite: NotFiniteSample[] = [];
+  const notFinite = new Gathered();
   try {
     const course = new Course(targets, checkpoints.length);
     for (const parameters of checkpoints) {
@@ -53,12 +52,12 @@ export async function follow(
       const found = await program.runAll(dataset, {
         ...given,
         allowNotFinite,
-        onNotFinite: ({ samples }) => notFinite.push(...samples),
+        onNotFinite: notFinite.take,
         inPlace: true,
       });
       course.add(found.losses.data, found.norms.total.data, found.scores?.data);
     }
-    if (notFinite.length > 0) onNotFinite?.(foundNotFinite(mergedNotFinite(notFinite)));
+    notFinite.tell(onNotFinite);
     return course.finish();
   } finally {
     await program.release();

@@ -8,7 +8,7 @@ import { samplesBetween } from "../program/split.js";
 import type { Io } from "./io.js";
 import { json } from "./json.js";
 import type { Progress } from "./progress.js";
-import { dataTaskOf, type TaskOptions } from "./task.js";
+import { dataTaskOf, type TaskOptions, threadsOf } from "./task.js";
 
 export interface CheckCommandOptions extends TaskOptions {
   readonly data: string;
@@ -33,7 +33,7 @@ export async function checkModel(
   progress.stage("compiling");
   const result = await check(task.model, samplesBetween(task, task.objective.expected, 0, samples).feeds, {
     ...task.options,
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
+    ...threadsOf(options),
     ...(io.observe ? { observe: io.observe } : {}),
     secondDerivatives: options.secondDerivatives,
     ...(options.differences === undefined ? {} : { differences: options.differences }),

@@ -12,7 +12,7 @@ import { fileTaskOf } from "./file-task.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { type ShowOptions, showing } from "./report.js";
-import { checkOut, checkPage, dataTaskOf, type TaskOptions } from "./task.js";
+import { checkOut, checkPage, dataTaskOf, type TaskOptions, threadsOf } from "./task.js";
 import { checkOptimizer, type OptimizerOptions, optimizerFor, optimizerOptions } from "./train-options.js";
 import { flagOf, UsageError } from "./usage.js";
 
@@ -64,7 +64,7 @@ export async function clean(
   // The samples of a page are read one by one, from memory.
   const held = options.report === undefined ? undefined : await dataTaskOf(modelFile, options, progress);
   const task = held ?? (await fileTaskOf(modelFile, options, progress));
-  const { checkpoint: files = [], dims, neighbours, damping, threads } = options;
+  const { checkpoint: files = [], dims, neighbours, damping } = options;
   if (neighbours !== undefined && neighbours >= task.samples)
     throw new UsageError(
       `--neighbours ${neighbours} is too many for ${task.samples} samples; give at most ${task.samples - 1}.`,
@@ -85,7 +85,7 @@ export async function clean(
     ...(dims === undefined ? {} : { dims }),
     ...(neighbours === undefined ? {} : { neighbours }),
     ...(damping === undefined ? {} : { damping }),
-    ...(threads === undefined ? {} : { threads }),
+    ...threadsOf(options),
     onNotFinite: ({ message }) => progress.warn(`${message.slice(0, -1)}; such samples have the outlier score 1.`),
     onStage: (stage) => progress.stage(stage),
   });

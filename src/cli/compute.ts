@@ -17,7 +17,7 @@ import { warningOf } from "./not-finite.js";
 import { type OnCluster, onCluster } from "./on-cluster.js";
 import type { Progress } from "./progress.js";
 import { cleaningUp } from "./signals.js";
-import { checkOut, type DataTask, dataTaskOf, type Task, type TaskOptions } from "./task.js";
+import { checkOut, type DataTask, dataTaskOf, type Task, type TaskOptions, threadsOf } from "./task.js";
 import { type MaxNorm, UsageError } from "./usage.js";
 
 export interface ComputeOptions extends TaskOptions, OnCluster {
@@ -231,10 +231,10 @@ export async function compute<W extends Wants>(
   result: WrittenResult<W>,
 ): Promise<void> {
   progress.stage("compiling");
-  const { threads, memoryBudget, workers } = options;
+  const { memoryBudget, workers } = options;
   const program = await Program.of(task.objective, {
     ...task.options,
-    ...(threads === undefined ? {} : { threads }),
+    ...threadsOf(options),
     ...(memoryBudget === undefined ? {} : { memoryBudget }),
     ...(workers === undefined ? {} : { workers }),
     ...(io.observe ? { observe: io.observe } : {}),

@@ -14,7 +14,7 @@ import { type ByParameter, type Want, type Wants, want } from "../wants/want.js"
 import { begin, type ComputeOptions, compute, dataOf, floats } from "./compute.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
-import type { DataTask } from "./task.js";
+import { type DataTask, threadsOf } from "./task.js";
 import { flagOf, UsageError } from "./usage.js";
 
 export interface CurvatureCommandOptions extends ComputeOptions {
@@ -94,10 +94,6 @@ async function largestEigenvalue({ objective, feeds, options: own }: DataTask, o
   } finally {
     await matrix.release();
   }
-}
-
-function threadsOf({ threads }: ComputeOptions): { readonly threads?: number } {
-  return threads === undefined ? {} : { threads };
 }
 
 export async function curvatureOf(

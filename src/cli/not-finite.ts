@@ -5,7 +5,7 @@ import { Program } from "../program/program.js";
 import { samplesAt } from "../program/split.js";
 import { want } from "../wants/want.js";
 import { hasNotFinite } from "./data.js";
-import type { DataTask, TaskOptions } from "./task.js";
+import { type DataTask, type TaskOptions, threadsOf } from "./task.js";
 
 /**
  * Which samples are not finite, and whether their data is the cause.
@@ -32,15 +32,14 @@ export async function warningOf(
 async function withParameters(
   found: readonly NotFiniteSample[],
   { objective, feeds, options }: DataTask,
-  { threads }: Pick<TaskOptions, "threads">,
+  given: Pick<TaskOptions, "threads">,
 ): Promise<readonly NotFiniteSample[]> {
   const open = found.flatMap(({ sample, parameters, hidden }) =>
     typeof sample === "number" && parameters.length === 0 && !hidden ? [sample] : [],
   );
   const numbers = open.slice(0, mostNamed);
   if (numbers.length === 0) return found;
-  const settings = { ...options, ...(threads === undefined ? {} : { threads }) };
-  const program = await Program.of(objective, { ...settings, want: { norms: want.norms() } });
+  const program = await Program.of(objective, { ...options, ...threadsOf(given), want: { norms: want.norms() } });
   const parametersOf = new Map<number | undefined, readonly string[]>();
   try {
     await program.run(samplesAt(feeds, objective.expected, numbers), {

@@ -5,7 +5,7 @@ import { writePage } from "../report/write.js";
 import type { Io } from "./io.js";
 import { classesOf, entriesIn } from "./lists.js";
 import type { Progress } from "./progress.js";
-import { checkPage, type DataTask, dataTaskOf, type TaskOptions } from "./task.js";
+import { checkPage, type DataTask, dataTaskOf, type TaskOptions, threadsOf } from "./task.js";
 
 /** How samples are shown and named. */
 export interface ShowOptions {
@@ -47,7 +47,7 @@ export async function showing(
   options: ShowOptions & Pick<TaskOptions, "threads">,
   { samples, ids: own }: Pick<DataTask, "samples" | "ids">,
 ): Promise<Omit<ReportOptions, "out" | "loss">> {
-  const { show, rate, title, classNames, threads } = options;
+  const { show, rate, title, classNames } = options;
   const ids = options.ids === undefined ? own?.names : await entriesIn(options.ids, samples);
   const texts = options.texts === undefined ? undefined : await entriesIn(options.texts, samples);
   return {
@@ -55,7 +55,7 @@ export async function showing(
     ...(rate === undefined ? {} : { rate }),
     ...(title === undefined ? {} : { title }),
     ...(classNames === undefined ? {} : { classNames: await classesOf(classNames) }),
-    ...(threads === undefined ? {} : { threads }),
+    ...threadsOf(options),
     ...(ids === undefined ? {} : { ids }),
     ...(texts === undefined ? {} : { texts }),
   };

@@ -35,6 +35,10 @@ export interface TaskOptions extends LossOptions {
   readonly threads?: number;
 }
 
+export function threadsOf({ threads }: Pick<TaskOptions, "threads">): { readonly threads?: number } {
+  return threads === undefined ? {} : { threads };
+}
+
 /** A model with its loss. */
 export interface Task {
   readonly model: Model;

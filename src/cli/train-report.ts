@@ -6,12 +6,12 @@ import type { PrivateStepResult, StepResult } from "../train/types.js";
 /** Sums over the steps since the last printed line. */
 export class Tally {
   #samples = 0;
+  /** Those that were not dropped. */
   #kept = 0;
   #loss = 0;
   #right = 0;
   #labelled = 0;
   #clipped = 0;
-  #dropped = 0;
   #seconds = 0;
 
   add(result: StepResult | PrivateStepResult): void {
@@ -26,14 +26,13 @@ export class Tally {
       this.#right += accuracy * kept;
       this.#labelled += kept;
     }
-    if (!("clipped" in result)) return;
-    this.#clipped += result.clipped;
-    this.#dropped += result.dropped;
+    if ("clipped" in result) this.#clipped += result.clipped;
   }
 
   /** The line to print after a step; counting then starts again. */
   line(steps: number, last: StepResult | PrivateStepResult): string {
     const per = (count: number, all: number) => (all === 0 ? "none" : `${((100 * count) / all).toFixed(1)} %`);
+    const dropped = this.#samples - this.#kept;
     const parts = [
       `step ${last.step}/${steps}`,
       `loss ${this.#kept === 0 ? "none" : (this.#loss / this.#kept).toPrecision(4)}`,
@@ -44,18 +43,10 @@ export class Tally {
             `clipped ${per(this.#clipped, this.#samples)}`,
           ]
         : []),
-      ...(this.#dropped > 0 ? [`dropped ${this.#dropped}`] : []),
+      ...(dropped > 0 ? [`dropped ${dropped}`] : []),
       `${Math.round(this.#samples / Math.max(this.#seconds, 1e-9))} samples/s`,
     ];
-    this.#samples =
-      this.#kept =
-      this.#loss =
-      this.#right =
-      this.#labelled =
-      this.#clipped =
-      this.#dropped =
-      this.#seconds =
-        0;
+    this.#samples = this.#kept = this.#loss = this.#right = this.#labelled = this.#clipped = this.#seconds = 0;
     return parts.join("  ");
   }
 }

@@ -23,6 +23,32 @@ export interface NotFiniteSample {
   readonly parameters: readonly string[];
 }
 
+/** The argument of `onNotFinite`. */
+export interface NotFinite {
+  /** The samples in question, in order. */
+  readonly samples: readonly NotFiniteSample[];
+  /** Whether sums and means were taken over the other samples only. */
+  readonly leftOut: boolean;
+  /** The same as a sentence. */
+  readonly message: string;
+}
+
+/** What to do about gradients that are not finite. */
+export interface NotFiniteOptions {
+  /**
+   * What to do if a sample's gradient or loss is not finite. "warn": once for each program, by a process warning.
+   * "throw": NOT_FINITE. "leave out": compute sums, means and clipped sums again without the sample (norms, losses and
+   * gradients stay as they are; the data is copied at the call). "ignore": nothing. Default "warn"; with `onNotFinite`,
+   * which is called anyway, "ignore".
+   */
+  readonly notFinite?: "warn" | "throw" | "leave out" | "ignore";
+  /**
+   * Called with the samples and parameters, after each run or chunk of a stream that has non-finite gradients. Default:
+   * no call.
+   */
+  readonly onNotFinite?: (found: NotFinite) => void;
+}
+
 /** The most samples, and parameters, that a message names. */
 export const mostNamed = 5;
 
@@ -57,31 +83,23 @@ function describeOpen(samples: readonly NotFiniteSample[], leftOut: boolean): st
   return `${what} of ${which}${where} ${what === "The gradient" ? "is" : "are"} not finite${then}.`;
 }
 
-/** What a run does about such samples: see `NotFiniteOptions`. */
-interface Reported {
-  readonly notFinite?: string;
-  readonly onNotFinite?: (found: {
-    readonly samples: readonly NotFiniteSample[];
-    readonly leftOut: boolean;
-    readonly message: string;
-  }) => void;
+/** What is thrown if such samples are refused. The advice names `place`, such as " of the queries", to leave them out of. */
+export function refused(message: string, place = ""): PergradError {
+  const advice = `leave it out${place}, or look for an overflow or a division by 0`;
+  return new PergradError("NOT_FINITE", `${message.slice(0, -1)}; ${advice}.`);
 }
 
 /** Tells of samples as the options say. Returns whether a warning has been given. Throws NOT_FINITE. */
 export function tell(
   samples: readonly NotFiniteSample[],
-  { notFinite, onNotFinite }: Reported,
+  { notFinite, onNotFinite }: NotFiniteOptions,
   warned: boolean,
 ): boolean {
   const own = samples.some(({ sample, others }) => typeof sample === "number" && !others);
   const leftOut = notFinite === "leave out" && own;
   const message = describeNotFinite(samples, leftOut);
   onNotFinite?.({ samples, leftOut, message });
-  if (notFinite === "throw")
-    throw new PergradError(
-      "NOT_FINITE",
-      `${message.slice(0, -1)}; leave it out, or look for an overflow or a division by 0.`,
-    );
+  if (notFinite === "throw") throw refused(message);
   if (warned || notFinite === "ignore" || onNotFinite !== undefined) return warned;
   const advice = "run takes notFinite and onNotFinite to throw, to leave such samples out, or to report each";
   warn(`${message} This program warns no more: ${advice}.`, "NOT_FINITE");

@@ -2,7 +2,7 @@
 
 import { describeNotFinite } from "./describe-not-finite.js";
 import { warn } from "./environment.js";
-import type { NotFinite, NotFiniteSample } from "./not-finite.js";
+import type { NotFinite, NotFiniteOptions, NotFiniteSample } from "./not-finite.js";
 
 /** Each sample once, with all that was found of it, in order. */
 export function mergedNotFinite(found: readonly NotFiniteSample[]): NotFiniteSample[] {
@@ -15,9 +15,20 @@ export function mergedNotFinite(found: readonly NotFiniteSample[]): NotFiniteSam
   return [...merged.values()];
 }
 
-/** What is told of samples that are part of all results. */
-export function foundNotFinite(samples: readonly NotFiniteSample[]): NotFinite {
-  return { samples, leftOut: false, message: describeNotFinite(samples, false) };
+/** Collects the samples that are not finite while a data set is read, once or several times, to tell of them once. */
+export class Gathered {
+  readonly #found: NotFiniteSample[] = [];
+
+  /** For the option `onNotFinite` of runs. */
+  readonly take = ({ samples }: NotFinite): void => {
+    this.#found.push(...samples);
+  };
+
+  /** Tells of the samples, if there are any, which are part of all results. */
+  tell(onNotFinite: NotFiniteOptions["onNotFinite"]): void {
+    const samples = mergedNotFinite(this.#found);
+    if (samples.length > 0) onNotFinite?.({ samples, leftOut: false, message: describeNotFinite(samples, false) });
+  }
 }
 
 /** Tells by a process warning. */

@@ -12,35 +12,9 @@ import { areFinite } from "../tensor/finite.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import { floatsIn, isFloat, type Tensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
-import type { NotFiniteSample } from "./describe-not-finite.js";
+import type { NotFiniteOptions, NotFiniteSample } from "./describe-not-finite.js";
 
-export type { NotFiniteSample } from "./describe-not-finite.js";
-
-/** The argument of `onNotFinite`. */
-export interface NotFinite {
-  /** The samples in question, in order. */
-  readonly samples: readonly NotFiniteSample[];
-  /** Whether sums and means were taken over the other samples only. */
-  readonly leftOut: boolean;
-  /** The same as a sentence. */
-  readonly message: string;
-}
-
-/** What to do about gradients that are not finite. */
-export interface NotFiniteOptions {
-  /**
-   * What to do if a sample's gradient or loss is not finite. "warn": once for each program, by a process warning.
-   * "throw": NOT_FINITE. "leave out": compute sums, means and clipped sums again without the sample (norms, losses and
-   * gradients stay as they are; the data is copied at the call). "ignore": nothing. Default "warn"; with `onNotFinite`,
-   * which is called anyway, "ignore".
-   */
-  readonly notFinite?: "warn" | "throw" | "leave out" | "ignore";
-  /**
-   * Called with the samples and parameters, after each run or chunk of a stream that has non-finite gradients. Default:
-   * no call.
-   */
-  readonly onNotFinite?: (found: NotFinite) => void;
-}
+export type { NotFinite, NotFiniteOptions, NotFiniteSample } from "./describe-not-finite.js";
 
 /** The same samples with other numbers. */
 export function renumbered(

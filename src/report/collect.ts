@@ -3,8 +3,7 @@ import { predictionsOf } from "../cleaning/by-class.js";
 import { isKnown, type Targets, targetKind, targetsOf } from "../cleaning/targets.js";
 import type { Objective } from "../compile/objective.js";
 import { bindShape } from "../graph/dim.js";
-import { foundNotFinite } from "../program/found-not-finite.js";
-import type { NotFiniteSample } from "../program/not-finite.js";
+import { Gathered } from "../program/found-not-finite.js";
 import { Program } from "../program/program.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { scoresWhere } from "../train/figures.js";
@@ -43,16 +42,16 @@ async function measured(
       scores: scoresWhere(targetKind(objective) === "classes", objective),
     },
   });
-  const notFinite: NotFiniteSample[] = [];
+  const notFinite = new Gathered();
   try {
     const { losses, norms, scores } = await program.runAll(feeds, {
       allowNotFinite: true,
       notFinite: "ignore",
       inPlace: true,
-      ...(onNotFinite ? { onNotFinite: ({ samples }) => notFinite.push(...samples) } : {}),
+      ...(onNotFinite ? { onNotFinite: notFinite.take } : {}),
       ...(onProgress ? { onProgress: (progress) => onProgress(progress.samples) } : {}),
     });
-    if (notFinite.length > 0) onNotFinite?.(foundNotFinite(notFinite));
+    notFinite.tell(onNotFinite);
     return { losses: losses.data, norms, scores: scores?.data };
   } finally {
     await program.release();
