@@ -1,6 +1,5 @@
 /** Messages as a user of the page reads them. */
-import { type ErrorCode, PergradError } from "../src/errors.js";
-import { messageOf } from "./whole-files.js";
+import { type ErrorCode, messageOf, PergradError } from "../src/errors.js";
 
 /** Options of code and the command line that the page does not have. */
 const absent = ["sampleAxes", "classAxis", "ignoreIndex", "allowNotFinite"];

@@ -1,11 +1,12 @@
 /** Reads dropped files. */
+import { messageOf } from "../src/errors.js";
 import type { FileContent } from "../src/index.js";
 import { decodeNpy } from "../src/io/npy.js";
 import { decodeNpz } from "../src/io/npz.js";
 import { decodeSafetensors } from "../src/io/safetensors.js";
 import type { Tensor } from "../src/tensor/tensor.js";
 import { tableOf } from "./tables.js";
-import { bytesIn, messageOf, requireReadable, textIn } from "./whole-files.js";
+import { bytesIn, requireReadable, textIn } from "./whole-files.js";
 
 export interface Dropped {
   readonly model?: File;

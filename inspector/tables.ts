@@ -1,7 +1,8 @@
 /** Tables of values separated by commas, semicolons or tabs: numbers for the model, texts for display. */
+
 import { parse } from "csv-parse/browser/esm/sync";
+import { messageOf } from "../src/errors.js";
 import type { Tensor } from "../src/tensor/tensor.js";
-import { messageOf } from "./whole-files.js";
 
 export interface Table {
   /** `x`, `[N, columns of numbers]`, and `target`, `[N]`. */

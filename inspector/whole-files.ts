@@ -25,5 +25,3 @@ export async function textIn(file: File): Promise<string> {
   requireReadable(file, mostCharacters);
   return file.text();
 }
-
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

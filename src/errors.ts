@@ -124,3 +124,8 @@ export function defect(what: string, cause?: unknown): PergradError {
   const message = `A defect of pergrad: ${what}; please report it, with the model if you can.`;
   return new PergradError("INTERNAL", message, cause === undefined ? undefined : { cause });
 }
+
+/** The message of whatever was thrown. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

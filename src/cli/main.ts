@@ -1,6 +1,6 @@
 /** The command line: runs one command and turns any error into one sentence and an exit code. */
 import { type Command, CommanderError } from "commander";
-import { PergradError } from "../errors.js";
+import { messageOf, PergradError } from "../errors.js";
 import { type DebugWord, debugObserver, debugOf } from "../inspect/debug.js";
 import type { Spelling } from "../sentence.js";
 import { exit } from "./commands/run.js";
@@ -104,7 +104,7 @@ function namesOption(error: PergradError, command: Command | undefined): boolean
 
 function explanation(error: unknown, spelling: Spelling = String): string {
   if (error instanceof PergradError) return error.spelled(spelling);
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   if (error instanceof RangeError && /allocation failed|Invalid (typed )?array (buffer )?length/i.test(message)) {
     return `There is not enough memory (${message}); use a smaller --microbatch-size or less data.`;
   }

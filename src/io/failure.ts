@@ -1,4 +1,4 @@
-import { PergradError } from "../errors.js";
+import { messageOf, PergradError } from "../errors.js";
 
 const reasons: Record<string, string> = {
   EACCES: "permission is denied",
@@ -16,7 +16,7 @@ const reasons: Record<string, string> = {
 function reasonOf(error: unknown, missing: string): string {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (code === "ENOENT" || code === "ENOTDIR") return missing;
-  return reasons[code] ?? (error instanceof Error ? error.message : String(error));
+  return reasons[code] ?? messageOf(error);
 }
 
 /** The error to throw if reading `path` failed with `cause`. */

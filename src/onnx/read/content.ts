@@ -1,5 +1,5 @@
 /** Files that are given by their contents. */
-import { PergradError } from "../../errors.js";
+import { messageOf, PergradError } from "../../errors.js";
 import type { FileContent } from "./load-options.js";
 
 /** Contents whose parts are read on demand. */
@@ -50,7 +50,7 @@ async function reading(name: string, read: () => Promise<ArrayBuffer>): Promise<
   try {
     return new Uint8Array(await read());
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new PergradError("FILE_UNREADABLE", `Cannot read "${name}": ${reason.replace(/\.$/, "")}.`, { cause: error });
   }
 }

@@ -2,7 +2,7 @@
 
 import type { GraphProto, NodeProto } from "onnx-buf";
 import type { BatchOver } from "../../autodiff/vmap.js";
-import { defect, PergradError, readvised } from "../../errors.js";
+import { defect, messageOf, PergradError, readvised } from "../../errors.js";
 import { factorOf, isBatch } from "../../graph/dim.js";
 import type { Attributes, Node, Value } from "../../graph/value.js";
 import { leavesOf } from "../../graph/walk.js";
@@ -195,7 +195,7 @@ function folded(node: Node): readonly Value[] {
 
 function asPergradError(error: unknown, proto: NodeProto): PergradError {
   if (error instanceof PergradError) return error;
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = messageOf(error);
   return defect(`reading ${describeProto(proto)} failed (${reason})`, error);
 }
 

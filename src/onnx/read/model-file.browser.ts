@@ -1,6 +1,6 @@
 /** ONNX files by their address: in a browser they are fetched, from wherever the page is allowed to fetch them. */
 import type { ModelProto } from "onnx-buf";
-import { PergradError } from "../../errors.js";
+import { messageOf, PergradError } from "../../errors.js";
 import { parseModel } from "../proto.js";
 import { bytesIn } from "./content.js";
 import { takeExternalData } from "./external-data.js";
@@ -26,7 +26,7 @@ async function fetched(address: string): Promise<Response> {
   try {
     return await fetch(address);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new PergradError("FILE_UNREADABLE", `Cannot fetch "${address}": ${reason.replace(/\.$/, "")}.`, {
       cause: error,
     });

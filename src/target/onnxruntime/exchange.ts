@@ -1,6 +1,6 @@
 /** What all packages of ONNX Runtime share: tensors passed to it and returned by it, and its failures. */
 import type * as ort from "onnxruntime-node";
-import { PergradError } from "../../errors.js";
+import { messageOf, PergradError } from "../../errors.js";
 import { halfBits } from "../../tensor/float16.js";
 import { isDType, sizeOf, type Tensor, tensorWith } from "../../tensor/tensor.js";
 
@@ -38,7 +38,7 @@ export function checkThreads(threads: number | undefined): void {
 
 export function runtimeFailure(what: string, error: unknown): PergradError {
   if (error instanceof PergradError) return error;
-  const reason = (error instanceof Error ? error.message : String(error)).trim().replace(/\.$/, "");
+  const reason = messageOf(error).trim().replace(/\.$/, "");
   return new PergradError("RUNTIME", `ONNX Runtime ${what}: ${reason}.`, { cause: error });
 }
 

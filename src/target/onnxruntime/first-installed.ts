@@ -1,5 +1,5 @@
 /** The first of several runtimes that is installed. */
-import { PergradError } from "../../errors.js";
+import { messageOf, PergradError } from "../../errors.js";
 import type { RuntimeOptions, Session } from "../runtime.js";
 import type { ProfiledRuntime } from "../target.js";
 
@@ -61,6 +61,6 @@ function isAbsent(error: unknown): boolean {
 }
 
 function why(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   return `cannot be loaded (${message.split("\n", 1).join().replace(/\.$/, "")})`;
 }

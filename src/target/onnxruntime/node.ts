@@ -6,7 +6,7 @@ import "./no-telemetry.js";
 import { createRequire } from "node:module";
 import type * as ort from "onnxruntime-node";
 import type { Binding } from "onnxruntime-node/dist/binding.js";
-import { PergradError } from "../../errors.js";
+import { messageOf, PergradError } from "../../errors.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { ExecutionProvider, Runtime, RuntimeOptions, Session } from "../runtime.js";
 import { checkThreads, fedTensor, releasedError, returnedTensor, runtimeFailure } from "./exchange.js";
@@ -82,7 +82,7 @@ function requireProviders(execution: readonly ExecutionProvider[]): void {
 
 /** A provider that the library names may still lack libraries of its own, which the package does not include. */
 function notUsable(execution: readonly ExecutionProvider[], cause: unknown): PergradError {
-  const reason = (cause instanceof Error ? cause.message : String(cause)).split("\n", 1)[0]?.replace(/\.$/, "") ?? "";
+  const reason = messageOf(cause).split("\n", 1)[0]?.replace(/\.$/, "") ?? "";
   return new PergradError(
     "RUNTIME",
     `ONNX Runtime cannot compute on ${execution.join(", ")} here (${reason}); ${toInstall(execution)}.`,
