@@ -31,6 +31,7 @@ export interface SampleOptions extends ObjectiveOptions, MemoryOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Their names. */
 export const sampleOptions: OptionNames<SampleOptions> = {
   ...objectiveOptions,
   threads: true,
@@ -57,6 +58,7 @@ const compiler = async () => (await import("../program/program.js")).Program;
 
 type Crossing = Program<{ cross: Want<ByParameter> }>;
 
+/** A model at one value of its parameters, with the programs that compute from its samples' gradients. */
 export class Checkpoint {
   readonly space: Space;
   readonly #released: (() => Promise<void>)[] = [];

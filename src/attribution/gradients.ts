@@ -164,6 +164,7 @@ function times(table: Table, factor: number): Table {
   return factor === 1 ? table : table.map((value) => factor * value);
 }
 
+/** The sum of tables, which the first of them becomes. */
 export function added(tables: readonly Table[]): Table {
   const [first = new Table(0, 0), ...others] = tables;
   for (const each of others) first.add(each);

@@ -194,15 +194,19 @@ describe("the memory of a run", () => {
   });
 });
 
+/** A result for each sample. */
+const each = {
+  name: "norms/total",
+  want: "norms",
+  value: input("x", ["N"]).value,
+  joining: { kind: "samples", at: { axis: 0, outer: 1, inner: 1 } },
+} as const;
+/** A result of so many elements that is added up. */
+const sumOf = (size: number) =>
+  ({ name: "sum/total", want: "sum", value: input("y", [size]).value, joining: { kind: "sum" } }) as const;
+
 describe("a batch that holds far more than weights and sums", () => {
-  const value = input("x", ["N"]).value;
-  const each = {
-    name: "norms/total",
-    want: "norms",
-    value,
-    joining: { kind: "samples", at: { axis: 0, outer: 1, inner: 1 } },
-  } as const;
-  const total = { name: "sum/total", want: "sum", value: input("y", [1000]).value, joining: { kind: "sum" } } as const;
+  const total = sumOf(1000);
   const whole = {
     name: "median/total",
     want: "median",
@@ -212,7 +216,7 @@ describe("a batch that holds far more than weights and sums", () => {
   const sizeFor = (
     samples: number,
     weights: number,
-    outputs: readonly (typeof each | typeof total | typeof whole)[],
+    outputs: readonly (typeof each | ReturnType<typeof sumOf> | typeof whole)[],
   ) => {
     const memory = { at: (count: number) => 1e5 * count };
     return new Microbatches({ outputs, memory }, new Map(), {}, weights).sizeFor(samples, {});
@@ -224,7 +228,7 @@ describe("a batch that holds far more than weights and sums", () => {
   });
 
   it("is computed two samples at a time at least where few at a time are faster, eight where parts are added up", () => {
-    const sizeOf = (outputs: readonly (typeof each | typeof total)[], bytesOfSample: number) => {
+    const sizeOf = (outputs: readonly (typeof each | ReturnType<typeof sumOf>)[], bytesOfSample: number) => {
       const memory = { at: (count: number) => bytesOfSample * count };
       const limits = { fewAtATime: true };
       return new Microbatches({ outputs, memory }, new Map(), {}, 0, false, limits).sizeFor(48, {});
@@ -238,7 +242,7 @@ describe("a batch that holds far more than weights and sums", () => {
   it("is not where it is small, where weights or sums are large, or where it cannot be split", () => {
     expect(sizeFor(160, 1e5, [each, total])).toBe(160);
     expect(sizeFor(250, 4e5, [each])).toBe(250);
-    const large = { ...total, value: input("y", [100_000]).value };
+    const large = sumOf(100_000);
     expect(sizeFor(250, 1e5, [each, large])).toBe(250);
     expect(sizeFor(250, 1e5, [each, whole])).toBe(250);
   });
@@ -266,16 +270,13 @@ describe("a batch that holds far more than weights and sums", () => {
 
 describe("a model with large weights", () => {
   const weights = 4e8;
-  const value = input("x", ["N"]).value;
-  const each = {
-    name: "norms/total",
-    want: "norms",
-    value,
-    joining: { kind: "samples", at: { axis: 0, outer: 1, inner: 1 } },
-  } as const;
-  const total = { name: "sum/total", want: "sum", value: input("y", [2]).value, joining: { kind: "sum" } } as const;
+  const total = sumOf(2);
   const memory = { at: (samples: number) => 3e7 * samples };
-  const sizeFor = (samples: number, own: object = {}, outputs: readonly (typeof each | typeof total)[] = [each]) =>
+  const sizeFor = (
+    samples: number,
+    own: object = {},
+    outputs: readonly (typeof each | ReturnType<typeof sumOf>)[] = [each],
+  ) =>
     new Microbatches({ outputs, memory }, new Map(), {}, "weights" in own ? Number(own.weights) : weights).sizeFor(
       samples,
       "weights" in own ? {} : own,

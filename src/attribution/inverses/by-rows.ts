@@ -7,6 +7,7 @@ import type { Table } from "../table.js";
 import { againstTraining, type QueryVectors, queriesAtOnce } from "./against-training.js";
 import type { Apply, Inverse } from "./inverse.js";
 
+/** An inverse that is applied to the queries' materialised gradients. */
 export class ByRows implements Inverse {
   constructor(
     private readonly checkpoint: Checkpoint,

@@ -11,6 +11,7 @@ import type { Checkpoint } from "../checkpoint.js";
 import { Table } from "../table.js";
 import type { Inverse } from "./inverse.js";
 
+/** The mean of the inverses of single samples' matrices, module by module. */
 export class DataInf implements Inverse {
   private constructor(
     private readonly checkpoint: Checkpoint,
