@@ -97,6 +97,7 @@ export class Execution {
     const now = given(options);
     if (size >= samples && others.size === 0 && !again && running.isReady(now, samples))
       return this.#atOnce(prepared, now, options, first);
+    prepared.checkLeft?.();
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
     const fixed = this.#fixed(given(ownOptions(options)), options);
     const factors = await this.#factors(options);
@@ -156,12 +157,20 @@ export class Execution {
   async #atOnce(prepared: Prepared, given: Feeds, options: ExecutionOptions, first: number): Promise<Computed> {
     // Copied only if samples must be looked for. Until the run returns its promise, the data is as it was given.
     let own: { readonly feeds: Feeds; readonly given: Feeds } | undefined;
-    const found = await this.#run(prepared, given, ({ notFinite }) => {
+    let wrong: unknown;
+    const running = this.#run(prepared, given, ({ notFinite }, finite) => {
+      wrong = thrownBy(() => prepared.checkLeft?.(finite));
       if (isUnknown(notFinite) && this.#mayLook(options))
         own = options.inPlace
           ? { feeds: prepared.feeds, given }
           : { feeds: copiesOf(prepared.feeds), given: copiesOf(given) };
     });
+    const found = await running.catch((error: unknown) => {
+      // NaN made an index, perhaps.
+      prepared.checkLeft?.();
+      throw error;
+    });
+    if (wrong) throw wrong;
     const { samples } = prepared;
     const reported = own
       ? await this.#search({ feeds: own.feeds, samples }, own.given, found.notFinite)
@@ -207,7 +216,7 @@ export class Execution {
   async #run(
     { feeds, samples }: Prepared,
     given: Feeds,
-    seen?: (found: ComputedAndJudged) => void,
+    seen?: (found: ComputedAndJudged, finite?: ReadonlySet<string>) => void,
   ): Promise<ComputedAndJudged> {
     const { graph, running } = this.executed;
     const own: Record<string, Tensor> = { ...given };
@@ -216,7 +225,7 @@ export class Execution {
     const look = (returned: Returned, finite?: ReadonlySet<string>): ComputedAndJudged => {
       const notFinite = this.#watched.find(returned, samples, finite);
       found = { returned, samples, counted: samples, notFinite };
-      seen?.(found);
+      seen?.(found, finite);
       return found;
     };
     const results = await running.run(own, samples, look);
@@ -281,6 +290,16 @@ export class Execution {
       }),
     );
     return { returned, samples: 0, counted: 0 };
+  }
+}
+
+/** What the call throws; undefined if it returns. */
+function thrownBy(call: () => void): unknown {
+  try {
+    call();
+    return undefined;
+  } catch (error) {
+    return error;
   }
 }
 

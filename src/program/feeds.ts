@@ -6,7 +6,7 @@ import { isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import type { Expected, LabelLimit, RowLimit } from "../graph/model.js";
 import { meant } from "../meant.js";
 import { byClass } from "../nn/labels.js";
-import { entryOf, nth } from "../present.js";
+import { entryOf, nth, present } from "../present.js";
 import { option, sentence, type Words } from "../sentence.js";
 import { type Data, isTensor, type PlainData, plainData } from "../tensor/data.js";
 import { areFinite } from "../tensor/finite.js";
@@ -155,10 +155,16 @@ export function samplesNotFinite(
 export interface Prepared {
   readonly feeds: Record<string, Tensor>;
   readonly samples: number;
+  /**
+   * Throws NOT_FINITE if an input that was left for later holds NaN or infinity. Absent if none was left.
+   * @param finite names of inputs that are known to be finite
+   */
+  readonly checkLeft?: (finite?: ReadonlySet<string>) => void;
 }
 
 /**
  * Checks and converts what is fed.
+ * @param later the names of inputs that are left to `checkLeft`
  * @throws PergradError MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, INVALID_ARGUMENT (lengths beyond the
  * sequences), LABEL_OUT_OF_RANGE (labels that the model itself looks up), INDEX_OUT_OF_RANGE (rows of tables that it looks up)
  * and, unless `allowNotFinite`, NOT_FINITE.
@@ -167,6 +173,7 @@ export function prepare(
   data: Readonly<Record<string, Data>>,
   expected: ReadonlyMap<string, Expected>,
   allowNotFinite: boolean,
+  later: ReadonlySet<string> = new Set(),
 ): Prepared {
   const names = () => [...expected.keys()].map((name) => `"${name}"`).join(", ");
   requireRecord(data, [...expected.keys()]);
@@ -180,6 +187,7 @@ export function prepare(
     );
   }
   const feeds: Record<string, Tensor> = {};
+  const left: string[] = [];
   let batch: { name: string; samples: number } | undefined;
   for (const [name, each] of expected) {
     const given = data[name];
@@ -198,13 +206,20 @@ export function prepare(
       );
     }
     if (samples !== undefined) batch ??= { name, samples };
-    checkFinite(name, tensor, each.sampleAxis, allowNotFinite);
+    if (!allowNotFinite && later.has(name) && !isLimited(each)) left.push(name);
+    else if (!allowNotFinite) checkFinite(name, tensor, each);
     if (each.atMost !== undefined) checkLengths(name, tensor, each.atMost);
     for (const limit of each.labels ?? []) checkLabels(name, tensor, each.sampleAxis, limit);
     for (const limit of each.rows ?? []) checkRows(name, tensor, each.sampleAxis, limit);
     feeds[name] = tensor;
   }
-  return { feeds, samples: batch?.samples ?? 0 };
+  const prepared = { feeds, samples: batch?.samples ?? 0 };
+  if (left.length === 0) return prepared;
+  const checkLeft = (finite?: ReadonlySet<string>) => {
+    for (const name of left)
+      if (!finite?.has(name)) checkFinite(name, entryOf(feeds, name), present(expected.get(name)));
+  };
+  return { ...prepared, checkLeft };
 }
 
 /** Throws INVALID_ARGUMENT. */
@@ -216,8 +231,13 @@ function requireRecord(data: Readonly<Record<string, Data>>, names: readonly str
   throw invalidArgument(`The inputs of a run cannot be ${kindOf(given)}; ${advice}.`);
 }
 
-function checkFinite(name: string, tensor: Tensor, sampleAxis: number | null, allowed: boolean): void {
-  const bad = allowed ? -1 : firstNotFinite(tensor, sampleAxis);
+/** Whether its numbers are checked for more than that they are finite. */
+function isLimited({ atMost, labels, rows }: Expected): boolean {
+  return atMost !== undefined || labels !== undefined || rows !== undefined;
+}
+
+function checkFinite(name: string, tensor: Tensor, { sampleAxis }: Expected): void {
+  const bad = firstNotFinite(tensor, sampleAxis);
   if (bad < 0) return;
   throw advised(
     "NOT_FINITE",

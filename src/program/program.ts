@@ -173,7 +173,9 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     const { onProfile } = this.#options.observe ?? {};
     if (!onProfile || this.#profiled || prepared.samples === 0) return this.#compute(prepared, options, first);
     this.#profiled = true;
-    const own = { ...prepared, feeds: copiesOf(prepared.feeds) };
+    prepared.checkLeft?.();
+    const { samples } = prepared;
+    const own = { feeds: copiesOf(prepared.feeds), samples };
     const computed = await this.#compute(prepared, options, first);
     onProfile(await this.#profile(own, 10, ownOptions(options)));
     return computed;
@@ -213,9 +215,11 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     options: RunOptions,
     first: number,
   ): Promise<Computed> {
+    prepared.checkLeft?.();
+    const { samples } = prepared;
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
     const own = ownOptions(options);
-    return (await compiling).execution.compute({ ...prepared, feeds }, own, first);
+    return (await compiling).execution.compute({ feeds, samples }, own, first);
   }
 
   /** Whether the data holds NaN or infinity, and may, but the program was compiled for finite data. */

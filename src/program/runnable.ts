@@ -84,7 +84,7 @@ export abstract class RunnableProgram<W extends Wants> {
     const options = this.#ending(given);
     const { signal } = options;
     signal?.throwIfAborted();
-    const prepared = this.prepared(data, options);
+    const prepared = this.prepared(data, options, this.parts.running.looksAt);
     return this.#read(await unlessAborted(this.computeBatch(prepared, options), signal));
   }
 
@@ -157,8 +157,13 @@ export abstract class RunnableProgram<W extends Wants> {
     return computed(dataset, { expected, size, prepare, run, inPlace, lanes }, options);
   }
 
-  protected prepared(data: Readonly<Record<string, Data>>, { allowNotFinite = false }: RunOptions): Prepared {
-    const prepared = prepare(data, this.parts.objective.expected, allowNotFinite);
+  /** @param later the names of inputs of which the run shows whether they are finite */
+  protected prepared(
+    data: Readonly<Record<string, Data>>,
+    { allowNotFinite = false }: RunOptions,
+    later?: ReadonlySet<string>,
+  ): Prepared {
+    const prepared = prepare(data, this.parts.objective.expected, allowNotFinite, later);
     const { target } = prepared.feeds;
     if (target) this.parts.validate?.(target);
     return prepared;

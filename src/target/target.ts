@@ -202,6 +202,8 @@ export interface Running {
   readonly held: ReadonlySet<string>;
   /** The number of runs that it computes at once, each in a thread of its own. Default 1. */
   readonly lanes?: number;
+  /** The names of inputs of which `seen` learns that they are finite, if they are. Default: none. */
+  readonly looksAt?: ReadonlySet<string>;
   /** Whether everything that these feeds need is loaded: then `run` reads them before it returns its promise. */
   isReady(feeds: Tensors, samples: number): boolean;
   /**
@@ -213,7 +215,7 @@ export interface Running {
   release(): Promise<void>;
 }
 
-/** @param finite names of results whose elements are known to be finite; others may be, too */
+/** @param finite names of results, and of inputs, whose elements are known to be finite; others may be, too */
 export type Seen = (results: Tensors, finite?: ReadonlySet<string>) => void;
 
 export type Tensors = Readonly<Record<string, Tensor>>;

@@ -1,3 +1,4 @@
+import type { Value } from "../../graph/value.js";
 import { nth } from "../../present.js";
 import { copiesOf } from "../../tensor/data.js";
 import type { Runtime } from "../runtime.js";
@@ -18,7 +19,8 @@ export function executable(
   runtime: Runtime,
 ): Executable {
   const searched = options.searched === true && runtime.atOnce;
-  const found = scheduled(program, { ...options, searched }, sizes);
+  const finite = runtime.atOnce && !options.notFiniteInputs ? program.inputs : [];
+  const found = scheduled(program, { ...options, searched, finite }, sizes);
   return {
     memory: { moments: found.memory.moments, at: (samples) => memoryAt(found, samples) },
     program: { inputs: found.inputs, outputs: found.outputs, order: found.order },
@@ -33,14 +35,20 @@ export function executable(
   };
 }
 
+interface OwnScheduleOptions extends ScheduleOptions {
+  /** The inputs whose elements must be finite. Default: none. */
+  readonly finite?: readonly Value[];
+}
+
 /** Orders a program, and decides how its results are returned. */
 export function scheduled(
   { inputs, outputs }: Schedulable,
-  { elsewhere, weights, searched = false, lowMemory = false }: ScheduleOptions,
+  { elsewhere, weights, searched = false, lowMemory = false, finite = [] }: OwnScheduleOptions,
   sizes: ApartSizes,
 ): Scheduled {
   const large = !elsewhere && weights >= sizes.weights;
-  const given = handedOver(outputs, elsewhere, large, searched);
+  const looked = large ? { searched: false, finite: [] } : { searched, finite };
+  const given = handedOver(outputs, elsewhere, large, looked);
   const { handover } = given;
   const apart = large ? computedApart(handover.outputs, sizes, handover.allocated) : undefined;
   return { inputs, ...given, apart, lowMemory };
@@ -61,16 +69,16 @@ const smallProgram = 2 ** 20;
 /**
  * @param elsewhere whether it runs in a worker thread: then no lengthy work is left to the calling thread
  * @param large whether the model has large weights: then results stay single outputs
- * @param searched whether all results are searched for numbers that are not finite
+ * @param looked whether all results are searched for numbers that are not finite, and the inputs that are
  */
 function handedOver(
   outputs: Schedulable["outputs"],
   elsewhere: boolean,
   large: boolean,
-  searched: boolean,
+  { searched, finite }: { readonly searched: boolean; readonly finite: readonly Value[] },
 ): Omit<Scheduled, "apart" | "inputs" | "lowMemory"> {
   const how = (mode: HandoverMode) => {
-    const handover = new Handover(outputs, mode, searched && !large);
+    const handover = new Handover(outputs, mode, searched, finite);
     const values = stated(handover.outputs.map(({ value }) => value));
     const given = handover.outputs.map(({ name }, k) => ({ name, value: nth(values, k) }));
     return { handover, outputs: given, ...lowMemoryOrder(values, handover.allocated) };

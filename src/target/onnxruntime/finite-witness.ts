@@ -1,4 +1,4 @@
-/** Numbers that show that large results are finite, which the runtime computes in less time than JavaScript. */
+/** Numbers that show that large results and inputs are finite, which the runtime computes in less time than JavaScript. */
 import { elementsOf, isBatch } from "../../graph/dim.js";
 import { inputsOf } from "../../graph/operands.js";
 import { nodeOf, type Value } from "../../graph/value.js";
@@ -14,15 +14,25 @@ export function isLarge({ dtype, shape }: Value): boolean {
   return dtype === "float32" && typeof elements === "number" && elements >= manyElements;
 }
 
-/** A sum, `[]`, of numbers that are finite only if all elements are; it may overflow, too. Null for no values. */
-export function witnessOf(values: readonly Value[]): Value | null {
+/** Whether an input holds so many numbers of samples that looking at them in JavaScript takes noticeable time. */
+export function isLargeInput(input: Value): boolean {
+  return input.dtype === "float32" && input.shape.some(isBatch) && elementsIn(input) >= manyElements;
+}
+
+/**
+ * A sum, `[]`, of numbers that are finite only if all elements are; it may overflow, too. Null for no values.
+ * @param inputs data, of which squares are added up: a weight's gradient may need them anyway
+ */
+export function witnessOf(values: readonly Value[], inputs: readonly Value[]): Value | null {
   const sums = values.flatMap((value) => {
     const factors = smallFactors(value);
-    if (!factors) return [build.op("ReduceSum", [value], { keepdims: 0 })];
-    return factors.map((factor) => build.op("ReduceSumSquare", [factor], { keepdims: 0 }));
+    return factors ? factors.map(sumOfSquares) : [build.op("ReduceSum", [value], { keepdims: 0 })];
   });
-  return sums.length === 0 ? null : build.op("Sum", sums);
+  const all = [...sums, ...inputs.map(sumOfSquares)];
+  return all.length === 0 ? null : build.op("Sum", all);
 }
+
+const sumOfSquares = (value: Value): Value => build.op("ReduceSumSquare", [value], { keepdims: 0 });
 
 /**
  * The factors of a matrix product, if they have far fewer elements than it has, for a usual batch. No element of the

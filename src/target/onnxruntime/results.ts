@@ -15,7 +15,7 @@ import { leadingOf, nth, present } from "../../present.js";
 import { sizeOf, type Tensor, tensorWith } from "../../tensor/tensor.js";
 import type { Schedulable, Tensors } from "../target.js";
 import { areFiniteTogether, type RowsToAdd, withRows } from "./added-rows.js";
-import { isLarge, witnessOf } from "./finite-witness.js";
+import { isLarge, isLargeInput, witnessOf } from "./finite-witness.js";
 import { rowsScattered } from "./rows.js";
 
 type Output = Schedulable["outputs"][number];
@@ -68,6 +68,8 @@ const smallPerSample = 64;
 export class Handover {
   /** What the runtime must return. */
   readonly outputs: readonly Handed[];
+  /** The names of the inputs that are searched for numbers that are not finite. */
+  readonly searchedInputs: ReadonlySet<string>;
   /** Bytes that JavaScript allocates beyond a copy of each output. */
   readonly allocated: Bytes;
   readonly #results: readonly { readonly output: Output; readonly last: Last }[];
@@ -75,18 +77,27 @@ export class Handover {
   /** The pieces whose elements the runtime adds up. */
   readonly #summed: ReadonlySet<Piece>;
 
-  /** @param searched whether all results are searched for numbers that are not finite; only for `rows` */
+  /**
+   * @param searched whether all results are searched for numbers that are not finite; only for `rows`
+   * @param inputs those that must be finite; not for `whole`
+   */
   constructor(
     outputs: readonly Output[],
     mode: HandoverMode,
     private readonly searched = false,
+    inputs: readonly Value[] = [],
   ) {
     const pieces = new Pieces();
     this.#results = outputs.map((output) => ({ output, last: lastOf(output, pieces, mode) }));
     const packs = (mode === "together" ? byKind(pieces.all) : pieces.all.map((piece) => [piece])).map(pack);
     const same = this.#results.flatMap(({ last }) => (last.kind === "same" ? last.piece : []));
     this.#summed = new Set(searched && mode === "rows" ? same.filter(({ value }) => isLarge(value)) : []);
-    const witness = witnessOf([...this.#summed].map(({ value }) => value));
+    const data = mode === "whole" ? [] : inputs.filter(isLargeInput);
+    this.searchedInputs = new Set(data.map(({ name }) => name));
+    const witness = witnessOf(
+      [...this.#summed].map(({ value }) => value),
+      data,
+    );
     const sums = witness ? [{ name: sumName, value: witness }] : [];
     this.outputs = withRowsScattered([...packs.map(({ handed }) => handed), ...sums]);
     this.#places = new Map(packs.flatMap(({ places }) => places));
@@ -126,14 +137,15 @@ export class Handover {
       if (last.kind === "same") return allAre && this.#summed.has(last.piece);
       return this.searched && last.kind === "rows" && !last.table && areFiniteTogether(added(last, read));
     };
-    return new Set(this.#results.flatMap(({ output, last }) => (known(last) ? output.name : [])));
+    const results = this.#results.flatMap(({ output, last }) => (known(last) ? output.name : []));
+    return new Set([...results, ...(allAre ? this.searchedInputs : [])]);
   }
 }
 
 /** A program's results, by name. */
 interface Finished {
   readonly results: Tensors;
-  /** The names of those whose elements are known to be finite. */
+  /** The names of those, and of inputs, whose elements are known to be finite. */
   readonly finite: ReadonlySet<string>;
 }
 

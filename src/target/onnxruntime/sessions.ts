@@ -41,6 +41,10 @@ export class Sessions implements Running {
     return sessions;
   }
 
+  get looksAt(): ReadonlySet<string> {
+    return this.program.handover.searchedInputs;
+  }
+
   /** Whether the sessions for these feeds are loaded: then `run` reads the feeds before it returns its promise. */
   isReady(feeds: Tensors, samples: number): boolean {
     return this.#loaded.has(this.#way(feeds, samples));
