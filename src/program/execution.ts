@@ -97,12 +97,17 @@ export class Execution {
     const now = given(options);
     if (size >= samples && others.size === 0 && !again && running.isReady(now, samples))
       return this.#atOnce(prepared, now, options, first);
-    prepared.checkLeft?.();
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
     const fixed = this.#fixed(given(ownOptions(options)), options);
     const factors = await this.#factors(options);
     for (const { notFinite } of factors) await this.reporter.report(notFinite, options);
-    return this.#except(factors).#inParts({ feeds, samples }, size, { ...fixed, ...joined(factors) }, options, first);
+    return this.#except(factors).#inParts(
+      { ...prepared, feeds },
+      size,
+      { ...fixed, ...joined(factors) },
+      options,
+      first,
+    );
   }
 
   /** The same without watching results that another batch spoils for each sample. */
@@ -159,7 +164,7 @@ export class Execution {
     let own: { readonly feeds: Feeds; readonly given: Feeds } | undefined;
     let wrong: unknown;
     const running = this.#run(prepared, given, ({ notFinite }, finite) => {
-      wrong = thrownBy(() => prepared.checkLeft?.(finite));
+      wrong = thrownBy(() => prepared.checkLeft?.(prepared.feeds, finite));
       if (isUnknown(notFinite) && this.#mayLook(options))
         own = options.inPlace
           ? { feeds: prepared.feeds, given }
@@ -167,7 +172,7 @@ export class Execution {
     });
     const found = await running.catch((error: unknown) => {
       // NaN made an index, perhaps.
-      prepared.checkLeft?.();
+      prepared.checkLeft?.(prepared.feeds);
       throw error;
     });
     if (wrong) throw wrong;
@@ -181,7 +186,7 @@ export class Execution {
   }
 
   async #inParts(
-    { feeds, samples }: Prepared,
+    { feeds, samples, checkLeft }: Prepared,
     size: number,
     given: Feeds,
     options: NotFiniteOptions & Pick<ExecutionOptions, "signal">,
@@ -190,10 +195,15 @@ export class Execution {
     const joined = new Joined(this.executed.graph.outputs, samples);
     const notFinite: NotFiniteSample[] = [];
     let whole: Computed | undefined;
+    let isChecked = checkLeft === undefined;
+    const check = (finite?: ReadonlySet<string>) => {
+      if (!isChecked) checkLeft?.(feeds, finite);
+      isChecked ||= finite === undefined;
+    };
     for (const [from, to] of pieces(samples, size)) {
       options.signal?.throwIfAborted();
       const part = samplesBetween({ feeds }, this.executed.objective.expected, from, to);
-      const found = await this.#looked(part, given, options);
+      const found = await this.#looked(part, given, options, check);
       notFinite.push(...renumbered(found.notFinite, (n) => first + from + n));
       if (to - from === samples) whole = found;
       else joined.add(found.returned, to - from, found.counted);
@@ -204,12 +214,36 @@ export class Execution {
   }
 
   /** Runs a part; looks for samples that are not finite if somebody listens, and leaves them out if that is asked for. */
-  async #looked(part: Prepared, given: Feeds, options: NotFiniteOptions): Promise<ComputedAndJudged> {
-    const found = await this.#run(part, given);
+  async #looked(
+    part: Prepared,
+    given: Feeds,
+    options: NotFiniteOptions,
+    check?: (finite?: ReadonlySet<string>) => void,
+  ): Promise<ComputedAndJudged> {
+    const found = await this.#checked(part, given, check);
     const look = isUnknown(found.notFinite) && this.#separable && this.reporter.listens(options);
     const notFinite = look ? await this.#search(part, given, found.notFinite) : found.notFinite;
     const left = options.notFinite === "leave out" && notFinite.some(({ sample }) => typeof sample === "number");
     return left ? this.#without({ ...found, notFinite }, part, given, options) : { ...found, notFinite };
+  }
+
+  /** @param check throws if an input is not finite; called with the names of those that are known to be */
+  async #checked(
+    part: Prepared,
+    given: Feeds,
+    check: (finite?: ReadonlySet<string>) => void = () => {},
+  ): Promise<ComputedAndJudged> {
+    let finite: ReadonlySet<string> | undefined;
+    const running = this.#run(part, given, (_, known) => {
+      finite = known;
+    });
+    const found = await running.catch((error: unknown) => {
+      // NaN made an index, perhaps.
+      check();
+      throw error;
+    });
+    check(finite);
+    return found;
   }
 
   /** @param seen called with what is found, before the promise is returned if the runtime is in this thread */

@@ -157,9 +157,10 @@ export interface Prepared {
   readonly samples: number;
   /**
    * Throws NOT_FINITE if an input that was left for later holds NaN or infinity. Absent if none was left.
+   * @param feeds these feeds, or copies
    * @param finite names of inputs that are known to be finite
    */
-  readonly checkLeft?: (finite?: ReadonlySet<string>) => void;
+  readonly checkLeft?: (feeds: Readonly<Record<string, Tensor>>, finite?: ReadonlySet<string>) => void;
 }
 
 /**
@@ -215,9 +216,8 @@ export function prepare(
   }
   const prepared = { feeds, samples: batch?.samples ?? 0 };
   if (left.length === 0) return prepared;
-  const checkLeft = (finite?: ReadonlySet<string>) => {
-    for (const name of left)
-      if (!finite?.has(name)) checkFinite(name, entryOf(feeds, name), present(expected.get(name)));
+  const checkLeft: Prepared["checkLeft"] = (own, finite) => {
+    for (const name of left) if (!finite?.has(name)) checkFinite(name, entryOf(own, name), present(expected.get(name)));
   };
   return { ...prepared, checkLeft };
 }

@@ -173,8 +173,8 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     const { onProfile } = this.#options.observe ?? {};
     if (!onProfile || this.#profiled || prepared.samples === 0) return this.#compute(prepared, options, first);
     this.#profiled = true;
-    prepared.checkLeft?.();
     const { samples } = prepared;
+    prepared.checkLeft?.(prepared.feeds);
     const own = { feeds: copiesOf(prepared.feeds), samples };
     const computed = await this.#compute(prepared, options, first);
     onProfile(await this.#profile(own, 10, ownOptions(options)));
@@ -215,8 +215,8 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     options: RunOptions,
     first: number,
   ): Promise<Computed> {
-    prepared.checkLeft?.();
     const { samples } = prepared;
+    prepared.checkLeft?.(prepared.feeds);
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
     const own = ownOptions(options);
     return (await compiling).execution.compute({ feeds, samples }, own, first);

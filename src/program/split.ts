@@ -5,6 +5,7 @@ import { bindShape } from "../graph/dim.js";
 import type { Expected } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
 import { entryOf, present } from "../present.js";
+import { areFinite } from "../tensor/finite.js";
 import { addDeviations, addTo, times } from "../tensor/float64-sums.js";
 import { pickSamples, takeSamples } from "../tensor/take-samples.js";
 import { floatsIn, numberArrayOf, sizeOf, type Tensor, tensorWith, zeroTensor } from "../tensor/tensor.js";
@@ -97,7 +98,8 @@ export class Joined {
       if (!sum) continue;
       const data =
         joining.kind === "mean" ? times(sum, 1 / Math.max(1, this.#counted)) : new (numberArrayOf(value.dtype))(sum);
-      if (data.some((each, k) => !Number.isFinite(each) && Number.isFinite(sum[k]))) overflowed.push(name);
+      if (!areFinite(data) && data.some((each, k) => !Number.isFinite(each) && Number.isFinite(sum[k])))
+        overflowed.push(name);
       this.#tensors.set(name, tensorWith(value.dtype, bindShape(value.shape, samples), data));
       this.#sums.delete(name);
     }
