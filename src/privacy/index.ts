@@ -69,6 +69,11 @@ export interface EpsilonDetails {
  * @throws PergradError INVALID_ARGUMENT: a mechanism, `delta` or an order is out of range.
  */
 export function epsilonDetails(mechanisms: readonly Mechanism[], options: EpsilonOptions): EpsilonDetails {
+  return epsilonBy(new PldAccountant(), mechanisms, options);
+}
+
+/** The same, by this accountant of privacy losses, which keeps its transforms from one question to the next. */
+function epsilonBy(pld: PldAccountant, mechanisms: readonly Mechanism[], options: EpsilonOptions): EpsilonDetails {
   requireMechanisms(mechanisms);
   checkOptions("privacy.epsilon(mechanisms, options)", options, { ...accountantOptions, delta: true });
   const { delta, accountant = "pld", orders } = options;
@@ -78,7 +83,6 @@ export function epsilonDetails(mechanisms: readonly Mechanism[], options: Epsilo
     const { epsilon: upper, ...order } = rdpEpsilon(mechanisms, delta, orders);
     return { upper, ...order };
   }
-  const pld = new PldAccountant();
   return {
     upper: pld.epsilonUpper(mechanisms, delta),
     get lower() {
@@ -147,8 +151,9 @@ export function noiseMultiplierFor(options: NoiseOptions): number {
   if (!["pld", "rdp"].includes(accountant)) {
     throw new PergradError("INVALID_ARGUMENT", `"${accountant}" cannot choose the noise; use "pld" or "rdp".`);
   }
+  const pld = new PldAccountant();
   const of = (noiseMultiplier: number) =>
-    epsilon([{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], { ...rest, accountant });
+    epsilonBy(pld, [{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], { ...rest, accountant }).upper;
   if (of(0) <= targetEpsilon) return 0;
   if (rest.delta === 0) return Number.POSITIVE_INFINITY;
   return falling(of, targetEpsilon, {

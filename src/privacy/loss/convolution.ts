@@ -3,6 +3,9 @@ import type FFT from "fft.js";
 import type { Grid } from "./grid.js";
 import { logSumExp, type Repeated } from "./moments.js";
 
+/** The square of a factor, among those of a transform whose largest product is 1, that makes a product count as 0. */
+const negligible = 1e-120;
+
 /**
  * A grid whose masses are weighted by e^(theta * loss) and scaled to 1. The weights move the losses that matter for a
  * small delta to the middle of the distribution, where the rounding of a transform is small beside them.
@@ -65,6 +68,12 @@ export class Tilted {
       let baseRe = own[k] ?? 0;
       let baseIm = own[k + 1] ?? 0;
       for (let left = times; left > 0; left = Math.floor(left / 2)) {
+        // Most frequencies soon vanish beside the rounding of the others; going on to denormal numbers is slow.
+        if (baseRe * baseRe + baseIm * baseIm < negligible) {
+          re = 0;
+          im = 0;
+          break;
+        }
         if (left % 2 === 1) {
           const product = re * baseRe - im * baseIm;
           im = re * baseIm + im * baseRe;
@@ -85,18 +94,36 @@ export class Tilted {
  * outside are folded into these.
  */
 export function convolved(parts: readonly Repeated<Tilted>[], first: number, fft: FFT): Float64Array {
-  const spectrum = new Float64Array(2 * fft.size);
-  const half = spectrum.subarray(0, fft.size + 2);
-  for (let k = 0; k < half.length; k += 2) half[k] = 1;
-  for (const { of, times } of parts) of.multiply(half, times);
-  fft.completeSpectrum(spectrum);
-  const folded = new Float64Array(2 * fft.size);
-  fft.inverseTransform(folded, spectrum);
-  const shift = parts.reduce((sum, { of, times }) => sum + modulo(of.middle * times, fft.size), 0);
-  const masses = new Float64Array(fft.size);
-  const start = modulo(first - shift, fft.size);
-  for (let i = 0; i < fft.size; i++) masses[i] = folded[2 * ((start + i) % fft.size)] ?? 0;
-  return masses;
+  const { size } = fft;
+  const spectrum = new Float64Array(size + 2);
+  for (let k = 0; k < spectrum.length; k += 2) spectrum[k] = 1;
+  for (const { of, times } of parts) of.multiply(spectrum, times);
+  const shift = parts.reduce((sum, { of, times }) => sum + modulo(of.middle * times, size), 0);
+  return inverse(spectrum, modulo(first - shift, size), fft);
+}
+
+/**
+ * The real numbers, from index `start` on and around, with this first half of a transform. Another transform of real
+ * numbers gives them, which takes half the time of a complex one: of the sums of real and imaginary parts, which
+ * in the other half are the differences. Each result is such a sum again.
+ */
+function inverse(half: Float64Array, start: number, fft: FFT): Float64Array {
+  const { size } = fft;
+  const sums = new Float64Array(size);
+  for (let k = 0; k < size; k++) sums[k] = joined(half, k, size) / size;
+  const transformed = new Float64Array(2 * size);
+  fft.realTransform(transformed, sums);
+  const numbers = new Float64Array(size);
+  for (let i = 0; i < size; i++) {
+    const at = start + i;
+    numbers[i] = joined(transformed, at < size ? at : at - size, size);
+  }
+  return numbers;
+}
+
+function joined(half: Float64Array, at: number, size: number): number {
+  if (2 * at <= size) return (half[2 * at] ?? 0) + (half[2 * at + 1] ?? 0);
+  return (half[2 * (size - at)] ?? 0) - (half[2 * (size - at) + 1] ?? 0);
 }
 
 function modulo(index: number, size: number): number {
