@@ -1,17 +1,7 @@
 // A private training in a process of its own, for killed.test.ts: says each step on stdout as soon as it is released.
+// It runs the last build, as all tests that start processes do.
 import { writeSync } from "node:fs";
-import { join } from "node:path";
-import { createViteServer } from "vitest/node";
-
-const source = join(import.meta.dirname, "..", "..", "src", "index.ts");
-const vite = await createViteServer({
-  configFile: false,
-  logLevel: "error",
-  appType: "custom",
-  optimizeDeps: { noDiscovery: true },
-  server: { middlewareMode: true, ws: false, watch: null },
-});
-const { adam, losses, nn, tensor, trainPrivately } = await vite.ssrLoadModule(source);
+import { adam, losses, nn, tensor, trainPrivately } from "../../dist/src/index.js";
 
 const [folder, resume, steps] = process.argv.slice(2);
 const samples = 30;
@@ -38,4 +28,3 @@ await trainPrivately(nn.model(nn.linear(3, 2)), dataset, {
     writeSync(1, `${step}\n`);
   },
 });
-await vite.close();
