@@ -24,7 +24,8 @@ export interface BuildStrategy {
   readonly directions?: number;
   /**
    * How a cotangent becomes 0 where a condition does not hold: by selecting, whatever its value, or by multiplying with
-   * a mask. Multiplying is faster if many cotangents share the mask, and equal if they are finite. Default: select.
+   * a mask, which is faster, and equal if the cotangent is finite. Default: multiply where interval arithmetic finds
+   * that finite data lead to finite cotangents.
    */
   readonly masks?: "choose" | "multiply";
   /**

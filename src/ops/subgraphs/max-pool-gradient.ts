@@ -29,7 +29,8 @@ function cheaper(pool: Pool, { prices, strategy }: Build): MaxPoolMethod {
   const { spatial, positions, window } = pool;
   const { float, notedMaximum, scattered } = prices;
   const { directions: cotangents = 1, masks } = strategy;
-  const chosen = masks === "multiply" ? float : prices.chosen;
+  // Several cotangents share a mask, which is negated and cast once.
+  const chosen = masks === "multiply" ? (1 + 2 / cotangents) * float : prices.chosen;
   const noting = (kernelSize(window) * notedMaximum) / cotangents;
   const noted = sizeOf(positions) * (noting + (unpools(pool) ? 0 : scattered));
   const compared = stagesOf(pool).reduce((total, axis) => {
