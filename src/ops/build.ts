@@ -174,6 +174,13 @@ export class Build {
     return this.mask(condition, cotangent);
   }
 
+  /** A cotangent in two parts: where the condition holds, and the rest; each is 0 elsewhere. */
+  cotangentParts(condition: Value, cotangent: Value): readonly [Value, Value] {
+    const part = this.cotangentWhere(condition, cotangent);
+    if (this.strategy.masks === "multiply") return [part, this.sub(cotangent, part)];
+    return [part, this.cotangentUnless(condition, cotangent)];
+  }
+
   /** A cotangent, but 0 where the condition holds. */
   cotangentUnless(condition: Value, cotangent: Value): Value {
     if (this.strategy.masks === "multiply") return this.cotangentWhere(this.not(condition), cotangent);

@@ -29,8 +29,8 @@ function cheaper(pool: Pool, { prices, strategy }: Build): MaxPoolMethod {
   const { spatial, positions, window } = pool;
   const { float, notedMaximum, scattered } = prices;
   const { directions: cotangents = 1, masks } = strategy;
-  // Several cotangents share a mask, which is negated and cast once.
-  const chosen = masks === "multiply" ? (1 + 2 / cotangents) * float : prices.chosen;
+  // Several cotangents share a mask, which is cast once for both selections.
+  const chosen = masks === "multiply" ? (1 + 1 / (2 * cotangents)) * float : prices.chosen;
   const noting = (kernelSize(window) * notedMaximum) / cotangents;
   const noted = sizeOf(positions) * (noting + (unpools(pool) ? 0 : scattered));
   const compared = stagesOf(pool).reduce((total, axis) => {
@@ -118,9 +118,8 @@ function backAlong({ axis, from, parts, largest }: Stage, cotangent: Value, wind
   let left = cotangent;
   const taken = parts.map((part, k) => {
     if (k === parts.length - 1) return left;
-    const found = build.equal(part, largest);
-    const own = build.cotangentWhere(found, left);
-    left = build.cotangentUnless(found, left);
+    const [own, others] = build.cotangentParts(build.equal(part, largest), left);
+    left = others;
     return own;
   });
   const dilation = nth(window.dilations, axis);
