@@ -25,11 +25,15 @@ export function stridesOf(dims: readonly number[]): number[] {
 
 /** The shape that these shapes broadcast to, aligned at the right. */
 export function broadcastDims(shapes: readonly (readonly number[])[]): number[] {
-  const rank = Math.max(0, ...shapes.map((dims) => dims.length));
-  return Array.from({ length: rank }, (_, axis) => {
-    const sizes = shapes.map((dims) => dims[axis - rank + dims.length] ?? 1);
-    return sizes.find((size) => size !== 1) ?? 1;
-  });
+  const dims: number[] = [];
+  for (const shape of shapes) {
+    while (dims.length < shape.length) dims.unshift(1);
+    const offset = dims.length - shape.length;
+    for (let axis = 0; axis < shape.length; axis++) {
+      if (dims[offset + axis] === 1) dims[offset + axis] = nth(shape, axis);
+    }
+  }
+  return dims;
 }
 
 /**
@@ -188,6 +192,13 @@ export function rowOf(f: (x: number, y: number) => number): RowOfPairs {
 export function zipRows64(a: Array64, b: Array64, row: RowOfPairs): Array64 {
   const dims = broadcastDims([a.dims, b.dims]);
   const data = new Float64Array(sizeOf(dims));
+  // Whole arrays and single elements are read as one row.
+  const isRow = (own: Array64) => own.data.length === data.length || own.data.length === 1;
+  const step = (own: Array64) => Number(own.data.length > 1);
+  if (isRow(a) && isRow(b)) {
+    row(data, 0, data.length, a.data, 0, step(a), b.data, 0, step(b));
+    return { dims, data };
+  }
   const strides = [broadcastStrides(a.dims, dims), broadcastStrides(b.dims, dims)] as const;
   eachRow(dims, strides, (count, at, aAt, aStep, bAt, bStep) => {
     row(data, at, count, a.data, aAt, aStep, b.data, bAt, bStep);

@@ -4,6 +4,7 @@ import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import type * as nn from "../../src/nn/index.js";
 import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import { file, int, node, valueInfo } from "../onnx/models.js";
+import { sessionOptions } from "../support/session-options.js";
 import { floats } from "./agreement.js";
 
 export type Floats = Tensor<"float32">;
@@ -101,7 +102,7 @@ async function operator(
     ],
     outputs,
   });
-  const session = await InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  const session = await InferenceSession.create(bytes, sessionOptions);
   const feeds = names.flatMap((name, k) => {
     const tensor = fed[k];
     return tensor ? [[name, new OrtTensor(tensor.dtype as "float32", tensor.data as Float32Array, tensor.dims)]] : [];

@@ -13,6 +13,7 @@ import { requireWithin } from "../../src/onnx/write/write.js";
 import { perSample } from "../../src/program/per-sample.js";
 import { want } from "../../src/wants/want.js";
 import { temporaryFolder } from "../support/folder.js";
+import { sessionOptions } from "../support/session-options.js";
 
 const perceptron = (...widths: readonly [number, number, number]) =>
   nn.model(nn.sequential(nn.linear(widths[0], widths[1]), nn.tanh(), nn.linear(widths[1], widths[2])), {
@@ -58,7 +59,7 @@ describe("weights in a file of their own", () => {
     } as const;
     const { norms } = await program.run(data);
     await program.save(path, { externalData: true });
-    const session = await InferenceSession.create(path, { logSeverityLevel: 4 });
+    const session = await InferenceSession.create(path, sessionOptions);
     const found = await session.run({
       x: new OrtTensor("float32", x, [3, 5]),
       target: new OrtTensor("float32", target, [3, 2]),

@@ -20,6 +20,7 @@ import {
 import { checkComputed, derivativeOf, emittedOf } from "../support/graph-checks.js";
 import { checkRuntime, type OpCase, type OpInput, typed } from "../support/op-checks.js";
 import { describeOp } from "../support/op-suite.js";
+import { sessionOptions } from "../support/session-options.js";
 
 const microsoft = "com.microsoft";
 
@@ -44,7 +45,7 @@ async function inOpset(test: OpCase, opset: bigint): Promise<{ actual: number[][
   const model = fromBinary(ModelProtoSchema, encodeModel({ inputs: [...feeds.keys()], outputs }));
   for (const entry of model.opsetImport) if (entry.domain === "") entry.version = opset;
   model.irVersion = 11n;
-  const session = await InferenceSession.create(toBinary(ModelProtoSchema, model), { logSeverityLevel: 4 });
+  const session = await InferenceSession.create(toBinary(ModelProtoSchema, model), sessionOptions);
   const fed = [...feeds].map(([{ name, dtype }, array]) => {
     return [
       name,

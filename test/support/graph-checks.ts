@@ -14,6 +14,7 @@ import { simplifyInFloat32 } from "../../src/optimise/simplify.js";
 import { aroundFaults } from "../../src/target/onnxruntime/workarounds/index.js";
 import { isFloat } from "../../src/tensor/tensor.js";
 import { type OpCase, typed } from "./op-checks.js";
+import { sessionOptions } from "./session-options.js";
 
 /** Values to compute, with the data that they are computed from. */
 export interface Computed {
@@ -88,7 +89,7 @@ export async function checkComputed(all: readonly Computed[], tolerance = 2e-5):
   const outputs = all.flatMap((one, k) => asRun(one.outputs).map((value, i) => ({ name: `y${k}_${i}`, value })));
   if (outputs.length === 0) return;
   const inputs = all.flatMap((one) => [...one.feeds.keys()]);
-  const session = await InferenceSession.create(encodeModel({ inputs, outputs }), { logSeverityLevel: 4 });
+  const session = await InferenceSession.create(encodeModel({ inputs, outputs }), sessionOptions);
   try {
     const feeds = all.flatMap((one) =>
       [...one.feeds].map(([value, array]) => {

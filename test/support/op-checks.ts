@@ -9,10 +9,11 @@ import type { Array64 } from "../../src/float64/array64.js";
 import { array64, stridesOf, zeros64 } from "../../src/float64/array64.js";
 import { type Dim, N } from "../../src/graph/dim.js";
 import { type Attributes, constantValue, leaf, type Node, type Value } from "../../src/graph/value.js";
-import { evaluateGraph } from "../../src/interpret/evaluate.js";
+import { evaluateGraph, evaluator } from "../../src/interpret/evaluate.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
-import { build, definitionOf } from "../../src/ops/registry.js";
+import { build } from "../../src/ops/registry.js";
 import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../../src/tensor/tensor.js";
+import { sessionOptions } from "./session-options.js";
 
 export interface OpInput {
   readonly dims: readonly number[];
@@ -86,14 +87,6 @@ function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, tol
   }
 }
 
-/** What the reference evaluates for these outputs, made once: it would take composites apart at each evaluation. */
-function inParts(node: Node, outputs: readonly Value[]): readonly Value[] {
-  const definition = definitionOf(node);
-  if (definition?.evaluate || !definition?.decompose) return outputs;
-  const parts = definition.decompose(node, build.inside(node));
-  return outputs.map((output) => parts[node.outputs.indexOf(output)] ?? output);
-}
-
 /** The vector-Jacobian product against differences of fourth order. Points must be 2*step from any kink. */
 export function checkDerivative(test: OpCase, step = 3e-4, tolerance = 1e-8): void {
   const { node, inputs, feeds } = make(test);
@@ -104,9 +97,9 @@ export function checkDerivative(test: OpCase, step = 3e-4, tolerance = 1e-8): vo
   const targets = inputs.filter((input): input is Value => input !== null && feeds.has(input) && isFloat(input.dtype));
   const found = reverse(seeds, new Set(targets), plain);
   const seeded = new Map([...feeds, ...[...seeds.values()].map((seed, k) => [seed, weights[k] as Array64] as const)]);
-  const parts = inParts(node, outputs);
+  const evaluate = evaluator();
   const weighted = (changed: ReadonlyMap<Value, Array64>): number =>
-    evaluateGraph(parts, changed, 1).reduce((sum, { data }, k) => {
+    evaluate(outputs, changed, 1).reduce((sum, { data }, k) => {
       return data.reduce((inner, y, i) => inner + y * (weights[k]?.data[i] as number), sum);
     }, 0);
   for (const target of targets) {
@@ -234,7 +227,7 @@ export async function checkRuntime(tests: readonly OpCase[], tolerance = 2e-5): 
   const built = rounded.map((test, k) => make(test, undefined, `c${k}_`));
   const outputs = built.flatMap(({ node }, k) => node.outputs.map((value, i) => ({ name: `y${k}_${i}`, value })));
   const inputs = built.flatMap(({ feeds }) => [...feeds.keys()]);
-  const session = await InferenceSession.create(encodeModel({ inputs, outputs }), { logSeverityLevel: 4 });
+  const session = await InferenceSession.create(encodeModel({ inputs, outputs }), sessionOptions);
   try {
     const feeds = built.flatMap((one) =>
       [...one.feeds].map(([value, array]) => [value.name, ortTensor(array, value.dtype)]),
