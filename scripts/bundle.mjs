@@ -92,7 +92,7 @@ const later = {
   modules: ["nn/model"],
   "other-files": ["onnx/read/external-given"],
   "older-opsets": ["onnx/read/upgrades/older"],
-  datasets: ["program/dataset", "program/stream"],
+  datasets: ["program/dataset", "program/stream", "program/joined"],
   "seldom-read": ["onnx/read/seldom-needed"],
   "seldom-run": ["target/onnxruntime/workarounds/seldom-needed"],
   "rare-language": ["ops/rare-language"],

@@ -43,7 +43,12 @@ const groups: readonly Group[] = [
   },
   // Gelu is an operator of both domains.
   { ops: "Gelu", load: together(async () => (await import("./rare-language.js")).definitions, activations) },
-  { ops: "Erf HardSwish Mish Swish SwiGLU PRelu Shrink OnePlusErf ExactGelu GeluSlope", load: activations },
+  {
+    ops:
+      "Erf HardSwish Mish Swish SwiGLU PRelu Shrink OnePlusErf ExactGelu GeluSlope Sin Cos Tan Asin Acos Atan Sinh Cosh " +
+      "Asinh Acosh Atanh",
+    load: activations,
+  },
   { ops: "Einsum", load: async () => (await import("./rules/einsum.js")).einsum },
   {
     ops:

@@ -33,6 +33,7 @@ import { scanning } from "./rules/scanning.js";
 import { selection } from "./rules/selection.js";
 import { signal } from "./rules/signal.js";
 import { stateSpace } from "./rules/state-space.js";
+import { trigonometric } from "./rules/trigonometric.js";
 import { exactGelus } from "./subgraphs/gelu.js";
 import { onePlusErf } from "./subgraphs/one-plus-erf.js";
 
@@ -63,6 +64,7 @@ export const rare = {
   selection,
   signal,
   "state-space": stateSpace,
+  trigonometric,
 } as const;
 
 /** By the names of their files in `microsoft/`. */

@@ -17,7 +17,6 @@ import { shapes } from "./rules/shapes.js";
 import { sizes } from "./rules/sizes.js";
 import { slicing } from "./rules/slicing.js";
 import { softmax } from "./rules/softmax.js";
-import { trigonometric } from "./rules/trigonometric.js";
 import { addRowsDefinition } from "./subgraphs/table.js";
 
 /** By the names of their files in `rules/`. */
@@ -34,7 +33,6 @@ export const families = {
   sizes,
   slicing,
   softmax,
-  trigonometric,
   ...rare,
 } as const;
 

@@ -6,7 +6,7 @@ import type { ProgramGraph } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
-import { entryOf, nth } from "../present.js";
+import { entryOf, nth, present } from "../present.js";
 import type { Executable, Running } from "../target/target.js";
 import { copiesOf } from "../tensor/data.js";
 import { pieces } from "../tensor/take-samples.js";
@@ -15,6 +15,7 @@ import type { Returned, Wants } from "../wants/want.js";
 import type { Prepared } from "./feeds.js";
 import { type GivenOptions, givenFeeds, ownOptions, parameterFeeds, wantFeeds } from "./given.js";
 import type { HeldValues } from "./held.js";
+import type { Computed, Joined } from "./joined.js";
 import type { MemoryOptions, Microbatches } from "./microbatches.js";
 import {
   checkNotFiniteOptions,
@@ -25,7 +26,7 @@ import {
   Watched,
 } from "./not-finite.js";
 import type { Factors, Others } from "./others.js";
-import { type Computed, Joined, samplesAt, samplesBetween } from "./split.js";
+import { samplesAt, samplesBetween } from "./split.js";
 
 /** What a run needs to know about the objective. */
 export interface ExecutedObjective extends Pick<Objective, "expected"> {
@@ -185,6 +186,12 @@ export class Execution {
     return found;
   }
 
+  /** Results of microbatches are joined by a module that few pages need. */
+  async #joined(samples: number): Promise<Joined> {
+    const { Joined } = await import("./joined.js");
+    return new Joined(this.executed.graph.outputs, samples);
+  }
+
   async #inParts(
     { feeds, samples, checkLeft }: Prepared,
     size: number,
@@ -192,7 +199,7 @@ export class Execution {
     options: NotFiniteOptions & Pick<ExecutionOptions, "signal">,
     first: number,
   ): Promise<Computed> {
-    const joined = new Joined(this.executed.graph.outputs, samples);
+    const joined = size < samples ? await this.#joined(samples) : undefined;
     const notFinite: NotFiniteSample[] = [];
     let whole: Computed | undefined;
     let isChecked = checkLeft === undefined;
@@ -205,10 +212,10 @@ export class Execution {
       const part = samplesBetween({ feeds }, this.executed.objective.expected, from, to);
       const found = await this.#looked(part, given, options, check);
       notFinite.push(...renumbered(found.notFinite, (n) => first + from + n));
-      if (to - from === samples) whole = found;
-      else joined.add(found.returned, to - from, found.counted);
+      if (joined) joined.add(found.returned, to - from, found.counted);
+      else whole = found;
     }
-    const computed = whole ?? joined.finish();
+    const computed = joined?.finish() ?? present(whole);
     await this.reporter.report([...notFinite, ...this.#watched.together(computed.overflowed ?? [])], options);
     return computed;
   }

@@ -26,12 +26,12 @@ import { type Compilation, compilation } from "./compilation.js";
 import { holdsNotFinite, type Prepared } from "./feeds.js";
 import { ownOptions } from "./given.js";
 import { HeldValues } from "./held.js";
+import type { Computed } from "./joined.js";
 import { checkMemoryOptions } from "./microbatches.js";
 import type { InternalOptions, ProgramOptions, RunOptions } from "./options.js";
 import type { Others } from "./others.js";
 import { noProfiler, profileOf } from "./profiling.js";
 import { RunnableProgram, releaseAll } from "./runnable.js";
-import type { Computed } from "./split.js";
 import { describedBy, unadaptedKey, type Weights } from "./stored-form.js";
 
 /** How a program is saved. */

@@ -12,10 +12,10 @@ import { type Executed, Execution } from "./execution.js";
 import { type Prepared, prepare } from "./feeds.js";
 import { ownDataset, ownOptions } from "./given.js";
 import type { Dataset } from "./given-data.js";
+import type { Computed } from "./joined.js";
 import { type MemoryOptions, Microbatches } from "./microbatches.js";
 import { type RunOptions, runOptions, streamOptions } from "./options.js";
 import type { Others } from "./others.js";
-import type { Computed } from "./split.js";
 import type { Chunk, Progress, StreamOptions } from "./stream.js";
 
 /** The parts of a program that runs. */

@@ -7,7 +7,7 @@ import { Discarded } from "../tensor/discarded.js";
 import { openDataset, type SourceOptions } from "./dataset.js";
 import type { Prepared } from "./feeds.js";
 import type { Dataset } from "./given-data.js";
-import { type Computed, Joined } from "./split.js";
+import { type Computed, Joined } from "./joined.js";
 
 /** How far a stream has come. */
 export interface Progress {
