@@ -6,7 +6,8 @@ import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
 import { copiesOf } from "../tensor/data.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { areFinite } from "../tensor/finite.js";
+import { floatsIn, type Tensor } from "../tensor/tensor.js";
 import type { Wants } from "../wants/want.js";
 import { type Dataset, isBatch } from "./given-data.js";
 import type { HeldValues } from "./held.js";
@@ -19,7 +20,7 @@ export interface GivenOptions {
   readonly parameters?: Readonly<Record<string, Tensor>>;
   /**
    * Vectors for wants that take one (`want.dot`, `want.hvp`, ...), by the name of the want, then of the parameter: `[...shape]`
-   * each, float32. Default: those with which the want was made.
+   * each, float32 and finite. Default: those with which the want was made.
    */
   readonly vectors?: Readonly<Record<string, Readonly<Record<string, Tensor>>>>;
   /**
@@ -137,6 +138,22 @@ function vectorFeeds(
     );
   });
   return Object.fromEntries(fed);
+}
+
+/** An error that names a vector that holds NaN or infinity; undefined if none does. */
+export function notFiniteVector(
+  vectors: ProgramGraph["vectors"],
+  feeds: Readonly<Record<string, Tensor>>,
+): PergradError | undefined {
+  const found = vectors.find(({ value }) => {
+    const tensor = feeds[value.name];
+    return tensor !== undefined && !areFinite(floatsIn(tensor));
+  });
+  if (!found) return undefined;
+  return new PergradError(
+    "NOT_FINITE",
+    `The vector of "${found.want}" for "${found.parameter}" holds NaN or infinity; give finite numbers.`,
+  );
 }
 
 function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor: Tensor): Tensor {

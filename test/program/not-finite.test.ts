@@ -404,3 +404,35 @@ it("a saved program has the results that were asked for, and no others", async (
   expect(text).not.toContain("/squares");
   await program.release();
 });
+
+describe("a vector that is not finite", () => {
+  const nan = { ...vectors, bias: { ...vectors.bias, data: Float32Array.of(1, Number.NaN) } };
+  const message = 'The vector of "dot" for "bias" holds NaN or infinity; give finite numbers.';
+  const wanted: Readonly<Record<string, (given: typeof vectors) => Want<unknown>>> = {
+    "inner products": (given) => want.dot(given),
+    "curvature products": (given) => want.hvp({ vector: given }),
+  };
+
+  it.each(Object.keys(wanted))("is named in place of the samples: %s", async (name) => {
+    const made = wanted[name] as (given: typeof vectors) => Want<unknown>;
+    const program = await perSample(rooted, { loss: losses.mse(), want: { dot: made(vectors) } });
+    const data = batch(6, []);
+    await expect(program.run(data, { vectors: { dot: nan } })).rejects.toMatchObject({ code: "NOT_FINITE", message });
+    const inParts = program.run(data, { vectors: { dot: nan }, microbatchSize: 2 });
+    await expect(inParts).rejects.toMatchObject({ code: "NOT_FINITE", message });
+    const leftOut = program.run(data, { vectors: { dot: nan }, notFinite: "leave out" });
+    await expect(leftOut).rejects.toMatchObject({ code: "NOT_FINITE", message });
+    await program.run(data, { vectors: { dot: nan }, notFinite: "ignore" });
+    expect(await found(program, data, { vectors: { dot: vectors } })).toEqual([]);
+    await program.release();
+    const withNaN = await perSample(rooted, { loss: losses.mse(), want: { dot: made(nan) } });
+    await expect(withNaN.run(data)).rejects.toMatchObject({ code: "NOT_FINITE", message });
+    await withNaN.release();
+  });
+
+  it("is not named if it is finite and a sample is not", async () => {
+    const program = await perSample(rooted, { loss: losses.mse(), want: { dot: want.dot(vectors) } });
+    expect((await found(program, batch(6, [2]))).map(({ sample }) => sample)).toEqual([2]);
+    await program.release();
+  });
+});
