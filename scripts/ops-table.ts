@@ -58,7 +58,8 @@ export function opsTable(tests: ReadonlyMap<string, readonly string[]> = testsBy
     const cells = [name, opsets(definition), derivative(definition), files.join(", "), `\`${source}\``];
     return { name, row: `| ${cells.join(" | ")} |` };
   });
-  if (untested.length > 0) throw new Error(`no test is named after ${untested.join(", ")}`);
+  if (untested.length > 0)
+    throw new Error(`No test is named after ${untested.join(", ")}: call describeOp for each in test/ops.`);
   rows.sort((a, b) => (a.name < b.name ? -1 : 1));
   return [
     "# Operators",
