@@ -1,4 +1,4 @@
-/** Builds of pergrad, ours and optionally that of another commit, each in a process of its own with one thread. */
+/** Builds of pergrad, ours and optionally that of another commit. Each of their programs has a process of its own with one thread. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Alternative, interleave, type Timing } from "./measure.js";
@@ -18,23 +18,36 @@ export interface Build {
   stop(): void;
 }
 
-/** Compiles all of a build's programs of a workload, and runs each once. Throws PeerFailure. */
+/**
+ * Compiles all of a build's programs of a workload, each in a process of its own, and runs each once. In one process,
+ * a program would pay for the memory that another has left to the garbage collector. Throws PeerFailure.
+ */
 export async function startBuild(folder: string, { id }: Pick<Workload, "id">): Promise<Build> {
-  const file = join(ownBuild, "bench", "build-process.js");
-  const { process } = await PeerProcess.start(
-    onOneCore({ file: globalThis.process.execPath, args: [file, folder, id] }),
-    1,
-  );
+  const command = {
+    file: globalThis.process.execPath,
+    args: [join(ownBuild, "bench", "build-process.js"), folder, id],
+  };
+  const processes: PeerProcess[] = [];
+  const started = async () => {
+    const { process } = await PeerProcess.start(onOneCore(command), 1);
+    processes.push(process);
+    return process;
+  };
+  const stop = () => {
+    for (const process of processes) process.stop();
+  };
   try {
-    const { alternatives } = await process.ask({ do: "prepare" }, limit);
-    const names = alternatives as readonly string[];
-    for (const name of names) await process.ask({ do: "make", name }, limit);
-    return {
-      alternatives: names.map((name) => ({ name, run: (times) => process.time(name, times, limit) })),
-      stop: () => process.stop(),
-    };
+    const first = await started();
+    const { alternatives: names } = await first.ask({ do: "prepare" }, limit);
+    const alternatives: Alternative[] = [];
+    for (const name of names as readonly string[]) {
+      const process = alternatives.length === 0 ? first : await started();
+      await process.ask({ do: "make", name }, limit);
+      alternatives.push({ name, run: (times) => process.time(name, times, limit) });
+    }
+    return { alternatives, stop };
   } catch (error) {
-    process.stop();
+    stop();
     throw error;
   }
 }

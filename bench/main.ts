@@ -120,15 +120,19 @@ async function measureAll(
   return { date, seconds, machine, versions, workloads: results, real: realResults, ...streamed, ...ofLarge };
 }
 
-/** The earlier results, with the parts that were measured now replaced. */
-function updated(
-  before: BenchmarkResults,
-  { workloads, real, stream, large, versions }: BenchmarkResults,
-): BenchmarkResults {
+/**
+ * The earlier results, with the parts that were measured now replaced. The machine of the page is this one, once no
+ * workload is left that was measured on another.
+ */
+function updated(before: BenchmarkResults, now: BenchmarkResults): BenchmarkResults {
+  const { real, stream, large, versions, machine, date } = now;
+  const workloads = before.workloads.map((own) => now.workloads.find(({ id }) => id === own.id) ?? own);
+  const isOfThis = workloads.every(({ at }) => at?.processor === machine.processor);
   return {
     ...before,
+    ...(isOfThis ? { machine, date } : {}),
     versions: { ...before.versions, ...versions },
-    workloads: before.workloads.map((own) => workloads.find(({ id }) => id === own.id) ?? own),
+    workloads,
     real: before.real.map((own) => real.find(({ name }) => name === own.name) ?? own),
     ...(stream ? { stream } : {}),
     ...(large ? { large: { ...before.large, ...large } } : {}),
