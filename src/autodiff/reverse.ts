@@ -168,11 +168,18 @@ export function applyRule(
   return absorbZeros(node, cotangents, own, build, ranges).map((result) => (result ? [result] : []));
 }
 
-/** Rules mask finite cotangents by multiplying: the runtime takes several times as long to select. */
+/**
+ * Rules mask cotangents by multiplying where these cannot be infinite: the runtime takes several times as long to
+ * select. They must have bounds: a product of numbers without any may overflow, and then infinity times 0 is NaN.
+ */
 function withMasks(build: Build, cotangents: readonly (Value | null)[], ranges: Ranges): Build {
   const { strategy } = build;
+  const isBounded = (cotangent: Value) => {
+    const range = ranges.of(cotangent);
+    return alwaysFinite(range) && Number.isFinite(range.low) && Number.isFinite(range.high);
+  };
   const multiplies =
-    strategy.masks === undefined && cotangents.every((cotangent) => !cotangent || alwaysFinite(ranges.of(cotangent)));
+    strategy.masks === undefined && cotangents.every((cotangent) => !cotangent || isBounded(cotangent));
   return multiplies ? build.choosing({ ...strategy, masks: "multiply" }) : build;
 }
 

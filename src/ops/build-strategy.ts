@@ -24,8 +24,8 @@ export interface BuildStrategy {
   readonly directions?: number;
   /**
    * How a cotangent becomes 0 where a condition does not hold: by selecting, whatever its value, or by multiplying with
-   * a mask, which is faster, and equal if the cotangent is finite. Default: multiply where interval arithmetic finds
-   * that finite data lead to finite cotangents.
+   * a mask, which is faster, and equal if the cotangent is finite. Default: multiply where interval arithmetic
+   * finds bounds of the cotangents.
    */
   readonly masks?: "choose" | "multiply";
   /**

@@ -1,0 +1,57 @@
+/** A cotangent that overflows float32 leaves nothing where a value was selected away: 0, not infinity times 0. */
+import { expect, it } from "vitest";
+import { losses, perSample, want } from "../../src/index.js";
+import { uniform } from "../../src/nn/initial-values.js";
+import { trace } from "../../src/nn/model.js";
+import type { Traced } from "../../src/trace/traced.js";
+
+const filled = (value: number) => ({ dtype: "float32", dims: [4], data: new Float32Array(4).fill(value) }) as const;
+
+const discarding: Readonly<Record<string, (x: Traced) => Traced>> = {
+  relu: (x) => x.relu(),
+};
+
+it.each(["relu"])("%s: parameters that only reach discarded values have gradients of 0", async (name) => {
+  const discard = discarding[name] as (x: Traced) => Traced;
+  const model = trace(
+    { x: ["N", 4] },
+    { below: uniform([4], 1), first: uniform([4], 1), second: uniform([4], 1) },
+    ({ x }, { below, first, second }) => discard(x.mul(below)).mul(first).mul(second),
+  );
+  const program = await perSample(model, {
+    loss: losses.mse(),
+    want: { gradients: want.gradients(), mean: want.mean() },
+  });
+  const parameters = { below: filled(1), first: filled(1e20), second: filled(1e20) };
+  const data = { x: new Float32Array(8).fill(-1), target: new Float32Array(8).fill(1) };
+  const { gradients, mean } = await program.run(data, { parameters, notFinite: "throw" });
+  for (const found of [gradients, mean])
+    for (const { data: elements } of Object.values(found))
+      expect([...elements].every((each) => Number(each) === 0)).toBe(true);
+  await program.release();
+});
+
+it("a pool passes nothing to elements that are not the largest, also if the cotangent overflows", async () => {
+  const model = trace(
+    { x: ["N", 1, 2, 2] },
+    { below: uniform([2, 2], 1), first: uniform([1], 1), second: uniform([1], 1) },
+    ({ x }, { below, first, second }) =>
+      x
+        .mul(below)
+        .onnx("MaxPool", [], { kernel_shape: [2, 2], strides: [2, 2] })
+        .mul(first)
+        .mul(second)
+        .reshape(["N", 1]),
+  );
+  const program = await perSample(model, { loss: losses.mse(), want: { gradients: want.gradients() } });
+  const one = (value: number) => ({ dtype: "float32", dims: [1], data: Float32Array.of(value) }) as const;
+  const below = { dtype: "float32", dims: [2, 2], data: Float32Array.of(1, 1, 1, 1) } as const;
+  const data = { x: Float32Array.of(0, -1, -2, -3), target: Float32Array.of(1) };
+  const { gradients } = await program.run(data, {
+    parameters: { below, first: one(1e20), second: one(1e20) },
+    notFinite: "ignore",
+  });
+  const found = [...(gradients.below?.data ?? [])].map(Number);
+  expect(found.slice(1)).toEqual([0, 0, 0].map((zero) => expect.closeTo(zero, 30)));
+  await program.release();
+});
