@@ -14,7 +14,7 @@ import type { BodyReverse } from "../ops/body-rules.js";
 import type { Build } from "../ops/build.js";
 import type { Cotangent } from "../ops/cotangent.js";
 import type { Restated } from "../ops/definition.js";
-import { alwaysFinite } from "../ops/range.js";
+import { hasBounds } from "../ops/range.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { present } from "../present.js";
 import { absorbZeros } from "./absorb.js";
@@ -174,12 +174,8 @@ export function applyRule(
  */
 function withMasks(build: Build, cotangents: readonly (Value | null)[], ranges: Ranges): Build {
   const { strategy } = build;
-  const isBounded = (cotangent: Value) => {
-    const range = ranges.of(cotangent);
-    return alwaysFinite(range) && Number.isFinite(range.low) && Number.isFinite(range.high);
-  };
   const multiplies =
-    strategy.masks === undefined && cotangents.every((cotangent) => !cotangent || isBounded(cotangent));
+    strategy.masks === undefined && cotangents.every((cotangent) => !cotangent || hasBounds(ranges.of(cotangent)));
   return multiplies ? build.choosing({ ...strategy, masks: "multiply" }) : build;
 }
 

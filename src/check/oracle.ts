@@ -8,7 +8,7 @@ import type { Array64 } from "../float64/array64.js";
 import { inSharedMemory } from "../graph/flat.js";
 import type { Node, Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
-import { evaluateAll, evaluator, toArray64 } from "../interpret/evaluate.js";
+import { Evaluator, toArray64 } from "../interpret/evaluate.js";
 import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
@@ -128,7 +128,7 @@ export class Reference {
   readonly #parts: ReferenceParts;
   readonly #parameters: ReadonlyMap<Value, Array64>;
   readonly #trained: ReadonlyMap<string, Value>;
-  readonly #evaluate = evaluator();
+  readonly #evaluator = new Evaluator();
   #last: Forward | undefined;
   #places: ReadonlyMap<Value, number> | undefined;
 
@@ -146,7 +146,7 @@ export class Reference {
   sample(sample: number): OneSample {
     const { losses, gradients, names } = this.#parts;
     const { values } = this.#forward(sample);
-    const [loss, ...found] = this.#evaluate([losses, ...gradients], values, 1);
+    const [loss, ...found] = this.#evaluator.evaluate([losses, ...gradients], values, 1);
     return {
       loss: loss?.data[0] ?? Number.NaN,
       gradients: new Map(found.map(({ data }, k) => [nth(names, k), data])),
@@ -156,14 +156,14 @@ export class Reference {
   /** Products of one sample's curvature with the vectors, by `<want>/<parameter>`. */
   products(sample: number): Map<string, Float64Array> {
     const { products } = this.#parts;
-    const found = this.#evaluate([...products.values()], this.#forward(sample).values, 1);
+    const found = this.#evaluator.evaluate([...products.values()], this.#forward(sample).values, 1);
     return new Map([...products.keys()].map((name, k) => [name, nth(found, k).data]));
   }
 
   /** Values of one sample that depend on `given`, which may replace a parameter or vector. */
   values(sample: number, of: readonly Value[], given: ReadonlyMap<Value, Array64>): Float64Array[] {
     const feeds = new Map([...this.#forward(sample).values, ...given]);
-    return this.#evaluate([...of], feeds, 1).map(({ data }) => data);
+    return this.#evaluator.evaluate([...of], feeds, 1).map(({ data }) => data);
   }
 
   /**
@@ -192,7 +192,7 @@ export class Reference {
         const data = present(feeds.get(this.#valueOf(parameter))?.data);
         data[index] = (data[index] as number) + side * by;
       }
-      return this.#evaluate([losses], feeds, 1)[0]?.data[0] ?? Number.NaN;
+      return this.#evaluator.evaluate([losses], feeds, 1)[0]?.data[0] ?? Number.NaN;
     };
     return { up: lossAt(1), down: lossAt(-1) };
   }
@@ -251,7 +251,7 @@ export class Reference {
   #forward(sample: number): Forward {
     if (this.#last?.sample !== sample) {
       this.#last = undefined;
-      this.#last = { sample, values: evaluateAll([this.#parts.losses], this.#feeds(sample), 1) };
+      this.#last = { sample, values: this.#evaluator.all([this.#parts.losses], this.#feeds(sample), 1) };
     }
     return this.#last;
   }

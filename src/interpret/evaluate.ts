@@ -8,6 +8,7 @@ import type { Array64 } from "../float64/array64.js";
 import { bindDim } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
+import type { BodyEvaluate } from "../ops/body-rules.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { present } from "../present.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -24,37 +25,78 @@ export function toArray64(tensor: Tensor): Array64 {
 /** The values fed to inputs and parameters. */
 export type Feeds = ReadonlyMap<Value, Array64>;
 
-export type Evaluate = (outputs: readonly Value[], feeds: Feeds, samples: number) => Array64[];
-
 /**
  * The values of `outputs` for a batch of `samples`. Intermediate values are released once nothing reads them any more.
  * @throws PergradError MISSING_TENSOR for a leaf that is not fed.
  */
 export function evaluateGraph(outputs: readonly Value[], feeds: Feeds, samples: number): Array64[] {
-  return evaluator()(outputs, feeds, samples);
+  return new Evaluator().evaluate(outputs, feeds, samples);
 }
 
 /**
- * `evaluateGraph` for graphs that are evaluated again and again, as bodies of loops are: it keeps the parts of
- * composites, and, for a list of outputs that it is given again, the order of the nodes. With such a list the same
- * values must be fed.
+ * Evaluates graphs again and again, as bodies of loops are: it keeps the parts of composites, and, for a list of outputs
+ * that it is given again, the order of the nodes.
  */
-export function evaluator(): Evaluate {
-  const plans = new WeakMap<readonly Value[], readonly Step[]>();
-  const composites: Composites = new WeakMap();
-  const evaluate: Evaluate = (outputs, feeds, samples) => {
-    const steps = plans.get(outputs) ?? stepsTo(outputs, feeds);
-    plans.set(outputs, steps);
-    const found = evaluateSteps(steps, outputs, feeds, samples, evaluate, composites);
+export class Evaluator {
+  readonly #plans = new WeakMap<readonly Value[], readonly Step[]>();
+  /** What composites consist of. */
+  readonly #composites = new WeakMap<Node, readonly Value[]>();
+
+  /** As `evaluateGraph`. With a list of outputs that was given before, the same values must be fed. */
+  readonly evaluate: BodyEvaluate = (outputs, feeds, samples) => {
+    const steps = this.#plans.get(outputs) ?? stepsTo(outputs, feeds);
+    this.#plans.set(outputs, steps);
+    const found = this.#run(steps, outputs, feeds, samples);
     return outputs.map((output) => present(found.get(output)));
   };
-  return evaluate;
-}
 
-/** The same, and every intermediate value. */
-export function evaluateAll(outputs: readonly Value[], feeds: Feeds, samples: number): Map<Value, Array64> {
-  const steps = nodesBefore(outputs, feeds).map((node) => ({ node, done: [] }));
-  return evaluateSteps(steps, outputs, feeds, samples, evaluator(), new WeakMap());
+  /** The same, and every intermediate value. */
+  all(outputs: readonly Value[], feeds: Feeds, samples: number): Map<Value, Array64> {
+    const steps = nodesBefore(outputs, feeds).map((node) => ({ node, done: [] }));
+    return this.#run(steps, outputs, feeds, samples);
+  }
+
+  #run(steps: readonly Step[], outputs: readonly Value[], feeds: Feeds, samples: number): Map<Value, Array64> {
+    const found = new Map<Value, Array64>(feeds);
+    const read = (value: Value): Array64 => {
+      const known = found.get(value) ?? evaluateLeaf(value, samples);
+      found.set(value, known);
+      return known;
+    };
+    for (const { node, done } of steps) {
+      const inputs = node.inputs.map((input) => (input ? read(input) : null));
+      this.#resultsOf(node, inputs, samples).forEach((result, k) => {
+        const output = node.outputs[k];
+        if (output) found.set(output, result);
+      });
+      for (const value of done) found.delete(value);
+    }
+    outputs.forEach(read);
+    return found;
+  }
+
+  #resultsOf(node: Node, inputs: readonly (Array64 | null)[], samples: number): Array64[] {
+    const definition = definitionOf(node);
+    if (definition?.body) return definition.body.evaluate(node, inputs, this.evaluate);
+    if (definition?.evaluate) return definition.evaluate(inputs, node);
+    const feeds = new Map<Value, Array64>();
+    node.inputs.forEach((input, k) => {
+      const array = inputs[k];
+      if (input && array) feeds.set(input, array);
+    });
+    return this.evaluate(this.#partsOf(node), feeds, samples);
+  }
+
+  #partsOf(node: Node): readonly Value[] {
+    const parts = this.#composites.get(node) ?? definitionOf(node)?.decompose?.(node, build.inside(node));
+    if (!parts)
+      throw new PergradError(
+        "UNSUPPORTED_OP",
+        `The reference cannot evaluate ${describeNode(node)}; remove the node from the model.`,
+      );
+    this.#composites.set(node, parts);
+    return parts;
+  }
 }
 
 interface Step {
@@ -62,9 +104,6 @@ interface Step {
   /** What nothing reads after this node. */
   readonly done: readonly Value[];
 }
-
-/** What composites consist of. */
-type Composites = WeakMap<Node, readonly Value[]>;
 
 function stepsTo(outputs: readonly Value[], feeds: Feeds): Step[] {
   const read = new Set(outputs);
@@ -80,32 +119,6 @@ function stepsTo(outputs: readonly Value[], feeds: Feeds): Step[] {
     .reverse();
 }
 
-function evaluateSteps(
-  steps: readonly Step[],
-  outputs: readonly Value[],
-  feeds: Feeds,
-  samples: number,
-  evaluate: Evaluate,
-  composites: Composites,
-): Map<Value, Array64> {
-  const found = new Map<Value, Array64>(feeds);
-  const read = (value: Value): Array64 => {
-    const known = found.get(value) ?? evaluateLeaf(value, samples);
-    found.set(value, known);
-    return known;
-  };
-  for (const { node, done } of steps) {
-    const inputs = node.inputs.map((input) => (input ? read(input) : null));
-    evaluateNode(node, inputs, samples, evaluate, composites).forEach((result, k) => {
-      const output = node.outputs[k];
-      if (output) found.set(output, result);
-    });
-    for (const value of done) found.delete(value);
-  }
-  outputs.forEach(read);
-  return found;
-}
-
 function evaluateLeaf(value: Value, samples: number): Array64 {
   const { source } = value;
   if (source.kind === "constant") return toArray64(source.tensor);
@@ -114,29 +127,4 @@ function evaluateLeaf(value: Value, samples: number): Array64 {
     return { dims: source.scalar ? [] : [data.length], data };
   }
   throw new PergradError("MISSING_TENSOR", `The ${source.kind} "${value.name}" was given no data; give its tensor.`);
-}
-
-function evaluateNode(
-  node: Node,
-  inputs: readonly (Array64 | null)[],
-  samples: number,
-  evaluate: Evaluate,
-  composites: Composites,
-): Array64[] {
-  const definition = definitionOf(node);
-  if (definition?.body) return definition.body.evaluate(node, inputs, evaluate);
-  if (definition?.evaluate) return definition.evaluate(inputs, node);
-  const outputs = composites.get(node) ?? definition?.decompose?.(node, build.inside(node));
-  if (!outputs)
-    throw new PergradError(
-      "UNSUPPORTED_OP",
-      `The reference cannot evaluate ${describeNode(node)}; remove the node from the model.`,
-    );
-  composites.set(node, outputs);
-  const feeds = new Map<Value, Array64>();
-  node.inputs.forEach((input, k) => {
-    const array = inputs[k];
-    if (input && array) feeds.set(input, array);
-  });
-  return evaluate(outputs, feeds, samples);
 }

@@ -44,6 +44,11 @@ export function alwaysFinite(range: Range): boolean {
   return !range.infinite && !range.nan;
 }
 
+/** The same, and there are bounds: numbers without any may overflow float32 on the way. */
+export function hasBounds(range: Range): boolean {
+  return alwaysFinite(range) && magnitude(range).high < most;
+}
+
 /** The range after rounding to float32: numbers beyond its largest become infinite. */
 function rounded(range: Range): Range {
   const low = range.low < -largestFloat ? least : range.low;

@@ -13,7 +13,7 @@ import { pieces } from "../tensor/take-samples.js";
 import { floatsIn, type Tensor, tensorWith, zeroTensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
 import type { Prepared } from "./feeds.js";
-import { type GivenOptions, givenFeeds, notFiniteVector, ownOptions, parameterFeeds, wantFeeds } from "./given.js";
+import { type GivenOptions, givenFeeds, ownOptions, parameterFeeds, requireFiniteVectors, wantFeeds } from "./given.js";
 import type { HeldValues } from "./held.js";
 import type { Computed, Joined } from "./joined.js";
 import type { MemoryOptions, Microbatches } from "./microbatches.js";
@@ -56,8 +56,6 @@ type Feeds = Readonly<Record<string, Tensor>>;
 
 interface ComputedAndJudged extends Computed {
   readonly notFinite: readonly NotFiniteSample[];
-  /** Says which of the given vectors is not finite: then no sample is to blame. */
-  readonly blamed?: PergradError | undefined;
 }
 
 /** Whether it is not known which samples are not finite. */
@@ -167,7 +165,10 @@ export class Execution {
     let own: { readonly feeds: Feeds; readonly given: Feeds } | undefined;
     let wrong: unknown;
     const running = this.#run(prepared, given, ({ notFinite }, finite) => {
-      wrong = thrownBy(() => prepared.checkLeft?.(prepared.feeds, finite));
+      wrong = thrownBy(() => {
+        prepared.checkLeft?.(prepared.feeds, finite);
+        this.#requireVectors(notFinite, given, options);
+      });
       if (isUnknown(notFinite) && this.#mayLook(options))
         own = options.inPlace
           ? { feeds: prepared.feeds, given }
@@ -179,7 +180,6 @@ export class Execution {
       throw error;
     });
     if (wrong) throw wrong;
-    throwBlamed(found, options);
     const { samples } = prepared;
     const reported = own
       ? await this.#search({ feeds: own.feeds, samples }, own.given, found.notFinite)
@@ -223,6 +223,11 @@ export class Execution {
     return computed;
   }
 
+  /** Throws NOT_FINITE if a vector is to blame for what is not finite, and no sample, unless such results are ignored. */
+  #requireVectors(found: readonly NotFiniteSample[], given: Feeds, { notFinite }: NotFiniteOptions): void {
+    if (found.length > 0 && notFinite !== "ignore") requireFiniteVectors(this.executed.graph.vectors, given);
+  }
+
   /** Runs a part; looks for samples that are not finite if somebody listens, and leaves them out if that is asked for. */
   async #looked(
     part: Prepared,
@@ -231,7 +236,7 @@ export class Execution {
     check?: (finite?: ReadonlySet<string>) => void,
   ): Promise<ComputedAndJudged> {
     const found = await this.#checked(part, given, check);
-    throwBlamed(found, options);
+    this.#requireVectors(found.notFinite, given, options);
     const look = isUnknown(found.notFinite) && this.#separable && this.reporter.listens(options);
     const notFinite = look ? await this.#search(part, given, found.notFinite) : found.notFinite;
     const left = options.notFinite === "leave out" && notFinite.some(({ sample }) => typeof sample === "number");
@@ -269,8 +274,7 @@ export class Execution {
     let found: ComputedAndJudged | undefined;
     const look = (returned: Returned, finite?: ReadonlySet<string>): ComputedAndJudged => {
       const notFinite = this.#watched.find(returned, samples, finite);
-      const blamed = notFinite.length > 0 ? notFiniteVector(graph.vectors, given) : undefined;
-      found = { returned, samples, counted: samples, notFinite, blamed };
+      found = { returned, samples, counted: samples, notFinite };
       seen?.(found, finite);
       return found;
     };
@@ -337,11 +341,6 @@ export class Execution {
     );
     return { returned, samples: 0, counted: 0 };
   }
-}
-
-/** Throws NOT_FINITE if a vector is to blame, unless such results are ignored. */
-function throwBlamed({ blamed }: ComputedAndJudged, { notFinite }: NotFiniteOptions): void {
-  if (blamed && notFinite !== "ignore") throw blamed;
 }
 
 /** What the call throws; undefined if it returns. */

@@ -5,6 +5,7 @@ import type { ProgramGraph } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
+import { entryOf } from "../present.js";
 import { copiesOf } from "../tensor/data.js";
 import { areFinite } from "../tensor/finite.js";
 import { floatsIn, type Tensor } from "../tensor/tensor.js";
@@ -140,17 +141,11 @@ function vectorFeeds(
   return Object.fromEntries(fed);
 }
 
-/** An error that names a vector that holds NaN or infinity; undefined if none does. */
-export function notFiniteVector(
-  vectors: ProgramGraph["vectors"],
-  feeds: Readonly<Record<string, Tensor>>,
-): PergradError | undefined {
-  const found = vectors.find(({ value }) => {
-    const tensor = feeds[value.name];
-    return tensor !== undefined && !areFinite(floatsIn(tensor));
-  });
-  if (!found) return undefined;
-  return new PergradError(
+/** Throws NOT_FINITE, and names the vector, if one holds NaN or infinity. */
+export function requireFiniteVectors(vectors: ProgramGraph["vectors"], feeds: Readonly<Record<string, Tensor>>): void {
+  const found = vectors.find(({ value }) => !areFinite(floatsIn(entryOf(feeds, value.name))));
+  if (!found) return;
+  throw new PergradError(
     "NOT_FINITE",
     `The vector of "${found.want}" for "${found.parameter}" holds NaN or infinity; give finite numbers.`,
   );

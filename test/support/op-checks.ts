@@ -9,7 +9,7 @@ import type { Array64 } from "../../src/float64/array64.js";
 import { array64, stridesOf, zeros64 } from "../../src/float64/array64.js";
 import { type Dim, N } from "../../src/graph/dim.js";
 import { type Attributes, constantValue, leaf, type Node, type Value } from "../../src/graph/value.js";
-import { evaluateGraph, evaluator } from "../../src/interpret/evaluate.js";
+import { Evaluator, evaluateGraph } from "../../src/interpret/evaluate.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
 import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../../src/tensor/tensor.js";
@@ -97,7 +97,7 @@ export function checkDerivative(test: OpCase, step = 3e-4, tolerance = 1e-8): vo
   const targets = inputs.filter((input): input is Value => input !== null && feeds.has(input) && isFloat(input.dtype));
   const found = reverse(seeds, new Set(targets), plain);
   const seeded = new Map([...feeds, ...[...seeds.values()].map((seed, k) => [seed, weights[k] as Array64] as const)]);
-  const evaluate = evaluator();
+  const { evaluate } = new Evaluator();
   const weighted = (changed: ReadonlyMap<Value, Array64>): number =>
     evaluate(outputs, changed, 1).reduce((sum, { data }, k) => {
       return data.reduce((inner, y, i) => inner + y * (weights[k]?.data[i] as number), sum);
