@@ -10,7 +10,7 @@ import { measureCurvature } from "./curvature.js";
 import { measureIndexMemory } from "./index-memory.js";
 import { measureLarge } from "./large.js";
 import { thisMachine, thisProcessor } from "./machine.js";
-import { interleave, type Timing } from "./measure.js";
+import { interleave, type Timing, warmUp } from "./measure.js";
 import { measureMemory } from "./memory.js";
 import { type BenchOptions, benchOptions, UsageError, usage } from "./options.js";
 import { page } from "./page.js";
@@ -39,7 +39,7 @@ async function measure(
   seconds: number,
 ): Promise<{ measured: Measured; versions: Versions }> {
   const { id, name, samples } = workload;
-  const at = { date: today(), load: loadavg()[0] ?? 0, processor: thisProcessor() };
+  const at = { date: today(), load: loadavg()[0] ?? 0, processor: thisProcessor(), warmUp };
   const memory = await measureMemory(workload);
   const { compile, timings: allCores } = await onAllCores(workload, peers, seconds / 2);
   const build = await startBuild(ownBuild, workload);

@@ -57,6 +57,13 @@ const settle = 20;
 /** Runs shorter than this (in milliseconds) are timed several in a row, to reduce the effect of the clock and of cold caches. */
 const shortest = 25;
 
+/**
+ * Milliseconds of runs before the timed ones: an engine that compiles JavaScript while it runs needs hundreds of them,
+ * and each of our programs has an engine of its own. In runs of more than `long` milliseconds this does not matter.
+ */
+export const warmUp = 1500;
+const long = 200;
+
 /** The share of the time that an alternative may use before it leaves. */
 const share = 1 / 8;
 
@@ -77,16 +84,18 @@ interface Entrant {
   spent: number;
 }
 
-/** Runs that are not counted: two of them, or one if it is slow. */
+/** Runs that are not counted: short ones for `warmUp` milliseconds, else two, or one if it is slow. */
 async function warmedUp(alternative: Alternative, seconds: number): Promise<Entrant> {
   const { wall: first } = await alternative.run(1);
   if (first > slow) return { alternative, repeats: 1, least: slowRounds, times: [], spent: 0 };
-  const { wall: once } = await alternative.run(1);
-  const repeats = once < shortest ? Math.min(500, Math.ceil(shortest / once)) : 1;
-  const enough = Math.min(enoughRounds, Math.floor(enoughTime / (once * repeats)));
+  let { wall: once } = await alternative.run(1);
+  const repeats = () => (once < shortest ? Math.min(500, Math.ceil(shortest / once)) : 1);
+  const until = performance.now() + (seconds > 0 && once < long ? warmUp : 0);
+  while (performance.now() < until) once = (await alternative.run(repeats())).wall;
+  const enough = Math.min(enoughRounds, Math.floor(enoughTime / (once * repeats())));
   return {
     alternative,
-    repeats,
+    repeats: repeats(),
     least: seconds > 0 ? Math.max(leastRounds, enough) : leastRounds,
     times: [],
     spent: 0,

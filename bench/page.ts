@@ -220,7 +220,7 @@ function summary(results: BenchmarkResults): string[] {
 const busy = 1.5;
 
 const method =
-  "Alternatives run in turn, ours and the peers', in an order drawn anew each round, with a rest between; runs of less than 25 ms are timed several in a row, and those of more than 2 s once. What counts is the ratio to what ran beside it. Where *CPU ms* are told, each contestant is a process of its own with one thread, all on the same core, and ratios are of the processor's time (the median; the clock's stands beside): other work on the machine hardly changes it, while times of several threads vary with it severalfold. *All cores*: the clock's median with as many threads as there are cores. The naive loop is our own mean-gradient program run on one sample after another; streamed gradients are handed over in chunks of about 4 MiB (`program.stream`). Peak memory is that of three runs in a process of its own, above what the process held before them (the loaded program, parameters and data), with every tensor allocated and freed for itself.";
+  "Alternatives run in turn, ours and the peers', in an order drawn anew each round, with a rest between; runs of less than 25 ms are timed several in a row, and those of more than 2 s once. Before, each runs uncounted, twice or for the time that stands at the workload. What counts is the ratio to what ran beside it. Where *CPU ms* are told, each contestant is a process of its own with one thread, all on the same core, and ratios are of the processor's time (the median; the clock's stands beside): other work on the machine hardly changes it, while times of several threads vary with it severalfold. *All cores*: the clock's median with as many threads as there are cores. The naive loop is our own mean-gradient program run on one sample after another; streamed gradients are handed over in chunks of about 4 MiB (`program.stream`). Peak memory is that of three runs in a process of its own, above what the process held before them (the loaded program, parameters and data), with every tensor allocated and freed for itself.";
 
 const peerMethod =
   "Peers run in processes of their own and are timed by their own clocks, with the same weights, data, batch and number of threads, in float32, until their results are there. Norms, clipped sums and mean gradients of each were compared with ours before (column *difference*: the largest, over the largest number); one that differs by more than 0.001 takes no part.";
@@ -231,17 +231,18 @@ function versionsLine({ versions }: BenchmarkResults): string[] {
   return [peerMethod, "", `Peers: ${all.map(([name, version]) => `${name} ${version}`).join(", ")}.`, ""];
 }
 
-function momentOf({ date, load, processor }: Moment): string {
+function momentOf({ date, load, processor, warmUp }: Moment): string {
   const rough = load > busy ? " (other work was running: times are rough, also beside each other)" : "";
   const where = processor === undefined ? "" : ` on another machine (${processor})`;
-  return `Measured on ${date}${where}; load average just before: ${load.toFixed(1)}${rough}.`;
+  const before = warmUp === undefined ? "" : `; runs of less than 200 ms after ${warmUp / 1000} s of uncounted ones`;
+  return `Measured on ${date}${where}${before}; load average just before: ${load.toFixed(1)}${rough}.`;
 }
 
 /** The same, which names its processor only if that is not the page's. */
 function onAnother(measured: Measured, { processor: usual }: Machine): Measured {
   if (!measured.at || measured.at.processor !== usual) return measured;
-  const { date, load } = measured.at;
-  return { ...measured, at: { date, load } };
+  const { processor: _, ...at } = measured.at;
+  return { ...measured, at };
 }
 
 /** The page, in Markdown. */

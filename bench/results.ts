@@ -42,6 +42,8 @@ export interface Moment {
   readonly load: number;
   /** Earlier measurements lack it: they are of the machine of the whole page. */
   readonly processor?: string;
+  /** Milliseconds that contestants with short runs ran uncounted. Earlier measurements lack it: each ran twice. */
+  readonly warmUp?: number;
 }
 
 export interface Measured {

@@ -37,6 +37,14 @@ export const elementwise: Pick<OpDefinition, "batch" | "sampleAxis" | "elementwi
   sampleAxis: (node, axes) => [broadcastSampleAxis(node, axes)],
 };
 
+/**
+ * Where elements miss the maximum (or minimum) of their group, and so get none of its cotangent. False for NaN, whose
+ * cotangent passes through, as in Clip.
+ */
+export function misses(isMaximum: boolean, x: Value, extremum: Value, build: Build): Value {
+  return isMaximum ? build.less(x, extremum) : build.greater(x, extremum);
+}
+
 /** An op of one input and output dtype, element by element. `slope` builds dy/dx from x and y; the rule is dy * slope. */
 export function unary(
   op: string,

@@ -52,13 +52,15 @@ const thresholdedRelu: OpDefinition = {
 
 const hardSigmoid = having(
   { notNegative: "always", stepSlope: true },
-  unary(
+  unaryRule(
     "HardSigmoid",
     (x, node) => Math.max(0, Math.min(1, floatAttribute(node, "alpha", 0.2) * x + floatAttribute(node, "beta", 0.5))),
-    (_x, y, build, node) => {
-      const [zero, one] = [build.scalar(0, y), build.scalar(1, y)];
-      const flat = build.op("Or", [build.lessOrEqual(y, zero), build.greaterOrEqual(y, one)]);
-      return build.where(flat, zero, build.scalar(floatAttribute(node, "alpha", 0.2), y));
+    (dy, _x, y, build, node) => {
+      const flat = build.op("Or", [
+        build.lessOrEqual(y, build.scalar(0, y)),
+        build.greaterOrEqual(y, build.scalar(1, y)),
+      ]);
+      return build.cotangentUnless(flat, build.scale(dy, floatAttribute(node, "alpha", 0.2)));
     },
     bounded(0, 1),
   ),

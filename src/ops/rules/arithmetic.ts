@@ -11,7 +11,7 @@ import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { broadcastShape, intAttribute, requireInput } from "../checks.js";
 import { type DerivativeRule, having, type OpDefinition, perhaps } from "../definition.js";
-import { binary, elementwise, unary } from "../elementwise.js";
+import { binary, elementwise, misses, unary } from "../elementwise.js";
 import {
   alwaysFinite,
   anything,
@@ -288,13 +288,13 @@ const everyInput =
 
 /** The cotangent of a maximum or minimum, shared equally among the inputs that attain it (as in PyTorch's maximum). */
 const extremum: DerivativeRule = (node, [dy], build) => {
-  const y = outputOf(node, 0);
-  const attains = node.inputs.map((input) => build.cast(build.equal(present(input), y), y.dtype));
-  const share = build.div(
-    present(dy),
-    attains.reduce((count, one) => build.add(count, one)),
-  );
-  return node.inputs.map((input, i) => build.unbroadcast(build.mul(share, nth(attains, i)), present(input).shape));
+  const inputs = node.inputs.map(present);
+  const missing = inputs.map((input) => misses(node.op === "Max", input, outputOf(node, 0), build));
+  const count = missing
+    .map((missed) => build.cast(build.not(missed), present(dy).dtype))
+    .reduce((sum, one) => build.add(sum, one));
+  const share = build.div(present(dy), count);
+  return inputs.map((input, i) => build.unbroadcast(build.cotangentUnless(nth(missing, i), share), input.shape));
 };
 
 /**

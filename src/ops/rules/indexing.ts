@@ -297,9 +297,9 @@ function distinctIndices(node: Node): boolean {
   return new Set(offsets).size === offsets.length;
 }
 
-/** 1 for an update that remains, 0 for one that a later update to the same place overwrote. */
+/** Whether an update remains, or a later update to the same place overwrote it. */
 function staying(node: Node, build: Build): Value {
-  const [data, indices, updates] = inputsOf(node, 3);
+  const [data, indices] = inputsOf(node, 2);
   const axis = axisOf(node);
   const count = nth(indices.shape, axis);
   if (isBatch(count)) throw interaction(node, "scatters along the sample axis");
@@ -310,7 +310,7 @@ function staying(node: Node, build: Build): Value {
   );
   const numbers = build.expand(counting, indices.shape);
   const last = build.op("ScatterElements", [build.zeros(data.shape, "int64"), indices, numbers], { axis });
-  return build.cast(build.equal(build.op("GatherElements", [last, indices], { axis }), numbers), updates.dtype);
+  return build.equal(build.op("GatherElements", [last, indices], { axis }), numbers);
 }
 
 function differentiateScatter(node: Node, dy: Value, build: Build, wanted: readonly boolean[]): (Value | null)[] {
@@ -327,7 +327,7 @@ function differentiateScatter(node: Node, dy: Value, build: Build, wanted: reado
   const zeros = build.zeros(updates.shape, dy.dtype);
   const kept = wanted[0] ? build.op("ScatterElements", [dy, indices, zeros], { axis }) : null;
   if (!wanted[2]) return [kept, null, null];
-  return [kept, null, distinctIndices(node) ? taken() : build.mul(taken(), staying(node, build))];
+  return [kept, null, distinctIndices(node) ? taken() : build.cotangentWhere(staying(node, build), taken())];
 }
 
 const scatterElements: OpDefinition = {

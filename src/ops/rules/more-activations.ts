@@ -98,7 +98,11 @@ const mish: OpDefinition = unaryRule(
 
 const composites: readonly OpDefinition[] = [
   gelu,
-  composite("HardSwish", (x, build) => build.mul(x, build.op("HardSigmoid", [x], { alpha: 1 / 6, beta: 0.5 }))),
+  // Below -3 it is 0 whatever x is, so that the cotangent is discarded rather than multiplied by 0.
+  composite("HardSwish", (x, build) => {
+    const kept = build.op("Clip", [x, build.scalar(-3, x)]);
+    return build.mul(kept, build.op("HardSigmoid", [kept], { alpha: 1 / 6, beta: 0.5 }));
+  }),
   mish,
   // Introduced in opset 24.
   lowered(
@@ -143,7 +147,7 @@ const prelu: OpDefinition = {
       const positive = () => build.greater(x, zero);
       return [
         wanted[0] ? build.where(positive(), cotangent, build.mul(cotangent, slope)) : null,
-        wanted[1] ? build.unbroadcast(build.mul(cotangent, build.op("Min", [x, zero])), slope.shape) : null,
+        wanted[1] ? build.unbroadcast(build.cotangentUnless(positive(), build.mul(cotangent, x)), slope.shape) : null,
       ];
     },
   ),

@@ -11,6 +11,7 @@ import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { apartFrom, intAttribute, interaction, knownInts, normalAxis, requireInput } from "../checks.js";
 import type { LinearStep, OpDefinition } from "../definition.js";
+import { misses } from "../elementwise.js";
 import { alwaysFinite, anything, magnitude, type Range, unbounded } from "../range.js";
 import { cumSum, lineAxis } from "./lines.js";
 
@@ -180,9 +181,10 @@ function logSumExp(elements: Float64Array): number {
 }
 
 /** The elements that attain the extremum share its cotangent equally. */
-const extremumRule: ReductionRule["rule"] = (dy, x, y, axes, build) => {
-  const attains = build.cast(build.equal(x, y), x.dtype);
-  return build.mul(build.div(dy, build.sum(attains, axes, true)), attains);
+const extremumRule: ReductionRule["rule"] = (dy, x, y, axes, build, node) => {
+  const missed = misses(node.op === "ReduceMax", x, y, build);
+  const count = build.sum(build.cast(build.not(missed), dy.dtype), axes, true);
+  return build.cotangentUnless(missed, build.div(dy, count));
 };
 
 /**
